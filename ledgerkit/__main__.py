@@ -1,0 +1,6 @@
+"""`python -m ledgerkit` is the command `ledgerkit`."""
+
+from ledgerkit.cli import main
+
+if __name__ == "__main__":
+    main()

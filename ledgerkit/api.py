@@ -1,0 +1,173 @@
+"""The public `Repository`: the verbs of the command line, for Python."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ledgerkit import layout
+from ledgerkit.errors import LedgerkitError, UsageError
+from ledgerkit.repository import Archive
+from ledgerkit.views import ConsolidateView, DryRunView, IngestView, JobView, LineageNode, PlateView, Progress, StatusView
+
+if TYPE_CHECKING:
+    import polars as pl
+
+    from ledgerkit.audit import AuditView
+    from ledgerkit.query import Limits
+    from ledgerkit.verify import VerifyView
+
+
+class Repository:
+    """One repository. Everything that reads takes no lock and writes nothing.
+
+    >>> repository = Repository.open("my-archive")          # doctest: +SKIP
+    >>> repository.run("headers", workers=2)                # doctest: +SKIP
+    >>> repository.consolidate()                            # doctest: +SKIP
+    >>> repository.query("SELECT plate_id, megapixels FROM plates ORDER BY 2 DESC LIMIT 5")  # doctest: +SKIP
+    """
+
+    def __init__(self, archive: Archive) -> None:
+        self._archive = archive
+
+    @classmethod
+    def open(cls, path: str | Path = ".") -> Repository:
+        """The repository at `path` or at the nearest parent of it. Raises `RepositoryNotFound`."""
+        return cls(Archive.find(Path(path)))
+
+    @classmethod
+    def init(cls, path: str | Path) -> Repository:
+        """A new, empty repository at `path`; an existing one is completed and kept."""
+        from ledgerkit.ingest import init
+
+        return cls(init(Path(path)))
+
+    @property
+    def root(self) -> Path:
+        """The repository's folder."""
+        return self._archive.root
+
+    def plates(self) -> list[PlateView]:
+        """All plates in the order of their numbers. Raises `InvalidRecord` for a bad manifest."""
+        seals = self._archive.seals()
+        found = []
+        for plate in self._archive.plate_ids():
+            manifest = self._archive.manifest(plate)
+            try:
+                path: str | None = self._archive.source_path(plate)
+            except LedgerkitError:
+                path = None
+            sealed = seals.get(path or "")
+            found.append(PlateView(plate, manifest.plate_number, manifest.title, manifest.slug, path, sealed.sha256 if sealed else None, self._archive.run_ids(plate)))
+        return found
+
+    def ingest(self, catalogue: str | Path, images: str | Path, *, partial: bool = False, progress: Callable[[int, int], None] | None = None) -> IngestView:
+        """Take in the plates of a catalogue that are new. Raises `IngestRefused` with all findings."""
+        from ledgerkit.ingest import ingest
+
+        return ingest(self._archive, Path(catalogue), Path(images), partial=partial, progress=progress)
+
+    def audit(self, progress: Callable[[int, int], None] | None = None) -> AuditView:
+        """Look at everything, read-only and header-only."""
+        from ledgerkit.audit import audit
+
+        return audit(self._archive, progress)
+
+    def verify(self, *, workers: int = 2, progress: Callable[[int, int], None] | None = None) -> VerifyView:
+        """Read every recorded file again and compare its SHA-256, read-only."""
+        from ledgerkit.verify import verify
+
+        return verify(self.root, workers=workers, progress=progress)
+
+    def run(
+        self,
+        operation: str,
+        *,
+        plates: str | list[str] | None = None,
+        where: str | None = None,
+        force: bool = False,
+        stale: bool = False,
+        retry_failed: bool = False,
+        workers: int = 1,
+        progress: Callable[[Progress], None] | None = None,
+        wait: float = 60.0,
+        **parameters: Any,
+    ) -> JobView:
+        """Run an operation on the plates that need it; what is done is skipped.
+
+        `plates` is a selection like `plate-001,plate-010..020` or a list of ids, `where` a condition
+        over the ledger `plates`. Raises `MissingInput` when a phase before is not done.
+        """
+        from ledgerkit import engine
+
+        request = engine.Request(operation, parameters, self.select(plates, where), force, stale, retry_failed)
+        return engine.run(self._archive, request, workers=workers, progress=progress, wait=wait)
+
+    def dry_run(self, operation: str, *, plates: str | list[str] | None = None, where: str | None = None, force: bool = False, stale: bool = False, retry_failed: bool = False, **parameters: Any) -> DryRunView:
+        """What `run` would do, for about how long and with how much disk."""
+        from ledgerkit import engine
+
+        return engine.dry_run(self._archive, engine.Request(operation, parameters, self.select(plates, where), force, stale, retry_failed))
+
+    def select(self, plates: str | list[str] | None, where: str | None) -> list[str] | None:
+        """Plate ids of a selection and a condition together; None for all."""
+        known = self._archive.plate_ids()
+        chosen = known
+        if plates is not None:
+            chosen = layout.select_plates(plates if isinstance(plates, str) else ",".join(plates), known)
+        if where is not None:
+            found = self.query(f"SELECT plate_id FROM plates WHERE ({where}\n)")
+            listed = set(found["plate_id"].to_list())
+            chosen = [plate for plate in chosen if plate in listed]
+            if not chosen:
+                raise UsageError(f"no plate meets the condition {where!r}", "The condition reads the ledgers: if they are behind, run ledgerkit consolidate first.")
+        return None if plates is None and where is None else chosen
+
+    def accept_policy(self, by: str, reason: str, edited: str | Path | None = None) -> dict[str, Any]:
+        """Put the newest proposed policy, or an edited document, into force."""
+        from ledgerkit.policy import accept
+
+        return accept(self._archive, by, reason, Path(edited) if edited is not None else None)
+
+    def policy(self) -> dict[str, Any]:
+        """The policy in force. Raises `MissingInput`."""
+        from ledgerkit.policy import accepted
+
+        return accepted(self._archive)
+
+    def proposed_policy(self) -> dict[str, Any]:
+        """The newest proposal. Raises `MissingInput`."""
+        from ledgerkit.policy import proposed
+
+        return proposed(self._archive)[0]
+
+    def consolidate(self, *, check: bool = False, wait: float = 60.0) -> ConsolidateView:
+        """Rebuild the ledgers, or compare only. Raises `LedgerRefused`; the former ones stay."""
+        from ledgerkit.ledger import build
+
+        return build.check(self._archive) if check else build.consolidate(self._archive, wait=wait)
+
+    def query(self, sql: str, parameters: list[Any] | None = None, limits: Limits | None = None) -> pl.DataFrame:
+        """The answer to one reading SQL statement over the ledgers. Raises `QueryRefused`."""
+        from ledgerkit.query import query
+
+        return query(self._archive, sql, parameters, limits)
+
+    def behind(self) -> str | None:
+        """Why the ledgers do not say all that the records say; None when they do."""
+        from ledgerkit.query import behind
+
+        return behind(self._archive)
+
+    def lineage(self, subject: str) -> LineageNode:
+        """What something was made from, by which runs."""
+        from ledgerkit.lineage import lineage
+
+        return lineage(self._archive, subject)
+
+    def status(self) -> StatusView:
+        """Where the repository stands and what to do next."""
+        from ledgerkit.status import status
+
+        return status(self._archive)

@@ -1,0 +1,321 @@
+"""Audit a repository: read-only, header-only, on every plate and not a sample. It never writes.
+
+It reads names, manifests, records and image headers, and says what is missing, broken or odd. It
+does not read pixels or hash sources: that is `verify`.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import stat
+from collections import Counter, defaultdict
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from ledgerkit import layout, query, schema
+from ledgerkit.canonical import sha256_hex
+from ledgerkit.errors import InvalidRecord, LedgerkitError
+from ledgerkit.findings import Finding, finding, sound
+from ledgerkit.imaging.header import read_header
+from ledgerkit.records import Manifest, Run, decode_manifest
+from ledgerkit.repository import Archive, Sealed
+
+WARNING_MEGAPIXELS = 90.0
+"""Pillow warns of a decompression bomb above 89.48 megapixels (PIL.Image.MAX_IMAGE_PIXELS)."""
+Progress = Callable[[int, int], None]
+_CHECKSUM_LINE = re.compile(r"\\?([0-9a-f]{64}) [ *](?:\./)?(.+?)\r?\n?", re.ASCII)
+
+
+@dataclass(frozen=True)
+class Megapixels:
+    """Distribution of image sizes from the headers, in megapixels."""
+
+    readable: int
+    unreadable: int
+    minimum: float | None
+    maximum: float | None
+    mean: float | None
+    over_warning_line: int
+    largest: list[dict[str, Any]]
+
+
+@dataclass(frozen=True)
+class AuditView:
+    """The report, section by section."""
+
+    root: str
+    top_level_folders: list[str]
+    top_level_files: list[str]
+    plates: int
+    missing_manifests: int
+    source_issues: int
+    plates_with_runs: int
+    plate_runs: int
+    collection_runs: int
+    runs_by_operation: dict[str, dict[str, int]]
+    field_coverage: dict[str, int]
+    megapixels: Megapixels
+    ledgers: list[dict[str, Any]]
+    schemas: list[str]
+    findings: list[Finding]
+    sound: bool
+    files_written: int = 0
+    schema_version: str = "audit.v1"
+
+
+@dataclass
+class _Collected:
+    findings: list[Finding] = field(default_factory=list)
+    missing_manifests: int = 0
+    source_issues: int = 0
+    with_runs: int = 0
+    plate_runs: int = 0
+    operations: dict[str, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
+    coverage: Counter[str] = field(default_factory=Counter)
+    sizes: list[tuple[float, str]] = field(default_factory=list)
+    unreadable: int = 0
+    unsealed: int = 0
+    unprotected: int = 0
+
+    def add(self, code: str, subject: str, detail: object = "") -> None:
+        self.findings.append(finding(code, subject, detail))
+
+
+def audit(archive: Archive, progress: Progress | None = None) -> AuditView:
+    """Look at everything without reading pixels. Never writes, whatever the permissions."""
+    found = _Collected()
+    seals = _collection(archive, found)
+    plates = archive.plate_ids()
+    _plate_folders(archive, found, plates)
+    for place, plate in enumerate(plates, 1):
+        _plate(archive, found, plate, seals)
+        if progress:
+            progress(place, len(plates))
+    if found.unprotected:
+        found.add("PROTECTION_LOST", layout.PLATES, found.unprotected)
+    ledgers = _ledgers(archive, found)
+    schemas = _schemas(archive, found)
+    entries = archive.tree.entries()
+    return AuditView(
+        root=archive.root.name,
+        top_level_folders=[entry.name for entry in entries if entry.is_folder],
+        top_level_files=[entry.name for entry in entries if not entry.is_folder],
+        plates=len(plates),
+        missing_manifests=found.missing_manifests,
+        source_issues=found.source_issues,
+        plates_with_runs=found.with_runs,
+        plate_runs=found.plate_runs,
+        collection_runs=len(archive.run_ids(layout.COLLECTION)),
+        runs_by_operation={name: dict(sorted(counts.items())) for name, counts in sorted(found.operations.items())},
+        field_coverage=dict(sorted(found.coverage.items())),
+        megapixels=_megapixels(found),
+        ledgers=ledgers,
+        schemas=schemas,
+        findings=found.findings,
+        sound=sound(found.findings),
+    )
+
+
+def _collection(archive: Archive, found: _Collected) -> dict[str, Sealed]:
+    """Runs of the collection; what its seals vouch for."""
+    runs = _runs(archive, found, layout.COLLECTION)
+    try:
+        return archive.seals(runs)
+    except LedgerkitError as error:
+        found.add("RUN_INVALID", layout.RUNS, error.message)
+        return {}
+
+
+def _plate_folders(archive: Archive, found: _Collected, plates: list[str]) -> None:
+    for entry in archive.tree.entries(layout.PLATES):
+        path = f"{layout.PLATES}/{entry.name}"
+        if not entry.is_folder and not entry.is_file:
+            found.add("LINK_FOUND", path)
+        elif entry.is_folder and not layout.is_plate_id(entry.name):
+            found.add("PLATE_ID_INVALID", path)
+    numbers: dict[int, list[str]] = defaultdict(list)
+    for plate in plates:
+        numbers[int(plate.removeprefix("plate-"))].append(plate)
+    for same in numbers.values():
+        if len(same) > 1:
+            found.add("PLATE_ID_COLLISION", same[0], ", ".join(same))
+
+
+def _plate(archive: Archive, found: _Collected, plate: str, seals: dict[str, Sealed]) -> None:
+    manifest = _manifest(archive, found, plate)
+    source = _source(archive, found, plate, manifest, seals)
+    if manifest is not None and source is not None and source not in seals:
+        found.unsealed += 1
+        found.add("UNSEALED", plate)
+    runs = _runs(archive, found, plate)
+    found.plate_runs += len(runs)
+    found.with_runs += bool(runs)
+
+
+def _manifest(archive: Archive, found: _Collected, plate: str) -> Manifest | None:
+    path = f"{layout.plate_folder(plate)}/{layout.MANIFEST}"
+    if not archive.tree.exists(path):
+        found.missing_manifests += 1
+        found.add("MANIFEST_MISSING", plate)
+        return None
+    try:
+        data = archive.tree.read(path, max_bytes=1 << 20)
+        manifest, unknown = decode_manifest(data, path)
+    except LedgerkitError as error:
+        found.add("MANIFEST_INVALID", path, error.message)
+        return None
+    found.coverage.update(key for key, value in json.loads(data).items() if value not in (None, ""))
+    if unknown:
+        found.add("MANIFEST_FIELD_UNKNOWN", path, ", ".join(unknown))
+    if manifest.plate_id != plate:
+        found.add("MANIFEST_IDENTITY", path, manifest.plate_id)
+    return manifest
+
+
+def _source(archive: Archive, found: _Collected, plate: str, manifest: Manifest | None, seals: dict[str, Sealed]) -> str | None:
+    folder = f"{layout.plate_folder(plate)}/{layout.SOURCE}"
+    entries = archive.tree.entries(folder)
+    for entry in entries:
+        if not entry.is_file:
+            found.add("LINK_FOUND" if not entry.is_folder else "SOURCE_COUNT", f"{folder}/{entry.name}", "a folder")
+    if len(entries) != 1 or not entries[0].is_file:
+        found.source_issues += 1
+        if len(entries) != 1:
+            found.add("SOURCE_COUNT", plate, f"{len(entries)} files")
+        return None
+    path = f"{folder}/{entries[0].name}"
+    if manifest is not None and layout.name_key(os.path.basename(manifest.source_image)) != layout.name_key(entries[0].name):
+        found.add("SOURCE_NAME_DISAGREE", path, repr(manifest.source_image))
+    _source_checksum(archive, found, plate, entries[0].name)
+    expected = seals[path].bytes if path in seals else manifest.source.bytes if manifest and manifest.source else None
+    size = archive.tree.size(path)
+    if expected is not None and size != expected:
+        found.add("SOURCE_SIZE_CHANGED", path, f"{size} bytes, {expected} are recorded")
+    _header(archive, found, path)
+    return path
+
+
+def _source_checksum(archive: Archive, found: _Collected, plate: str, name: str) -> None:
+    path = f"{layout.plate_folder(plate)}/{layout.SOURCE_CHECKSUM}"
+    if not archive.tree.exists(path):
+        found.add("SOURCE_CHECKSUM_MISSING", plate)
+        return
+    try:
+        text = archive.tree.read(path, max_bytes=1 << 16).decode("utf-8", "surrogateescape")
+    except LedgerkitError as error:
+        found.add("SOURCE_CHECKSUM_INVALID", path, error.message)
+        return
+    match = _CHECKSUM_LINE.fullmatch(text)
+    if match is None:
+        found.add("SOURCE_CHECKSUM_INVALID", path, "not one line of 64 hex digits, two spaces and a path")
+    elif layout.name_key(match[2]) not in (layout.name_key(f"{layout.SOURCE}/{name}"), layout.name_key(name)):
+        found.add("SOURCE_CHECKSUM_INVALID", path, f"it names {match[2]!r}")
+
+
+def _header(archive: Archive, found: _Collected, path: str) -> None:
+    try:
+        with archive.tree.open(path) as file:
+            if os.fstat(file.fileno()).st_mode & (stat.S_IWUSR | stat.S_IWGRP | stat.S_IWOTH):
+                found.unprotected += 1
+            header = read_header(file)
+    except (LedgerkitError, OSError) as error:
+        found.unreadable += 1
+        found.add("SOURCE_UNREADABLE", path, error)
+        return
+    found.sizes.append((header.megapixels, path))
+    if header.megapixels > WARNING_MEGAPIXELS:
+        found.add("LARGE_IMAGE", path, f"{header.megapixels:.2f}")
+
+
+def _runs(archive: Archive, found: _Collected, subject: str) -> list[Run]:
+    """Records of a subject; a finding for each that cannot be read or lacks a file."""
+    folder = os.path.dirname(layout.run_folder(subject, "x"))
+    for entry in archive.tree.entries(folder):
+        if not entry.is_folder or not layout.is_run_id(entry.name):
+            found.add("RUN_ID_INVALID", f"{folder}/{entry.name}")
+    runs = []
+    for run_id in archive.run_ids(subject):
+        path = f"{folder}/{run_id}"
+        try:
+            run = archive.run(subject, run_id)
+            if run.run_id != run_id or run.subject != subject:
+                raise InvalidRecord(f"it says it is {run.run_id} of {run.subject}")
+            listed = archive.tree.read(f"{path}/{layout.RECORD_CHECKSUM}").decode()
+            recorded = sha256_hex(archive.tree.read(f"{path}/{layout.RECORD}"))
+            if f"{recorded}  {layout.RECORD}\n" not in listed:
+                found.add("RUN_CHECKSUM_INVALID", path, f"found SHA-256 {recorded}")
+            _outputs(archive, found, run)
+        except (LedgerkitError, UnicodeDecodeError) as error:
+            found.add("RUN_INVALID", path, error)
+            continue
+        runs.append(run)
+        found.operations[run.operation][run.status] += 1
+    return runs
+
+
+def _outputs(archive: Archive, found: _Collected, run: Run) -> None:
+    if run.operation == "seal":
+        return
+    for output in archive.outputs(run):
+        size = archive.tree.size(layout.contained_path(output.path))
+        if size == output.bytes:
+            continue
+        cached = f"/{layout.CACHE}/" in output.path
+        if size is None:
+            found.add("CACHE_MISSING" if cached else "OUTPUT_MISSING", run.folder, output.path)
+        else:
+            found.add("SIZE_MISMATCH", output.path, f"{size} bytes, {output.bytes} are recorded")
+
+
+def _megapixels(found: _Collected) -> Megapixels:
+    sizes = [size for size, _ in found.sizes]
+    over = sorted(((size, path) for size, path in found.sizes if size > WARNING_MEGAPIXELS), reverse=True)
+    return Megapixels(
+        readable=len(sizes),
+        unreadable=found.unreadable,
+        minimum=min(sizes, default=None),
+        maximum=max(sizes, default=None),
+        mean=sum(sizes) / len(sizes) if sizes else None,
+        over_warning_line=len(over),
+        largest=[{"path": path, "megapixels": size} for size, path in over],
+    )
+
+
+def _ledgers(archive: Archive, found: _Collected) -> list[dict[str, Any]]:
+    document = query.ledger_document(archive.tree)
+    listed = {table["file"]: table for table in document["tables"].values()} if document else {}
+    ours = {f"{name}.parquet" for name in schema.TABLES} | {"ledger.json"}
+    ledgers = []
+    for entry in archive.tree.entries(layout.LEDGER):
+        path = f"{layout.LEDGER}/{entry.name}"
+        size = archive.tree.size(path)
+        ledgers.append({"file": entry.name, "bytes": size, "rows": listed.get(entry.name, {}).get("rows")})
+        if entry.name not in ours:
+            found.add("LEDGER_FOREIGN", path)
+        elif entry.name in listed and size != listed[entry.name]["bytes"]:
+            found.add("LEDGER_INVALID", path, f"{size} bytes, {listed[entry.name]['bytes']} are listed")
+    for name in sorted(set(listed) - {ledger["file"] for ledger in ledgers}):
+        found.add("LEDGER_INVALID", f"{layout.LEDGER}/{name}", "it is missing")
+    reason = query.behind(archive)
+    if reason:
+        found.add("LEDGER_BEHIND", layout.LEDGER, reason[0].upper() + reason[1:])
+    return ledgers
+
+
+def _schemas(archive: Archive, found: _Collected) -> list[str]:
+    names = [entry.name for entry in archive.tree.entries(layout.SCHEMAS) if entry.is_file]
+    published = set(schema.names())
+    for name in names:
+        path = f"{layout.SCHEMAS}/{name}"
+        data = archive.tree.read(path)
+        try:
+            json.loads(data)
+        except ValueError as error:
+            found.add("SCHEMA_INVALID", path, error)
+            continue
+        if name in published and data != (schema.folder() / name).read_bytes():
+            found.add("SCHEMA_CHANGED", path)
+    return names

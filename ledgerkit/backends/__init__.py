@@ -1,0 +1,38 @@
+"""Ways to run many tasks: one function, `run_all(function, tasks, workers)`, in several files."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+Task = TypeVar("Task")
+Value = TypeVar("Value")
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome(Generic[Value]):
+    """What became of one task.
+
+    `value` is what the function returned; `error` what it raised; `lost` says that its worker died
+    before it could answer, so the task may be tried again.
+    """
+
+    index: int
+    value: Value | None = None
+    error: BaseException | None = None
+    lost: bool = False
+
+
+def run_all(function: Callable[[Task], Value], tasks: Iterable[Task], *, workers: int) -> Iterator[Outcome[Value]]:
+    """Call `function` on every task; outcomes in any order, never an exception for a task.
+
+    With one worker everything runs in this process, one after another.
+    """
+    if workers <= 1:
+        from ledgerkit.backends import serial
+
+        return serial.run_all(function, tasks, workers=workers)
+    from ledgerkit.backends import processes
+
+    return processes.run_all(function, tasks, workers=workers)

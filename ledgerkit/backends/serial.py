@@ -1,0 +1,23 @@
+"""Tasks one after another in this process."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import TYPE_CHECKING, TypeVar
+
+if TYPE_CHECKING:
+    from ledgerkit.backends import Outcome
+
+Task = TypeVar("Task")
+Value = TypeVar("Value")
+
+
+def run_all(function: Callable[[Task], Value], tasks: Iterable[Task], *, workers: int = 1) -> Iterator[Outcome[Value]]:
+    """Call `function` on each task in turn. Only the user's interrupt ends it early."""
+    from ledgerkit.backends import Outcome
+
+    for index, task in enumerate(tasks):
+        try:
+            yield Outcome(index, value=function(task))
+        except Exception as error:
+            yield Outcome(index, error=error)

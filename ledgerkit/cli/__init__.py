@@ -1,0 +1,100 @@
+"""The command line: commands parse, call one function of the core, and print. Errors become text here.
+
+Modules of commands and operations are imported when they are asked for, so `--help` stays quick.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+
+import click
+
+from ledgerkit import operation
+from ledgerkit.errors import LedgerkitError
+from ledgerkit.software import VERSION
+
+COMMANDS = {
+    "init": ("ledgerkit.cli.archive", "Make a new, empty repository."),
+    "ingest": ("ledgerkit.cli.archive", "Take in new plates from a catalogue and a folder of images."),
+    "audit": ("ledgerkit.cli.archive", "Report on everything, read-only and header-only."),
+    "verify": ("ledgerkit.cli.archive", "Read every recorded byte again and compare its SHA-256, read-only."),
+    "status": ("ledgerkit.cli.archive", "Say how far each phase is, what failed, and what to do next."),
+    "policy": ("ledgerkit.cli.policy", "Propose, show and accept the preprocessing policy."),
+    "consolidate": ("ledgerkit.cli.ledger", "Rebuild the ledgers from manifests and records."),
+    "query": ("ledgerkit.cli.ledger", "Ask the ledgers in SQL, read-only."),
+    "lineage": ("ledgerkit.cli.ledger", "Say what something was made from, by which runs."),
+}
+PLACED = frozenset({"propose"})
+"""Operations that have their command inside a group: `propose` is `policy propose`."""
+
+
+class LazyGroup(click.Group):
+    """Commands by name, loaded when used; every operation is a command of its own."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return [*COMMANDS, *(name for name in operation.names() if name not in PLACED)]
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name in COMMANDS:
+            module = importlib.import_module(COMMANDS[cmd_name][0])
+            command: click.Command = getattr(module, cmd_name)
+            return command
+        if cmd_name in operation.names() and cmd_name not in PLACED:
+            from ledgerkit.cli.operations import command_of
+
+            return command_of(cmd_name)
+        return None
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, text) for name, (_, text) in COMMANDS.items()])
+        with formatter.section("Operations"):
+            formatter.write_dl([(name, operation.summary(name)) for name in operation.names() if name not in PLACED])
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(VERSION, prog_name="ledgerkit")
+def cli() -> None:
+    """A provenance-ledger dataset manager for archives of scanned plates.
+
+    \b
+    Example:
+      ledgerkit init my-archive && cd my-archive
+      ledgerkit ingest --catalogue data.json --images scans/
+      ledgerkit status
+    """
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run the command line and exit: 0 well, 1 findings or failures, 2 usage, above that see the docs."""
+    given = sys.argv[1:] if arguments is None else arguments
+    debug = "--debug" in given
+    if debug:
+        os.environ["LEDGERKIT_DEBUG"] = "1"
+    try:
+        found = cli.main(given, standalone_mode=False)
+        sys.exit(found if isinstance(found, int) else 0)
+    except LedgerkitError as error:
+        if debug:
+            raise
+        _complain(error.message, error.hint)
+        sys.exit(error.exit_code)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except (click.Abort, KeyboardInterrupt):
+        _complain("interrupted", None)
+        sys.exit(130)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(141)
+
+
+def _complain(message: str, hint: str | None) -> None:
+    click.echo(f"Error: {message}", err=True)
+    if hint:
+        click.echo(f"  {hint}", err=True)
+
+

@@ -1,0 +1,121 @@
+"""What all commands share: options, the repository, JSON, progress, tables of text."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from ledgerkit.api import Repository
+    from ledgerkit.views import Progress
+
+Function = Callable[..., Any]
+
+
+def repository_option(function: Function) -> Function:
+    return click.option("-C", "--repository", "path", type=click.Path(path_type=Path), metavar="PATH", help="The repository; else LEDGERKIT_REPOSITORY, else the nearest parent folder that is one.")(function)
+
+
+def common_options(function: Function) -> Function:
+    """`-C/--repository`, `--json` and `--debug`."""
+    function = click.option("--debug", is_flag=True, expose_value=False, help="Show tracebacks.")(function)
+    function = click.option("--json", "as_json", is_flag=True, help="Print JSON for machines.")(function)
+    return repository_option(function)
+
+
+def open_repository(path: Path | None) -> Repository:
+    """The repository that the options, the environment or the current folder name."""
+    from ledgerkit.api import Repository
+
+    return Repository.open(path or os.environ.get("LEDGERKIT_REPOSITORY") or ".")
+
+
+def print_json(view: Any) -> None:
+    """A view as indented JSON."""
+    import json
+
+    import msgspec
+
+    click.echo(json.dumps(msgspec.to_builtins(view), indent=2, ensure_ascii=False))
+
+
+def columns(rows: list[list[str]], right: frozenset[int] = frozenset(), indent: str = "  ") -> str:
+    """Rows of text in aligned columns; `right` names those that are aligned to the right."""
+    if not rows:
+        return ""
+    widths = [max(len(row[place]) for row in rows) for place in range(len(rows[0]))]
+    lines = []
+    for row in rows:
+        cells = [cell.rjust(width) if place in right else cell.ljust(width) for place, (cell, width) in enumerate(zip(row, widths, strict=True))]
+        lines.append(indent + "  ".join(cells).rstrip())
+    return "\n".join(lines)
+
+
+def size(count: int | None) -> str:
+    """Bytes for people, in powers of ten."""
+    if count is None:
+        return "unknown"
+    amount = float(count)
+    for unit in ("B", "kB", "MB", "GB"):
+        if amount < 1000:
+            return f"{amount:.0f} {unit}" if unit == "B" else f"{amount:.1f} {unit}"
+        amount /= 1000
+    return f"{amount:.1f} TB"
+
+
+@contextlib.contextmanager
+def counting(label: str, quiet: bool) -> Iterator[Callable[[int, int], None] | None]:
+    """A progress bar on a terminal for callbacks of (done, total)."""
+    with _bar(label, quiet) as update:
+        yield (lambda done, total: update(done, total, "")) if update else None
+
+
+@contextlib.contextmanager
+def job_progress(label: str, quiet: bool) -> Iterator[Callable[[Progress], None] | None]:
+    """The same for `views.Progress`, with failures named."""
+    with _bar(label, quiet) as update:
+        yield (lambda at: update(at.done, at.total, f"{at.failed} failed" if at.failed else "")) if update else None
+
+
+@contextlib.contextmanager
+def _bar(label: str, quiet: bool) -> Iterator[Callable[[int, int, str], None] | None]:
+    if quiet or not sys.stderr.isatty():
+        yield None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, ProgressColumn, TextColumn, TimeRemainingColumn
+    from rich.progress import Progress as Bar
+    from rich.text import Text
+
+    class Rate(ProgressColumn):
+        """Items a second."""
+
+        def render(self, task: Any) -> Text:
+            return Text(f"{task.speed:.1f}/s" if task.speed else "")
+
+    shown = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), Rate(), TimeRemainingColumn(), TextColumn("{task.fields[note]}"))
+    with Bar(*shown, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task(label, total=None, note="")
+        yield lambda done, total, note: bar.update(task, completed=done, total=total, note=note)
+
+
+def print_findings(findings: list[Any], limit: int = 20) -> None:
+    """Findings as text, errors first, at most `limit` of one code."""
+    order = {"error": 0, "warning": 1, "info": 2}
+    shown: dict[str, int] = {}
+    totals: dict[str, int] = {}
+    for one in findings:
+        totals[one.code] = totals.get(one.code, 0) + 1
+    for one in sorted(findings, key=lambda found: (order[found.severity], found.code)):
+        shown[one.code] = shown.get(one.code, 0) + 1
+        if shown[one.code] <= limit:
+            click.echo(f"  {one.severity:7} {one.code} {one.subject}: {one.message}")
+        if shown[one.code] == min(limit, totals[one.code]):
+            rest = totals[one.code] - limit
+            click.echo(f"          {'... and ' + str(rest) + ' more. ' if rest > 0 else ''}{one.remedy}")

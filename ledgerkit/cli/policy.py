@@ -1,0 +1,70 @@
+"""`policy`: propose, show, accept."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from ledgerkit.cli.common import common_options, open_repository, print_json
+from ledgerkit.cli.operations import command_of
+
+
+class _PolicyGroup(click.Group):
+    """`policy propose` is the operation `propose`."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return ["propose", *super().list_commands(ctx)]
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        return command_of("propose") if cmd_name == "propose" else super().get_command(ctx, cmd_name)
+
+
+@click.group(cls=_PolicyGroup)
+def policy() -> None:
+    """Propose, show and accept the preprocessing policy (phase 2).
+
+    \b
+    Example:
+      ledgerkit policy propose
+      ledgerkit policy show --proposed
+      ledgerkit policy accept --by "A. Curator" --reason "..."
+    """
+
+
+@policy.command()
+@click.option("--proposed", is_flag=True, help="The newest proposal instead of the policy in force.")
+@common_options
+def show(proposed: bool, path: Path | None, as_json: bool) -> None:
+    """Print the policy in force, or the newest proposal.
+
+    \b
+    Example:
+      ledgerkit policy show --proposed
+    """
+    repository = open_repository(path)
+    _print(repository.proposed_policy() if proposed else repository.policy(), as_json)
+
+
+@policy.command()
+@click.option("--by", required=True, help="Who decides.")
+@click.option("--reason", required=True, help="Why.")
+@click.option("--file", "edited", type=click.Path(path_type=Path, exists=True), help="An edited policy document instead of the proposal as it is.")
+@common_options
+def accept(by: str, reason: str, edited: Path | None, path: Path | None, as_json: bool) -> None:
+    """Put the newest proposal into force. It is never edited: another decision is another policy.
+
+    \b
+    Example:
+      ledgerkit policy accept --by "A. Curator" --reason "keeps every plate at full size"
+    """
+    _print(open_repository(path).accept_policy(by, reason, edited), as_json)
+
+
+def _print(document: dict[str, Any], as_json: bool) -> None:
+    if as_json:
+        print_json(document)
+        return
+    for name, value in document.items():
+        click.echo(f"  {name}: {value}")

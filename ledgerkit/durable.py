@@ -1,0 +1,373 @@
+"""The only module that opens a repository file to write: stage, lock, commit, exchange.
+
+A commit is a flushed intent that lists every move from staging to its final name. Whoever finds an
+intent finishes it; finishing is idempotent, no name is ever replaced, and what no intent lists
+never becomes visible. Success is reported only after the renames are flushed.
+
+Flushing is paid for once a batch: `syncfs` where the system has it (it reports write-back errors
+since Linux 5.8), else every file and folder by itself. The folder handle is opened before anything
+is written, so that no error is lost (the reason is told in transparency-dev/tessera#750).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import errno
+import fcntl
+import json
+import os
+import sys
+import time
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ledgerkit import layout
+from ledgerkit.canonical import Digests, Hasher, canonical_bytes, parse_json
+from ledgerkit.errors import CommitFailed, RepositoryBusy
+
+_RENAME_NOREPLACE = 1
+_RENAME_EXCHANGE = 2
+_AT_FDCWD = -100
+_libc = ctypes.CDLL(None, use_errno=True)
+_syncfs = getattr(_libc, "syncfs", None)
+_renameat2 = getattr(_libc, "renameat2", None)
+FILE_MODE = 0o444
+FOLDER_MODE = 0o555
+
+
+@dataclass(frozen=True, slots=True)
+class Move:
+    """A staged folder or file and its final name, both relative to the root, and what it holds."""
+
+    staged: str
+    final: str
+    digests: dict[str, str]
+    """SHA-256 by path below the folder; the empty path for a file."""
+    protect: tuple[str, ...] = ("",)
+    """Folders at and below which nothing may be added: all of a run or cache, a plate's `source`."""
+
+
+class Store:
+    """Write access to one repository."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self._handle: int | None = None
+
+    def _descriptor(self) -> int:
+        """A handle on the root, held for as long as the store lives, so that no flush error is lost."""
+        if self._handle is None:
+            self._handle = os.open(self.root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        return self._handle
+
+    def make_folder(self, path: str) -> Path:
+        """The folder at `path`, made with its parents where it does not exist."""
+        found = self.root / path
+        with _disk_errors(path):
+            found.mkdir(parents=True, exist_ok=True)
+        return found
+
+    def write_new(self, path: str, data: bytes, mode: int = FILE_MODE) -> None:
+        """A new file with exactly these bytes. Raises `CommitFailed` when the name is taken."""
+        with _disk_errors(path):
+            descriptor = os.open(self.root / path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
+            try:
+                _write_all(descriptor, data)
+            finally:
+                os.close(descriptor)
+
+    def flush(self, paths: Iterable[str] = ()) -> None:
+        """Everything written so far is on the disk when this returns.
+
+        Where the system cannot flush a whole file system, `paths` are flushed with all below them.
+        An error here is final: what was written is not reported as kept.
+        """
+        with _disk_errors("flush"):
+            if _syncfs is not None:
+                if _syncfs(self._descriptor()) != 0:
+                    number = ctypes.get_errno()
+                    raise OSError(number, os.strerror(number))
+                return
+            for path in paths:
+                _flush_below(self.root / path)
+
+    @contextlib.contextmanager
+    def locked(self, wait: float = 10.0) -> Iterator[None]:
+        """The repository's lock, a kernel lock that dies with its holder. Any left intent is finished.
+
+        Raises `RepositoryBusy` that names the holder when it is not free within `wait` seconds.
+        """
+        self.make_folder(layout.WORKING)
+        with _disk_errors(layout.LOCK):
+            descriptor = os.open(self.root / layout.LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        try:
+            _take_lock(descriptor, wait)
+            holder = json.dumps({"pid": os.getpid(), "host": os.uname().nodename, "command": " ".join(sys.argv)[:200]})
+            os.ftruncate(descriptor, 0)
+            os.pwrite(descriptor, holder.encode(), 0)
+            self.finish_intent()
+            yield
+        finally:
+            os.close(descriptor)
+
+    def commit(self, job_id: str, moves: list[Move]) -> None:
+        """Give every staged item its final name, all or nothing, durably. The lock must be held.
+
+        The staged items must be complete. The flushed intent is the commit point.
+        """
+        if not moves:
+            return
+        self.flush([move.staged for move in moves])
+        intent = {
+            "schema_version": "intent.v1",
+            "job_id": job_id,
+            "log": None,
+            "moves": [{"staged": move.staged, "final": move.final, "digests": move.digests, "protect": list(move.protect)} for move in moves],
+        }
+        beside = f"{layout.INTENT}.{job_id}"
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(self.root / beside)
+        self.write_new(beside, canonical_bytes(intent), 0o644)
+        with _disk_errors(layout.INTENT):
+            _fsync(self.root / beside)
+            os.rename(self.root / beside, self.root / layout.INTENT)
+            _fsync(self.root / layout.WORKING)
+        self.finish_intent()
+
+    def finish_intent(self) -> bool:
+        """Finish what a flushed intent lists; False when there is none. Idempotent."""
+        try:
+            data = (self.root / layout.INTENT).read_bytes()
+        except FileNotFoundError:
+            return False
+        intent = parse_json(data, layout.INTENT)
+        folders: set[str] = set()
+        for move in intent["moves"]:
+            self._finish_move(move)
+            folders.add(os.path.dirname(move["final"]))
+        self.flush(sorted(folders))
+        with _disk_errors(layout.INTENT):
+            os.unlink(self.root / layout.INTENT)
+        return True
+
+    def _finish_move(self, move: dict[str, Any]) -> None:
+        staged, final = self.root / move["staged"], self.root / move["final"]
+        if os.path.lexists(final):
+            if os.path.lexists(staged):
+                raise CommitFailed(
+                    f"both {move['staged']} and {move['final']} exist, though the intent moves one to the other",
+                    "Somebody else made the second: move it away, then run any writing command again.",
+                )
+        elif not os.path.lexists(staged):
+            raise CommitFailed(
+                f"{move['final']} is promised by {layout.INTENT}, but neither it nor {move['staged']} exists",
+                "The commit cannot be finished: restore the repository from a replica.",
+            )
+        else:
+            with _disk_errors(move["final"]):
+                _make_parents(final)
+                rename_new(staged, final)
+        for below in move["protect"]:
+            _protect(final / below)
+
+    def exchange(self, staged: str, final: str) -> str | None:
+        """Put the folder `staged` in the place of `final` in one step; where the former one now lies."""
+        new, old = self.root / staged, self.root / final
+        self.flush([staged])
+        with _disk_errors(final):
+            if not os.path.lexists(old):
+                rename_new(new, old)
+                self.flush([os.path.dirname(final) or "."])
+                return None
+            if _renameat2 is not None and _rename(new, old, _RENAME_EXCHANGE):
+                self.flush([os.path.dirname(final) or "."])
+                return staged
+            aside = f"{staged}.former"
+            os.rename(old, self.root / aside)
+            os.rename(new, old)
+            self.flush([os.path.dirname(final) or "."])
+            return aside
+
+    def move(self, source: str, target: str) -> None:
+        """Rename within the repository, never over an existing name."""
+        with _disk_errors(target):
+            _make_parents(self.root / target)
+            rename_new(self.root / source, self.root / target)
+
+    def remove_working(self, path: str) -> None:
+        """Remove a working file or folder of ours below `.ledgerkit/`, never evidence."""
+        if not layout.contained_path(path).startswith(f"{layout.WORKING}/"):
+            raise ValueError(f"not a working path: {path}")
+        import shutil
+
+        target = self.root / path
+        if target.is_dir() and not target.is_symlink():
+            shutil.rmtree(target, onerror=_make_writable_and_retry)
+        else:
+            with contextlib.suppress(FileNotFoundError):
+                target.unlink()
+
+
+class Job:
+    """The staging folder of one invocation, held by its own kernel lock until the job ends."""
+
+    def __init__(self, store: Store, job_id: str) -> None:
+        self.store = store
+        self.job_id = job_id
+        self.folder = f"{layout.STAGING}/{job_id}"
+        self._descriptor = -1
+
+    def __enter__(self) -> Job:
+        self.store.make_folder(self.folder)
+        with _disk_errors(self.folder):
+            self._descriptor = os.open(self.store.root / self.folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        fcntl.flock(self._descriptor, fcntl.LOCK_EX)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        os.close(self._descriptor)
+        if not os.path.lexists(self.store.root / layout.INTENT):
+            self.store.remove_working(self.folder)
+
+    def item(self, name: str) -> str:
+        """Path of a staged item of this job."""
+        return f"{self.folder}/{name}"
+
+
+class StagedFile:
+    """A new file in staging, digested while it is written. Its name must be free."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._hasher = Hasher()
+        with _disk_errors(path.name):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, FILE_MODE)
+
+    def write(self, data: bytes | memoryview) -> int:
+        view = memoryview(data).cast("B")
+        with _disk_errors(self.path.name):
+            _write_all(self._descriptor, view)
+        self._hasher.update(view)
+        return len(view)
+
+    def close(self) -> Digests:
+        """Size and digests of what was written; the file takes no more."""
+        with _disk_errors(self.path.name):
+            os.close(self._descriptor)
+        return self._hasher.digests()
+
+
+def abandoned_jobs(root: Path) -> list[str]:
+    """Staging folders whose job is gone: what a crash left. Read-only."""
+    found = []
+    with contextlib.suppress(FileNotFoundError):
+        for entry in sorted(os.listdir(root / layout.STAGING)):
+            try:
+                descriptor = os.open(root / layout.STAGING / entry / "lock", os.O_RDONLY | os.O_CLOEXEC)
+            except OSError:
+                found.append(entry)
+                continue
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+                found.append(entry)
+            except OSError:
+                pass
+            finally:
+                os.close(descriptor)
+    return found
+
+
+def rename_new(source: Path, target: Path) -> None:
+    """Rename, never over an existing name. Raises `FileExistsError`."""
+    if _renameat2 is not None and _rename(source, target, _RENAME_NOREPLACE):
+        return
+    if os.path.lexists(target):
+        raise FileExistsError(errno.EEXIST, "name is taken", str(target))
+    os.rename(source, target)
+
+
+def _rename(source: Path, target: Path, flags: int) -> bool:
+    """renameat2; False where the file system does not know the flag."""
+    assert _renameat2 is not None
+    if _renameat2(_AT_FDCWD, os.fsencode(source), _AT_FDCWD, os.fsencode(target), flags) == 0:
+        return True
+    number = ctypes.get_errno()
+    if number in (errno.EINVAL, errno.ENOSYS, errno.ENOTSUP):
+        return False
+    raise OSError(number, os.strerror(number), str(target))
+
+
+@contextlib.contextmanager
+def _disk_errors(path: str) -> Iterator[None]:
+    try:
+        yield
+    except FileExistsError as error:
+        raise CommitFailed(f"{path} exists already and is never replaced") from error
+    except OSError as error:
+        hint = "Free some space, then run the command again: it goes on where it stopped."
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            hint = "Nothing of this batch was reported as kept. Check the disk and the permissions, then run it again."
+        raise CommitFailed(f"cannot write {path}: {error.strerror or error}", hint) from error
+
+
+def _take_lock(descriptor: int, wait: float) -> None:
+    deadline = time.monotonic() + wait
+    while True:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return
+        except OSError as error:
+            if error.errno not in (errno.EAGAIN, errno.EACCES):
+                raise CommitFailed(f"cannot lock {layout.LOCK}: {error.strerror}") from error
+        if time.monotonic() >= deadline:
+            holder = os.pread(descriptor, 1000, 0).decode("utf-8", "replace") or "unknown"
+            raise RepositoryBusy(f"another process is writing to the repository: {holder}", "Wait for it, or give --wait SECONDS.")
+        time.sleep(0.02)
+
+
+def _write_all(descriptor: int, data: bytes | memoryview) -> None:
+    view = memoryview(data)
+    while view:
+        view = view[os.write(descriptor, view) :]
+
+
+def _make_parents(path: Path) -> None:
+    if not path.parent.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+
+
+def _protect(path: Path) -> None:
+    """Take the write permission off every folder at and below `path`; their files never had it."""
+    if not path.is_dir():
+        return
+    for folder, _, _ in os.walk(path, topdown=False):
+        os.chmod(folder, FOLDER_MODE)
+
+
+def _make_writable_and_retry(function: Any, path: str, _: Any) -> None:
+    os.chmod(os.path.dirname(path), 0o755)
+    function(path)
+
+
+def _fsync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _flush_below(path: Path) -> None:
+    if path.is_dir():
+        for folder, _, names in os.walk(path):
+            for name in names:
+                _fsync(Path(folder) / name)
+            _fsync(Path(folder))
+        _fsync(path.parent)
+    elif path.exists():
+        _fsync(path)
+        _fsync(path.parent)

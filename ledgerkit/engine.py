@@ -1,0 +1,315 @@
+"""Plan, run, commit: the one place that joins operations, backends and the store.
+
+A plan is made lazily, plate after plate; workers stage; this process commits in batches. What was
+committed stays, whatever happens next.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from ledgerkit import layout, operation, software
+from ledgerkit.backends import Outcome, processes, run_all
+from ledgerkit.durable import Job
+from ledgerkit.errors import LedgerkitError, MissingInput
+from ledgerkit.history import History, Resolved, collect
+from ledgerkit.operation import Operation, resolved
+from ledgerkit.records import Failure, Gate, Input, Resources, Run, Supersedes, task_id
+from ledgerkit.repository import Archive, StagedRun
+from ledgerkit.sealing import seal_new
+from ledgerkit.views import DryRunView, FailureView, JobView, Progress
+from ledgerkit.worker import Result, Task, perform
+
+BATCH_RUNS = 1024
+BATCH_SECONDS = 2.0
+ATTEMPTS = 3
+Callback = Callable[[Progress], None]
+
+
+class Interrupted(LedgerkitError):
+    """The user ended the job; everything finished was committed."""
+
+    exit_code = 130
+
+
+@dataclass(frozen=True)
+class Request:
+    """What is asked for: an operation with parameters, on which plates, and what to do again."""
+
+    operation: str
+    parameters: dict[str, Any] = field(default_factory=dict)
+    plates: list[str] | None = None
+    force: bool = False
+    stale: bool = False
+    retry_failed: bool = False
+
+
+@dataclass(frozen=True)
+class Decision:
+    """What is to be done for one subject: run, done, stale, failed (before) or blocked."""
+
+    kind: str
+    subject: str
+    task: Task | None = None
+    supersedes: Supersedes | None = None
+    error: LedgerkitError | None = None
+
+
+def decide(archive: Archive, history: History, request: Request) -> Iterator[Decision]:
+    """One decision for each subject of the request, in order, made when asked for."""
+    loaded = operation.load(request.operation)
+    parameters = loaded.make_parameters(request.parameters)
+    tokens = loaded.takes(parameters)
+    plates = history.sealed_plates() if request.plates is None else request.plates
+    if loaded.on_collection:
+        found, lacking = collect(history, tokens, plates, parameters)
+        yield from (Decision("blocked", plate, error=error) for plate, error in lacking)
+        if plates and len(lacking) == len(plates):
+            return
+        yield _decision(archive, history, request, loaded, parameters, layout.COLLECTION, found)
+        return
+    for plate in plates:
+        try:
+            found = Resolved()
+            for token in tokens:
+                found.add(history.resolve(token, plate, parameters))
+            yield _decision(archive, history, request, loaded, parameters, plate, found)
+        except LedgerkitError as error:
+            yield Decision("blocked", plate, error=error)
+        history.forget(plate)
+
+
+def _decision(archive: Archive, history: History, request: Request, loaded: Operation, parameters: Any, subject: str, found: Resolved) -> Decision:
+    settings = resolved(parameters)
+    identity = task_id(loaded.name, loaded.version, settings, subject, (), [(given.role, given.sha256) for given in found.inputs])
+    variant = found.variant(loaded.variant(parameters))
+    task = Task(str(archive.root), loaded.name, settings, subject, variant, tuple(found.inputs), "", identity)
+    same = [run for run in history.runs(subject) if run.task_id == identity]
+    done = [run for run in same if run.status != "failed"]
+    if request.force or not same:
+        return Decision("run", subject, task)
+    if not done:
+        return Decision("run", subject, task) if request.retry_failed else Decision("failed", subject)
+    reason = stale_reason(done[-1], loaded)
+    if reason is None:
+        return Decision("done", subject)
+    if request.stale:
+        return Decision("run", subject, task, Supersedes(done[-1].run_id, reason))
+    return Decision("stale", subject)
+
+
+def stale_reason(run: Run, loaded: Operation) -> str | None:
+    """Why a run would be made with other code or libraries today; None when it would not."""
+    now = {"ledgerkit": software.VERSION, **loaded.environment()}
+    then = {"ledgerkit": run.code.ledgerkit, **run.environment.libraries}
+    changed = [f"{name} {then.get(name, 'absent')} -> {now.get(name, 'absent')}" for name in sorted(now.keys() | then.keys()) if now.get(name) != then.get(name)]
+    return "made with other code or libraries: " + ", ".join(changed) if changed else None
+
+
+def dry_run(archive: Archive, request: Request) -> DryRunView:
+    """What `run` would do, for about how long and with how much disk. Writes nothing."""
+    history = History(archive)
+    kinds: dict[str, int] = {}
+    would_run: list[str] = []
+    blocked: list[FailureView] = []
+    for decision in decide(archive, history, request):
+        kinds[decision.kind] = kinds.get(decision.kind, 0) + 1
+        if decision.kind == "run":
+            would_run.append(decision.subject)
+        if decision.error:
+            blocked.append(_failure_view(decision.subject, decision.error))
+    seconds, size, basis = _estimate(history, request.operation, would_run)
+    return DryRunView(request.operation, would_run, kinds.get("done", 0), kinds.get("stale", 0), kinds.get("failed", 0), blocked, seconds, size, basis)
+
+
+def _estimate(history: History, name: str, would_run: list[str]) -> tuple[float | None, int | None, str]:
+    """Seconds and bytes, scaled by source size from earlier runs of the same operation."""
+    if not would_run:
+        return 0.0, 0, "nothing to do"
+    seconds, made, read = 0.0, 0, 0
+    judged = 0
+    subjects = [layout.COLLECTION] if would_run == [layout.COLLECTION] else history.sealed_plates()[:200]
+    for subject in subjects:
+        for run in history.runs(subject):
+            if run.operation == name and run.status == "complete":
+                judged += 1
+                seconds += run.resources.seconds
+                made += sum(output.bytes for output in history.archive.outputs(run))
+                read += history.source(subject).bytes if subject != layout.COLLECTION else 1
+    if not judged:
+        return None, None, f"no earlier {name} run to judge from"
+    ahead = sum(history.source(subject).bytes if subject != layout.COLLECTION else 1 for subject in would_run)
+    scale = ahead / max(read, 1)
+    return round(seconds * scale, 1), round(made * scale), f"scaled by source size from {judged} earlier runs, one worker"
+
+
+class _Batch:
+    """Staged runs that wait for the next commit."""
+
+    def __init__(self, archive: Archive, job: Job, request: Request, wait: float) -> None:
+        self.archive, self.job, self.wait = archive, job, wait
+        self.again = request.force or request.stale
+        self.staged: list[StagedRun] = []
+        self.committed: list[Run] = []
+        self._last = time.monotonic()
+
+    def add(self, staged: StagedRun) -> None:
+        self.staged.append(staged)
+        if len(self.staged) >= BATCH_RUNS or time.monotonic() - self._last > BATCH_SECONDS:
+            self.commit()
+
+    def commit(self) -> None:
+        staged, self.staged = self.staged, []
+        if staged:
+            self.committed += self.archive.commit(self.job, staged, force=self.again, wait=self.wait)
+        self._last = time.monotonic()
+
+
+def run(archive: Archive, request: Request, *, workers: int = 1, progress: Callback | None = None, wait: float = 60.0) -> JobView:
+    """Run an operation on every subject of the request that needs it, and commit what was made.
+
+    Failures are recorded as failed runs and the others go on. Raises `MissingInput` when no subject
+    has the inputs, `Interrupted` after Ctrl-C, with everything finished committed.
+    """
+    began = time.monotonic()
+    with archive.job() as job:
+        seal_new(archive, job)
+        history = History(archive)
+        work = _Work(archive, history, job, request, progress)
+        batch = _Batch(archive, job, request, wait)
+        try:
+            _run_tasks(work, batch, run_all(perform, work.tasks(), workers=workers))
+            for _ in range(1, ATTEMPTS):
+                again, work.lost = work.lost, []
+                if again:
+                    work.outstanding = {index: work.staged_afresh(task) for index, task in enumerate(again)}
+                    _run_tasks(work, batch, processes.run_all(perform, list(work.outstanding.values()), workers=1, isolated=True))
+        except KeyboardInterrupt:
+            batch.commit()
+            raise Interrupted(
+                f"interrupted: {len(batch.committed)} runs of {request.operation} were kept",
+                "Give the same command again: it goes on where it stopped.",
+            ) from None
+        batch.commit()
+        return work.view(batch, time.monotonic() - began)
+
+
+def _run_tasks(work: _Work, batch: _Batch, outcomes: Iterator[Outcome[Result]]) -> None:
+    for outcome in outcomes:
+        task = work.outstanding.pop(outcome.index)
+        if outcome.lost:
+            work.lost.append(task)
+            continue
+        if outcome.error is not None:
+            batch.commit()
+            raise outcome.error
+        assert outcome.value is not None
+        batch.add(work.finish(task, outcome.value))
+        work.report(task.subject)
+
+
+class _Work:
+    """The tasks of one job and what became of them."""
+
+    def __init__(self, archive: Archive, history: History, job: Job, request: Request, progress: Callback | None) -> None:
+        self.archive, self.history, self.job, self.request, self.progress = archive, history, job, request, progress
+        self.outstanding: dict[int, Task] = {}
+        self.lost: list[Task] = []
+        self.counts: dict[str, int] = {}
+        self.blocked: list[FailureView] = []
+        self.failures: list[FailureView] = []
+        self.supersedes: dict[str, Supersedes] = {}
+        self.done = 0
+        self._staged = 0
+        loaded = operation.load(request.operation)
+        plates = history.sealed_plates() if request.plates is None else request.plates
+        self.total = 1 if loaded.on_collection else len(plates)
+
+    def staged_afresh(self, task: Task) -> Task:
+        self._staged += 1
+        return replace(task, staging=self.job.item(f"{self._staged:08d}"))
+
+    def tasks(self) -> Iterator[Task]:
+        """Tasks to run, decided as they are asked for; everything else is counted."""
+        index = 0
+        for decision in decide(self.archive, self.history, self.request):
+            self.counts[decision.kind] = self.counts.get(decision.kind, 0) + 1
+            if decision.error:
+                self.blocked.append(_failure_view(decision.subject, decision.error))
+            if decision.task is None:
+                self.report(decision.subject)
+                continue
+            task = self.staged_afresh(decision.task)
+            if decision.supersedes:
+                self.supersedes[decision.subject] = decision.supersedes
+            self.outstanding[index] = task
+            index += 1
+            yield task
+
+    def report(self, subject: str) -> None:
+        self.done += 1
+        if self.progress:
+            self.progress(Progress(self.request.operation, self.done, max(self.total, self.done), len(self.failures), subject))
+
+    def finish(self, task: Task, result: Result) -> StagedRun:
+        """A worker's answer as a run that can be committed."""
+        loaded = operation.load(task.operation)
+        failure = None
+        staged = task.staging
+        if result.failure:
+            staged = f"{task.staging}-failed"
+            failure = Failure(result.failure.error, result.failure.message, result.failure.input)
+            self.failures.append(FailureView(task.subject, failure.error, failure.message, result.failure.hint))
+        inputs = [
+            Input(given.path, given.role, given.bytes, given.sha256, given.run_id, "full" if given.path in result.fully_checked else "size")
+            for given in task.inputs
+        ]
+        return StagedRun(
+            staged=staged,
+            task_id=task.task_id,
+            operation=task.operation,
+            version=loaded.version,
+            event_type=loaded.event_type,
+            subject=task.subject,
+            variant=task.variant,
+            parameters=task.parameters,
+            inputs=inputs,
+            artifacts=[] if failure else result.artifacts,
+            started_at=result.started_at,
+            ended_at=result.ended_at,
+            resources=Resources(result.seconds, result.cpu_seconds, result.peak_rss_bytes),
+            libraries=result.libraries,
+            gates=[Gate(**gate) for gate in result.gates],
+            status="failed" if failure else "complete",
+            failure=failure,
+            supersedes=self.supersedes.get(task.subject),
+        )
+
+    def view(self, batch: _Batch, seconds: float) -> JobView:
+        """The job's outcome. Raises `MissingInput` when nothing at all had its inputs."""
+        committed = batch.committed
+        if self.blocked and not committed and not self.lost and not any(self.counts.get(kind) for kind in ("done", "stale", "failed")):
+            first = self.blocked[0]
+            raise MissingInput(f"{self.request.operation} cannot run: {first.message}", first.hint)
+        return JobView(
+            operation=self.request.operation,
+            job_id=self.job.job_id,
+            complete=sum(one.status != "failed" for one in committed),
+            failed=sum(one.status == "failed" for one in committed),
+            skipped=self.counts.get("done", 0),
+            stale=self.counts.get("stale", 0),
+            failed_before=self.counts.get("failed", 0),
+            seconds=round(seconds, 3),
+            output_bytes=sum(output.bytes for one in committed for output in one.outputs),
+            failures=self.failures,
+            blocked=self.blocked,
+            lost=[task.subject for task in self.lost],
+            run_ids=[one.run_id for one in committed] if len(committed) <= 1000 else [],
+        )
+
+
+def _failure_view(subject: str, error: LedgerkitError) -> FailureView:
+    return FailureView(subject, type(error).__name__, error.message, error.hint)

@@ -1,0 +1,84 @@
+"""Every error that ledgerkit raises on purpose: what was expected, what was found, and the way out.
+
+The command line prints the message and the hint of a `LedgerkitError` and exits with its code;
+anything else is a bug and keeps its traceback. Subclasses carry data and survive pickling, because
+workers send them to the parent.
+"""
+
+from __future__ import annotations
+
+
+class LedgerkitError(Exception):
+    """Base of all errors a user can meet.
+
+    `message` says what went wrong and where; `hint` says what to do next; `exit_code` is what the
+    command line exits with.
+    """
+
+    exit_code = 1
+
+    def __init__(self, message: str, hint: str | None = None) -> None:
+        super().__init__(message, hint)
+        self.message = message
+        self.hint = hint
+
+    def __str__(self) -> str:
+        return self.message
+
+
+class UsageError(LedgerkitError):
+    """The request itself cannot be met: a wrong name, a wrong value, a combination that has no meaning."""
+
+    exit_code = 2
+
+
+class RepositoryNotFound(LedgerkitError):
+    """No repository where one was looked for."""
+
+    exit_code = 2
+
+
+class UnsafePath(LedgerkitError):
+    """A path that leaves the repository or that some file system would alias or refuse."""
+
+
+class InvalidRecord(LedgerkitError):
+    """A manifest, record, policy or table breaks its schema."""
+
+
+class DigestMismatch(LedgerkitError):
+    """Bytes do not have the digest that was recorded for them."""
+
+
+class UnreadableImage(LedgerkitError):
+    """A file that cannot be decoded as an image, with the decoder's reason."""
+
+
+class LimitExceeded(LedgerkitError):
+    """Input larger than a named setting allows."""
+
+
+class MissingInput(LedgerkitError):
+    """An operation whose inputs do not exist yet; the hint names the command that makes them."""
+
+    exit_code = 3
+
+
+class RepositoryBusy(LedgerkitError):
+    """Another process holds the repository's lock."""
+
+    exit_code = 4
+
+
+class CommitFailed(LedgerkitError):
+    """The disk refused a write, a flush or a rename; what was committed before stays."""
+
+    exit_code = 5
+
+
+class LedgerRefused(LedgerkitError):
+    """The ledgers cannot be built from what the records say; the former ledgers stay."""
+
+
+class QueryRefused(LedgerkitError):
+    """SQL that is wrong, too large, or not purely reading."""

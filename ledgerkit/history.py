@@ -1,0 +1,190 @@
+"""What has been done so far: the records that a plan is made from, read once and kept.
+
+It answers which files a new task would read (`resolve`) and with which variant, and says which
+command makes what is missing.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from ledgerkit import layout, operation
+from ledgerkit.errors import LedgerkitError, MissingInput
+from ledgerkit.records import Output, Run, current_runs, policy_part
+from ledgerkit.repository import Archive, Sealed
+from ledgerkit.worker import TaskInput
+
+IMAGES = {"whole": "whole", "tiles": None}
+"""Tokens of `takes` that mean pixels: rows of `tiles` and the image files they name."""
+
+
+@dataclass
+class Resolved:
+    """Input files of a task and the variants of the runs they came from."""
+
+    inputs: list[TaskInput] = field(default_factory=list)
+    variants: list[str] = field(default_factory=list)
+
+    def add(self, other: Resolved) -> None:
+        known = {given.path for given in self.inputs}
+        self.inputs += [given for given in other.inputs if given.path not in known]
+        self.variants += [variant for variant in other.variants if variant not in self.variants]
+
+    def variant(self, own: str) -> str:
+        """The variants read, without repetition, and the operation's own; `default` for none."""
+        parts: list[str] = []
+        for variant in sorted(self.variants, key=lambda text: (text.count("/"), text)):
+            parts += [part for part in variant.split("/") if part not in parts and part != "default"]
+        return "/".join([*parts, *([own] if own else [])]) or "default"
+
+
+class History:
+    """Records of the collection, and of each plate when first asked for."""
+
+    def __init__(self, archive: Archive) -> None:
+        self.archive = archive
+        self.collection = archive.runs(layout.COLLECTION)
+        self.seals: dict[str, Sealed] = archive.seals(self.collection)
+        self._runs: dict[str, list[Run]] = {}
+        self._sources: dict[str, TaskInput] = {}
+        for path, sealed in self.seals.items():
+            parts = path.split("/")
+            if len(parts) == 4 and parts[0] == layout.PLATES and parts[2] == layout.SOURCE:
+                self._sources[parts[1]] = _sealed_input(path, "source", sealed)
+
+    def runs(self, subject: str) -> list[Run]:
+        """All runs of a plate or of the collection, oldest first."""
+        if subject == layout.COLLECTION:
+            return self.collection
+        if subject not in self._runs:
+            self._runs[subject] = self.archive.runs(subject)
+        return self._runs[subject]
+
+    def forget(self, subject: str) -> None:
+        """Drop a plate's records from memory: a plan goes through millions of plates."""
+        self._runs.pop(subject, None)
+
+    def source(self, plate: str) -> TaskInput:
+        """The sealed source of a plate. Raises `MissingInput` when it is not sealed."""
+        if plate not in self._sources:
+            raise MissingInput(
+                f"{plate} has no sealed source: its manifest or source is missing or contradicts source.sha256",
+                "See what is wrong with: ledgerkit audit",
+            )
+        return self._sources[plate]
+
+    def source_digests(self) -> dict[str, str]:
+        """SHA-256 of the present source by plate id."""
+        return {plate: source.sha256 for plate, source in self._sources.items()}
+
+    def current(self, subject: str) -> list[Run]:
+        """Current runs of a plate or of the collection, oldest first."""
+        runs = self.runs(subject)
+        source = self._sources.get(subject)
+        kept = current_runs(runs, {subject: source.sha256} if source else {})
+        return [run for run in runs if run.run_id in kept]
+
+    def accepted_policy(self) -> TaskInput:
+        """The newest accepted policy document. Raises `MissingInput`."""
+        for run in reversed(self.collection):
+            if run.operation == "policy-accept" and run.status == "complete":
+                for output in self.archive.outputs(run):
+                    if output.role == "policy":
+                        return _output_input(output, "policy", run)
+        raise MissingInput(
+            "no preprocessing policy is accepted yet",
+            'Make one with: ledgerkit policy propose, then: ledgerkit policy accept --by NAME --reason "..."',
+        )
+
+    def policy_variant(self) -> str | None:
+        """The variant part of the newest accepted policy; None when there is none."""
+        try:
+            return f"policy-{self.accepted_policy().sha256[:8]}"
+        except MissingInput:
+            return None
+
+    def resolve(self, token: str, subject: str, parameters: Any) -> Resolved:
+        """The files behind one token of `takes` for a plate, or for the collection of `subject`s.
+
+        Raises `MissingInput` that names the command to run first.
+        """
+        if token == "source":
+            return Resolved([self.source(subject)])
+        if token == "policy":
+            policy = self.accepted_policy()
+            return Resolved([policy], [f"policy-{policy.sha256[:8]}"])
+        if token in IMAGES:
+            return self._images(subject, IMAGES[token], parameters)
+        maker = operation.maker(token)
+        run = self._made(maker, layout.COLLECTION if maker.on_collection else subject, parameters)
+        return Resolved([_output_input(output, output.role, run) for output in self._table(run, token)], [run.variant])
+
+    def _made(self, maker: operation.Operation, subject: str, parameters: Any) -> Run:
+        """The newest current run of `maker` under the present policy that suits the parameters."""
+        policy = self.policy_variant()
+        of = getattr(parameters, "of", None)
+        for run in reversed(self.current(subject)):
+            if run.operation != maker.name or policy_part(run.variant) not in (None, policy):
+                continue
+            if of is None or run.parameters.get("of", of) == of:
+                return run
+        option = f" --of {of}" if of is not None and any(one.name == "of" for one in maker.parameters()) else ""
+        raise MissingInput(f"{subject} has no {maker.name} run to read", f"Make it with: ledgerkit {maker.name}{option}")
+
+    def _table(self, run: Run, table: str) -> list[Output]:
+        return [output for output in self.archive.outputs(run) if output.role == f"table:{table}"]
+
+    def _images(self, plate: str, kind: str | None, parameters: Any) -> Resolved:
+        run = self._made(operation.maker("tiles"), plate, parameters)
+        outputs = self.archive.outputs(run)
+        tables = self._table(run, "tiles")
+        found = Resolved([_output_input(output, output.role, run) for output in tables], [run.variant])
+        by_digest = {output.sha256: output for output in outputs if output not in tables}
+        for row in self._rows(tables):
+            if kind is not None and row["kind"] != kind:
+                continue
+            if row["file"] is None:
+                found.inputs.append(self.source(plate))
+            else:
+                found.inputs.append(_output_input(by_digest[row["image_sha256"]], "image", run))
+        return found
+
+    def _rows(self, tables: list[Output]) -> Iterator[dict[str, Any]]:
+        for table in tables:
+            for line in self.archive.tree.read_checked(table.path, table.sha256).splitlines():
+                yield json.loads(line)
+
+    def sealed_plates(self) -> list[str]:
+        """Plates whose source is sealed, in the order of their numbers."""
+        return layout.sort_plates(list(self._sources))
+
+
+def collect(history: History, tokens: tuple[str, ...], plates: list[str], parameters: Any) -> tuple[Resolved, list[tuple[str, LedgerkitError]]]:
+    """Inputs of a collection task over all `plates`, and the plates that have none, with the reason."""
+    found = Resolved()
+    lacking: list[tuple[str, LedgerkitError]] = []
+    for token in tokens:
+        if token == "policy" or (token not in IMAGES and token != "source" and operation.maker(token).on_collection):
+            found.add(history.resolve(token, layout.COLLECTION, parameters))
+    for plate in plates:
+        try:
+            of_plate = Resolved()
+            for token in tokens:
+                if token in IMAGES or token == "source" or (token != "policy" and not operation.maker(token).on_collection):
+                    of_plate.add(history.resolve(token, plate, parameters))
+            found.add(of_plate)
+        except LedgerkitError as error:
+            lacking.append((plate, error))
+        history.forget(plate)
+    return found, lacking
+
+
+def _sealed_input(path: str, role: str, sealed: Sealed) -> TaskInput:
+    return TaskInput(path, role, sealed.media_type, sealed.bytes, sealed.sha256, sealed.run_id)
+
+
+def _output_input(output: Output, role: str, run: Run) -> TaskInput:
+    return TaskInput(output.path, role, output.media_type, output.bytes, output.sha256, run.run_id)

@@ -1,0 +1,162 @@
+"""Colours to sRGB, 8 bits a sample: every decision stated.
+
+- An embedded ICC profile that fits: to sRGB (libvips' own profile), relative colorimetric, with
+  black point compensation. One that is broken or of another colour space: as if there were none,
+  and the caller is told why.
+- RGB without profile is taken as sRGB (PNG's gAMA and cHRM are not used).
+- Grey stays grey, one band; with a profile its tones are converted to those of sRGB.
+- CMYK and YCCK (the decoder undoes Adobe's inversion) without profile go through libvips' built-in
+  CMYK profile.
+- CIELAB goes from D50 through the profile connection space.
+- 9 to 16 bits become 8 by v / maximum * 255, rounded to nearest.
+- Alpha is laid on white, in the source's own space, before anything else.
+- Palettes, 1, 2 and 4 bits are expanded to 8 by the decoder, which refuses floating point, signed
+  and 32-bit samples: no white is stated for them.
+
+Keeps out: decoding and sizes.
+Source: ICC.1:2022, annex D (intents); Adobe, Black Point Compensation (ISO 18619); IEC 61966-2-1.
+"""
+
+from __future__ import annotations
+
+import io
+from typing import TYPE_CHECKING, Any
+
+from ledgerkit.imaging.icc import profile_space
+from ledgerkit.imaging.vips import load_vips
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+SPACES = {"grey": ("GRAY", "L"), "rgb": ("RGB", "RGB"), "cmyk": ("CMYK", "CMYK")}
+PROFILE_FIELD = "icc-profile-data"
+
+
+def profile_problem(profile: bytes | None, space: str) -> str | None:
+    """Why an embedded profile cannot be used for pixels of `space`; None when it can, or is absent.
+
+    `space` is `grey`, `rgb`, `cmyk` or `lab`. The profile is tried in a transform to sRGB, because
+    libvips itself would pass over a broken one without a word.
+    """
+    if profile is None:
+        return None
+    if space not in SPACES:
+        return f"profiles are not used for {space} pixels"
+    wanted, mode = SPACES[space]
+    found = profile_space(profile)
+    if found != wanted:
+        return f"expected a profile of {wanted}, found {found or 'no ICC profile'}"
+    try:
+        _transform(profile, mode)
+    except (OSError, ValueError, TypeError) as error:
+        return f"the profile is broken: {error}"
+    return None
+
+
+def is_srgb(profile: bytes, space: str) -> bool:
+    """Whether pixels mean the same with and without this profile, within one of 255 levels.
+
+    Tried on 4913 colours (256 greys), not believed by name. The profile must be usable.
+    """
+    import numpy as np
+    from PIL import Image, ImageCms
+
+    if space not in ("rgb", "grey"):
+        return False
+    mode = SPACES[space][1]
+    colours: NDArray[Any]
+    if mode == "L":
+        colours = np.arange(256, dtype=np.uint8).reshape(16, 16)
+    else:
+        levels = np.minimum(np.arange(17) * 16, 255).astype(np.uint8)
+        colours = np.stack(np.meshgrid(levels, levels, levels), axis=-1).reshape(17, 289, 3)
+    patch = Image.fromarray(colours)
+    out = np.asarray(ImageCms.applyTransform(patch, _transform(profile, mode)))
+    before = colours if mode == "RGB" else colours[:, :, None]
+    return bool(np.abs(out.astype(np.int16) - before.astype(np.int16)).max() <= 1)
+
+
+def _transform(profile: bytes, mode: str) -> Any:
+    """A transform to sRGB, relative colorimetric with black point compensation."""
+    from PIL import ImageCms
+
+    try:
+        source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
+        return ImageCms.buildTransform(
+            source,
+            ImageCms.createProfile("sRGB"),
+            mode,
+            "RGB",
+            renderingIntent=ImageCms.Intent.RELATIVE_COLORIMETRIC,
+            flags=ImageCms.Flags.BLACKPOINTCOMPENSATION,
+        )
+    except ImageCms.PyCMSError as error:
+        raise ValueError(str(error)) from error
+
+
+def flatten(image: Any, space: str, alpha: bool, maximum: int) -> Any:
+    """An image with alpha laid on white, in its own space; without alpha it is returned as is."""
+    if not alpha:
+        return image
+    white = {"grey": [maximum], "rgb": [maximum] * 3, "cmyk": [0] * 4}.get(space)
+    if white is None:
+        white = [maximum, (maximum + 1) // 2, (maximum + 1) // 2]
+    flat = image.flatten(background=white, max_alpha=maximum)
+    return flat.rint().cast(image.format) if flat.format != image.format else flat
+
+
+def to_srgb(image: Any, space: str, maximum: int, profile: bytes | None) -> Any:
+    """A pyvips image without alpha to 8-bit sRGB (3 bands), or grey (1 band) for a grey source.
+
+    `maximum` is the sample value of white (255, 4095, 65535). `profile` must be usable
+    (`profile_problem`) or None.
+    """
+    if space == "lab":
+        return _lab_to_srgb(image, maximum)
+    if profile is None and space != "cmyk":
+        return to_eight_bits(image, maximum, space)
+    wide = {"grey": "grey16", "rgb": "rgb16", "cmyk": "cmyk"}[space]
+    narrow = {"grey": "b-w", "rgb": "srgb", "cmyk": "cmyk"}[space]
+    if image.format == "ushort" and maximum != 65535:
+        image = image.linear(65535 / maximum, 0).rint().cast("ushort")
+    image = image.copy(interpretation=wide if image.format == "ushort" else narrow)
+    options: dict[str, Any] = {"intent": "relative", "black_point_compensation": True, "depth": 8}
+    if profile is None:
+        options["input_profile"] = "cmyk"
+    else:
+        image = image.copy()
+        image.set_type(_blob_type(), PROFILE_FIELD, profile)
+        options["embedded"] = True
+    converted = image.icc_transform("srgb", **options)
+    if space == "grey":
+        converted = converted.extract_band(1)
+    return _plain(converted, space)
+
+
+def to_eight_bits(image: Any, maximum: int, space: str) -> Any:
+    """Samples 0..maximum to 0..255, rounded to nearest; the colours are left as they are."""
+    if maximum != 255:
+        image = image.linear(255 / maximum, 0).rint().cast("uchar")
+    return _plain(image, space)
+
+
+def _lab_to_srgb(image: Any, maximum: int) -> Any:
+    """CIELAB with unsigned a and b (see `fallback.py`) to sRGB."""
+    step = (maximum + 1) / 256
+    scaled = image.linear([100 / maximum, 1 / step, 1 / step], [0, -128, -128])
+    lab = scaled.cast("float").copy(interpretation="lab")
+    options: dict[str, Any] = {"intent": "relative", "black_point_compensation": True, "depth": 8}
+    return _plain(lab.icc_export(output_profile="srgb", pcs="lab", **options), "rgb")
+
+
+def _plain(image: Any, space: str) -> Any:
+    """The image with its true interpretation and without a profile, which it no longer has."""
+    image = image.copy(interpretation="b-w" if space == "grey" else "srgb")
+    if image.get_typeof(PROFILE_FIELD):
+        image.remove(PROFILE_FIELD)
+    return image
+
+
+def _blob_type() -> int:
+    kind: int = load_vips().GValue.blob_type
+    return kind

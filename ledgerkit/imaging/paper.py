@@ -1,0 +1,149 @@
+"""The colour of the paper over a sheet, and how far every pixel is from it.
+
+One model per plate, never per tile: a tile without paper would invent one. Special cases are named:
+digital white (no spread at all), uneven light (a surface of second order), full bleed (no paper).
+Source: imaging notes D.2; distances are CIEDE76, CIE 15:2004, 8.2.2.1.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from ledgerkit.imaging import morphology
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+STEP = 4
+FLAT = 0.3
+"""Spread of the ring (CIEDE76) below which the paper is taken as digitally flat."""
+
+
+@dataclass(frozen=True, slots=True)
+class PaperRule:
+    """How the paper is found."""
+
+    ring: float = 0.015
+    """Width of the border ring as a share of the longer side."""
+    full_bleed: float = 25.0
+    """Spread of the ring (upper quartile of CIEDE76 to its median) above which there is no paper."""
+    darkest: float = 35.0
+    """Lightness (CIELAB L) below which a ring is not paper."""
+
+
+@dataclass(frozen=True, slots=True)
+class Paper:
+    """The paper of one plate."""
+
+    found: bool
+    """False for a full-bleed plate: `lab` is then only the median of its border."""
+    kind: str
+    """'flat', 'surface' or 'none'."""
+    lab: tuple[float, float, float]
+    """Median colour of the border ring (CIELAB)."""
+    spread: float
+    """Upper quartile of the ring's CIEDE76 distance to its median."""
+    noise: float
+    """90th percentile of `distance` in the border ring: what the model leaves unexplained."""
+    distance: NDArray[np.float32]
+    """CIEDE76 distance of every pixel to the paper at its place, float32 (h, w)."""
+
+
+def model_paper(lab: NDArray[np.float32], sheet: NDArray[np.bool_], rule: PaperRule) -> Paper:
+    """The paper model of a smoothed image `lab`, float32 (h, w, 3), inside `sheet`, bool (h, w)."""
+    import numpy as np
+
+    small, inside = lab[::STEP, ::STEP], sheet[::STEP, ::STEP]
+    ring = _ring(inside, max(1, round(rule.ring * max(inside.shape))))
+    colour = np.median(small[ring], axis=0)
+    off = np.linalg.norm(small[ring] - colour, axis=1)
+    spread = float(np.percentile(off, 75))
+    found = spread <= rule.full_bleed and float(colour[0]) >= rule.darkest
+    flat = float(np.percentile(off, 90)) <= FLAT
+    if not found or flat:
+        distance = np.sqrt(np.square(lab - colour.astype(np.float32)).sum(axis=-1))
+        return Paper(found, "flat" if found else "none", _triple(colour), spread, _noise(distance, ring), distance)
+    coefficients = _fit(small, inside, colour, spread)
+    distance = _distance(lab, coefficients, colour)
+    return Paper(True, "surface", _triple(colour), spread, _noise(distance, ring), distance)
+
+
+def _noise(distance: NDArray[np.float32], ring: NDArray[np.bool_]) -> float:
+    import numpy as np
+
+    return float(np.percentile(distance[::STEP, ::STEP][ring], 90))
+
+
+def _ring(inside: NDArray[np.bool_], width: int) -> NDArray[np.bool_]:
+    """Pixels of the sheet less than `width` from its border or from the border of the image."""
+    import numpy as np
+
+    framed = np.pad(inside, 1)
+    core = morphology.erode(framed, width + 1)[1:-1, 1:-1]
+    ring = inside & ~core
+    return ring if ring.any() else np.ones_like(inside)
+
+
+def _triple(colour: NDArray[np.floating]) -> tuple[float, float, float]:
+    return float(colour[0]), float(colour[1]), float(colour[2])
+
+
+def _terms(rows: NDArray[np.float32], columns: NDArray[np.float32]) -> list[NDArray[np.float32]]:
+    """1, x, y, x*x, x*y, y*y for coordinates scaled to -1..1."""
+    import numpy as np
+
+    return [np.ones_like(rows), columns, rows, columns * columns, columns * rows, rows * rows]
+
+
+def _grid(shape: tuple[int, ...], step: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Coordinates -1..1 of every `step`-th pixel as a column (rows) and a row (columns)."""
+    import numpy as np
+
+    rows = np.arange(0, shape[0], step, dtype=np.float32) * 2 / max(1, shape[0] - 1) - 1
+    columns = np.arange(0, shape[1], step, dtype=np.float32) * 2 / max(1, shape[1] - 1) - 1
+    return rows[:, None], columns[None, :]
+
+
+def _fit(
+    small: NDArray[np.float32], inside: NDArray[np.bool_], colour: NDArray[np.floating], spread: float
+) -> NDArray[np.float64]:
+    """Coefficients (6, 3) of the paper's surface, fitted twice to the pixels that look like paper.
+
+    `<=` and not `<`: on a sheet whose median distance is 0 the strict form selects nothing and the
+    fit collapses. The bound by the ring's own spread keeps a figure that covers most of the sheet
+    from being taken for paper.
+    """
+    import numpy as np
+
+    distance = np.linalg.norm(small - colour, axis=-1)
+    bound = min(float(np.median(distance[inside])), max(3 * spread, 6.0))
+    chosen = inside & (distance <= max(bound, spread))
+    rows, columns = (np.broadcast_to(part, inside.shape) for part in _grid(inside.shape, 1))
+    for _ in range(2):
+        terms = np.column_stack(_terms(rows[chosen], columns[chosen])).astype(np.float64)
+        coefficients = np.linalg.lstsq(terms, small[chosen].astype(np.float64), rcond=None)[0]
+        surface = np.stack(_terms(rows, columns), axis=-1) @ coefficients
+        off = np.linalg.norm(small - surface, axis=-1)
+        chosen = inside & (off <= max(float(np.median(off[chosen])) * 2, FLAT))
+    return np.asarray(coefficients, dtype=np.float64)
+
+
+def _distance(
+    lab: NDArray[np.float32], coefficients: NDArray[np.float64], colour: NDArray[np.floating]
+) -> NDArray[np.float32]:
+    """CIEDE76 to the surface, which may not leave the ring's colour by more than 15 per channel."""
+    import numpy as np
+
+    rows, columns = _grid(lab.shape, 1)
+    total = np.zeros(lab.shape[:2], dtype=np.float32)
+    factors = coefficients.astype(np.float32)
+    for channel in range(3):
+        c = factors[:, channel]
+        line = c[0] + c[1] * columns + c[3] * columns * columns
+        surface = line + rows * (c[2] + c[4] * columns) + c[5] * rows * rows
+        middle = np.float32(colour[channel])
+        np.clip(surface, middle - 15, middle + 15, out=surface)
+        total += np.square(lab[..., channel] - surface)
+    return np.asarray(np.sqrt(total), dtype=np.float32)

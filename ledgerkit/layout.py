@@ -1,0 +1,146 @@
+"""Names and places: identifiers to relative paths and back, and which paths are safe. No disk.
+
+Paths are relative to the repository's root, with `/`, and are checked before they are used: by
+`written_path` for what we write, by `contained_path` for what we read from others.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from datetime import UTC, datetime
+
+from ledgerkit.errors import UnsafePath, UsageError
+
+PLATES = "plates_structured"
+RUNS = "runs"
+LEDGER = "ledger"
+SCHEMAS = "schemas"
+WORKING = ".ledgerkit"
+STAGING = f"{WORKING}/staging"
+INTENT = f"{WORKING}/intent.json"
+LOCK = f"{WORKING}/lock"
+REPOSITORY_FILE = "repository.json"
+CATALOGUE_FILE = "data.json"
+MANIFEST = "manifest.json"
+SOURCE = "source"
+SOURCE_CHECKSUM = "source.sha256"
+CACHE = "cache"
+RECORD = "run.json"
+RECORD_CHECKSUM = "run.sha256"
+COLLECTION = "collection"
+
+PLATE_ID = re.compile(r"plate-([0-9]{3}|[1-9][0-9]{3,})", re.ASCII)
+RUN_ID = re.compile(r"run-[0-9]{8}-[0-9]{6}Z-[0-9a-f]{12}", re.ASCII)
+_RESERVED = re.compile(r"(con|prn|aux|nul|com[0-9¹²³]|lpt[0-9¹²³])(\..*)?", re.IGNORECASE)
+_FORBIDDEN = frozenset('<>:"\\|?*') | {chr(code) for code in range(32)} | {"\x7f"}
+MAX_NAME_BYTES = 255
+
+
+def plate_id(number: int) -> str:
+    """`plate-007` for 7, `plate-1234` for 1234."""
+    if number < 0:
+        raise UsageError(f"a plate number cannot be negative: {number}")
+    return f"plate-{number:03d}"
+
+
+def is_plate_id(text: str) -> bool:
+    return PLATE_ID.fullmatch(text) is not None
+
+
+def is_run_id(text: str) -> bool:
+    return RUN_ID.fullmatch(text) is not None
+
+
+def run_id(moment: datetime, task_id: str) -> str:
+    """`run-YYYYMMDD-HHMMSSZ-<first 12 hex digits of task_id>`; `moment` in any time zone."""
+    return f"run-{moment.astimezone(UTC):%Y%m%d-%H%M%S}Z-{task_id[:12]}"
+
+
+def run_moment(identifier: str) -> datetime:
+    """The second, UTC, that a run id names."""
+    return datetime.strptime(identifier[4:20], "%Y%m%d-%H%M%SZ").replace(tzinfo=UTC)
+
+
+def plate_folder(plate: str) -> str:
+    return f"{PLATES}/{plate}"
+
+
+def run_folder(subject: str, run: str) -> str:
+    """Folder of a run: below its plate, or below `runs/` when its subject is the collection."""
+    return f"{RUNS}/{run}" if subject == COLLECTION else f"{PLATES}/{subject}/{RUNS}/{run}"
+
+
+def cache_folder(plate: str, run: str) -> str:
+    return f"{PLATES}/{plate}/{CACHE}/{run}"
+
+
+def name_key(name: str) -> str:
+    """What two names share when some file system would take one for the other."""
+    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold())
+
+
+def contained_path(path: str) -> str:
+    """`path` if it stays below the folder it is relative to; names keep their bytes.
+
+    Raises `UnsafePath`.
+    """
+    if not path or "\0" in path or path.startswith("/"):
+        raise UnsafePath(f"not a relative path: {path!r}")
+    for part in path.split("/"):
+        if part in ("", ".", ".."):
+            raise UnsafePath(f"path with an empty, '.' or '..' element: {path!r}")
+        if len(part.encode("utf-8", "surrogateescape")) > MAX_NAME_BYTES:
+            raise UnsafePath(f"name of more than {MAX_NAME_BYTES} bytes in path: {path[:80]!r}...")
+    return path
+
+
+def name_problem(name: str) -> str | None:
+    """Why `name` cannot be the name of a file that we write, or None: safe on every file system."""
+    if unicodedata.normalize("NFC", name) != name:
+        return "is not in Unicode normal form NFC"
+    if any(character in _FORBIDDEN for character in name):
+        return "holds a control character or one of < > : \" \\ | ? *"
+    if name.endswith((".", " ")) or name.startswith((" ", "~")):
+        return "begins with a space or ~, or ends with a dot or a space"
+    if _RESERVED.fullmatch(name):
+        return "is a device name on Windows"
+    try:
+        name.encode("utf-8")
+    except UnicodeEncodeError:
+        return "is not valid UTF-8"
+    return None
+
+
+def written_path(path: str) -> str:
+    """`path` if it is safe to write on every file system we know of. Raises `UnsafePath`."""
+    for part in contained_path(path).split("/"):
+        problem = name_problem(part)
+        if problem:
+            raise UnsafePath(f"the name {part!r} {problem}")
+    return path
+
+
+def select_plates(selection: str, known: list[str]) -> list[str]:
+    """Plate ids that a selection like `plate-001,plate-010..020,30..` names, in the order of `known`.
+
+    Raises `UsageError` for a term that is not understood or names no known plate.
+    """
+    numbers = {plate: int(plate.removeprefix("plate-")) for plate in known}
+    chosen: set[str] = set()
+    for term in selection.split(","):
+        match = re.fullmatch(r"\s*(?:plate-)?([0-9]+)(\.\.(?:plate-)?([0-9]*))?\s*", term)
+        if not match:
+            raise UsageError(f"not a plate selection: {term!r}", "Write it like plate-001,plate-010..020")
+        first = int(match[1])
+        last = first if match[2] is None else int(match[3]) if match[3] else max(numbers.values(), default=first)
+        found = {plate for plate, number in numbers.items() if first <= number <= last}
+        if not found:
+            raise UsageError(f"no plate in the repository matches {term.strip()!r}")
+        chosen |= found
+    return [plate for plate in known if plate in chosen]
+
+
+def sort_plates(plates: list[str]) -> list[str]:
+    """Plate ids in the order of their numbers."""
+    return sorted(plates, key=lambda plate: (len(plate), plate))

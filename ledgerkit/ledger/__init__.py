@@ -1,0 +1,1 @@
+"""Manifests and run records to Parquet ledgers: views that anybody can delete and rebuild."""

@@ -1,0 +1,172 @@
+"""The tables whose rows are records: plates, runs, artifacts, gates, and the labels of the catalogue."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from ledgerkit import layout, schema
+from ledgerkit.canonical import canonical_bytes
+from ledgerkit.ledger.gather import Gathered, PlateFacts
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+IDENTITY_FIELDS = frozenset({"plate", "name", "slug", "fileName", "download"})
+"""Fields of a catalogue entry that identify the plate; the others say something of it."""
+
+
+def as_table(name: str, columns: dict[str, Any]) -> pa.Table:
+    """Columns (lists or Arrow arrays) as a table in the schema of a ledger table."""
+    import pyarrow as pa
+
+    wanted = schema.arrow_schema(name)
+    arrays = [_array(columns[field.name], field.type) for field in wanted]
+    return pa.Table.from_arrays(arrays, schema=wanted)
+
+
+def _array(values: Any, kind: Any) -> Any:
+    import pyarrow as pa
+
+    if isinstance(values, (pa.Array, pa.ChunkedArray)):
+        return values if values.type.equals(kind) else values.cast(kind)
+    if pa.types.is_timestamp(kind):
+        return pa.array(values, pa.string()).cast(kind)
+    return pa.array(values, kind)
+
+
+def runs_table(gathered: Gathered) -> pa.Table:
+    """One row per run."""
+    facts = gathered.runs
+    runs = [one.run for one in facts]
+    count = len(runs)
+    return as_table("runs", {
+        "run_id": [run.run_id for run in runs],
+        "task_id": [run.task_id for run in runs],
+        "job_id": [run.job_id for run in runs],
+        "subject": [layout.COLLECTION if run.subject == layout.COLLECTION else "plate" for run in runs],
+        "plate_id": [None if run.subject == layout.COLLECTION else run.subject for run in runs],
+        "operation": [run.operation for run in runs],
+        "version": [run.version for run in runs],
+        "event_type": [run.event_type for run in runs],
+        "variant": [run.variant for run in runs],
+        "status": [run.status for run in runs],
+        "current": [run.run_id in gathered.current for run in runs],
+        "parameters": [_json(run.parameters) for run in runs],
+        "ledgerkit": [run.code.ledgerkit for run in runs],
+        "code_commit": [run.code.commit for run in runs],
+        "python": [run.environment.python for run in runs],
+        "platform": [run.environment.platform for run in runs],
+        "device": [run.environment.device for run in runs],
+        "libraries": [_json(run.environment.libraries) for run in runs],
+        "models": [_json([{"id": model.id, "revision": model.revision, "sha256": model.sha256, "license": model.license} for model in run.models]) for run in runs],
+        "input_count": [len(one.inputs) for one in facts],
+        "output_count": [len(one.outputs) for one in facts],
+        "output_bytes": [sum(output.bytes for output in one.outputs) for one in facts],
+        "started_at": [run.started_at for run in runs],
+        "ended_at": [run.ended_at for run in runs],
+        "seconds": [run.resources.seconds for run in runs],
+        "cpu_seconds": [run.resources.cpu_seconds for run in runs],
+        "peak_rss_bytes": [run.resources.peak_rss_bytes for run in runs],
+        "failed_items": [len(run.failed_items) for run in runs],
+        "failure_class": [run.failure.error if run.failure else None for run in runs],
+        "failure_message": [run.failure.message if run.failure else None for run in runs],
+        "failure_input": [run.failure.input if run.failure else None for run in runs],
+        "supersedes": [run.supersedes.run_id if run.supersedes else None for run in runs],
+        "supersedes_reason": [run.supersedes.reason if run.supersedes else None for run in runs],
+        "agent": [run.agent.software for run in runs],
+        "person": [run.agent.person for run in runs],
+        "record_path": [f"{run.folder}/{layout.RECORD}" for run in runs],
+        "record_sha256": [one.sha256 for one in facts],
+        "log_index": [None] * count,
+    })  # fmt: skip
+
+
+def _json(value: Any) -> str:
+    if not value:
+        return "{}" if isinstance(value, dict) else "[]"
+    return canonical_bytes(value).decode()
+
+
+def artifacts_table(gathered: Gathered) -> pa.Table:
+    """One row per file that a run read or made."""
+    inputs = [(facts.run.run_id, given) for facts in gathered.runs for given in facts.inputs]
+    outputs = [(facts.run.run_id, made) for facts in gathered.runs for made in facts.outputs]
+    used, made = len(inputs), len(outputs)
+    return as_table("artifacts", {
+        "run_id": [run_id for run_id, _ in inputs] + [run_id for run_id, _ in outputs],
+        "direction": ["input"] * used + ["output"] * made,
+        "path": [one.path for _, one in inputs] + [one.path for _, one in outputs],
+        "role": [one.role for _, one in inputs] + [one.role for _, one in outputs],
+        "media_type": [None] * used + [one.media_type for _, one in outputs],
+        "bytes": [one.bytes for _, one in inputs] + [one.bytes for _, one in outputs],
+        "sha256": [one.sha256 for _, one in inputs] + [one.sha256 for _, one in outputs],
+        "xxh3_128": [None] * used + [one.xxh3_128 for _, one in outputs],
+        "pixels_sha256": [None] * used + [one.pixels_sha256 for _, one in outputs],
+        "made_by": [one.run_id for _, one in inputs] + [None] * made,
+        "checked": [one.checked for _, one in inputs] + [None] * made,
+        "log_index": [None] * (used + made),
+    })  # fmt: skip
+
+
+def gates_table(gathered: Gathered) -> pa.Table:
+    """One row per check that a run made of its own result."""
+    found = [(facts.run.run_id, gate) for facts in gathered.runs for gate in facts.run.gates]
+    return as_table("gates", {
+        "run_id": [run_id for run_id, _ in found],
+        "gate": [gate.gate for _, gate in found],
+        "check": [gate.check for _, gate in found],
+        "passed": [gate.passed for _, gate in found],
+        "value": [gate.value for _, gate in found],
+        "message": [gate.message for _, gate in found],
+        "log_index": [None] * len(found),
+    })  # fmt: skip
+
+
+def plates_table(gathered: Gathered, headers: pa.Table) -> pa.Table:
+    """One row per plate, with the facts of its current header run."""
+    facts_by_plate = {row["plate_id"]: row for row in headers.to_pylist() if row["run_id"] in gathered.current}
+    plates = gathered.plates
+    found = [facts_by_plate.get(plate.manifest.plate_id, {}) for plate in plates]
+    columns: dict[str, Any] = {name: [getattr(plate.manifest, name) for plate in plates] for name in (
+        "plate_id", "plate_number", "title", "slug", "source_image", "download_url", "license", "created_at",
+    )}  # fmt: skip
+    columns |= {name: [row.get(name) for row in found] for name in (
+        "format", "width", "height", "megapixels", "mode", "bit_depth", "orientation", "icc_profile",
+    )}  # fmt: skip
+    columns |= {
+        "source_path": [plate.source_path for plate in plates],
+        "source_bytes": [plate.source.bytes if plate.source else None for plate in plates],
+        "source_sha256": [plate.source.sha256 if plate.source else None for plate in plates],
+        "source_xxh3_128": [plate.source.xxh3_128 if plate.source else None for plate in plates],
+        "source_ok": [None if plate.seal_run_id is None else plate.source is not None for plate in plates],
+        "media_type": [row.get("media_type") or _media_type(plate) for row, plate in zip(found, plates, strict=True)],
+        "metadata": [plate.metadata for plate in plates],
+        "manifest_version": [plate.manifest.version for plate in plates],
+        "manifest_sha256": [plate.manifest_sha256 for plate in plates],
+        "seal_run_id": [plate.seal_run_id for plate in plates],
+        "headers_run_id": [row.get("run_id") for row in found],
+        "log_index": [None] * len(plates),
+        "log_indexes": [None] * len(plates),
+    }
+    return as_table("plates", columns)
+
+
+def _media_type(plate: PlateFacts) -> str | None:
+    return plate.manifest.source.media_type if plate.manifest.source else None
+
+
+def catalogue_labels(gathered: Gathered) -> dict[str, list[Any]]:
+    """What the catalogue says of the plates beyond their identity, as columns of `labels`."""
+    columns: dict[str, list[Any]] = {name: [] for name in schema.columns("labels")}
+    for plate in gathered.plates:
+        if plate.seal_run_id is None:
+            continue
+        for scheme, value in sorted((plate.manifest.metadata or {}).items()):
+            if scheme in IDENTITY_FIELDS or not isinstance(value, (str, int, float)) or value == "":
+                continue
+            row = {"subject_id": plate.manifest.plate_id, "subject_kind": "plate", "subject_run_id": None, "scheme": scheme, "value": str(value), "run_id": plate.seal_run_id, "log_index": None}
+            for name, item in row.items():
+                columns[name].append(item)
+    return columns
+
+

@@ -1,0 +1,151 @@
+"""Operations are files with agreed names: find them, load one, make its parameters.
+
+Listing reads file names and docstrings only; loading imports one module and checks that it has what
+an operation must have.
+"""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import inspect
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from functools import cache
+from pathlib import Path
+from types import ModuleType
+from typing import Any, get_type_hints
+
+from ledgerkit.errors import UsageError
+from ledgerkit.layout import COLLECTION
+
+AGREED_NAMES = ("VERSION", "EVENT_TYPE", "SUBJECT", "LIBRARIES", "MAKES", "Parameters", "takes", "variant", "run")
+_FOLDER = Path(__file__).parent / "operations"
+
+
+@cache
+def names() -> tuple[str, ...]:
+    """Names of all operations, sorted."""
+    return tuple(sorted(path.stem for path in _FOLDER.glob("*.py") if not path.stem.startswith("_")))
+
+
+@cache
+def summary(name: str) -> str:
+    """The first line of an operation's docstring, without importing it."""
+    module = ast.parse((_FOLDER / f"{name}.py").read_text("utf-8"))
+    return (ast.get_docstring(module) or "").partition("\n")[0]
+
+
+@dataclass(frozen=True, slots=True)
+class Parameter:
+    """One parameter: what the command line makes an option from."""
+
+    name: str
+    kind: type
+    default: Any
+    help: str
+    unit: str | None
+    choices: tuple[str, ...] | None
+
+
+@dataclass(frozen=True)
+class Operation:
+    """A loaded operation."""
+
+    name: str
+    module: ModuleType
+
+    @property
+    def version(self) -> str:
+        return str(self.module.VERSION)
+
+    @property
+    def event_type(self) -> str:
+        return str(self.module.EVENT_TYPE)
+
+    @property
+    def on_collection(self) -> bool:
+        return bool(self.module.SUBJECT == COLLECTION)
+
+    @property
+    def makes(self) -> tuple[str, ...]:
+        return tuple(self.module.MAKES)
+
+    def takes(self, parameters: Any) -> tuple[str, ...]:
+        return tuple(self.module.takes(parameters))
+
+    def variant(self, parameters: Any) -> str:
+        return str(self.module.variant(parameters))
+
+    def parameters(self) -> list[Parameter]:
+        """All parameters in the order of their declaration."""
+        hints = get_type_hints(self.module.Parameters)
+        return [
+            Parameter(
+                field.name,
+                hints[field.name],
+                field.default,
+                field.metadata.get("help", ""),
+                field.metadata.get("unit"),
+                field.metadata.get("choices"),
+            )
+            for field in fields(self.module.Parameters)
+        ]
+
+    def make_parameters(self, given: Mapping[str, Any]) -> Any:
+        """The operation's `Parameters`, defaults resolved. Raises `UsageError` for a wrong name or value."""
+        known = {parameter.name: parameter for parameter in self.parameters()}
+        unknown = sorted(set(given) - set(known))
+        if unknown:
+            raise UsageError(f"{self.name} has no parameter {', '.join(unknown)}", f"It has: {', '.join(known)}")
+        for name, value in given.items():
+            choices = known[name].choices
+            if choices and value not in choices:
+                raise UsageError(f"{self.name}: {name} is {value!r}, not one of {', '.join(choices)}")
+        try:
+            return self.module.Parameters(**given)
+        except (TypeError, ValueError) as error:
+            raise UsageError(f"{self.name}: {error}") from error
+
+    def environment(self) -> dict[str, str]:
+        """Versions of the libraries whose code touches the bytes."""
+        return {library: _version(library) for library in sorted(self.module.LIBRARIES)}
+
+
+def resolved(parameters: Any) -> dict[str, Any]:
+    """Parameters as plain JSON values, defaults included."""
+    return {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(parameters).items()}
+
+
+@cache
+def load(name: str) -> Operation:
+    """The operation `name`. Raises `UsageError` when there is none or it lacks an agreed name."""
+    if name not in names():
+        raise UsageError(f"no operation {name!r}", f"There are: {', '.join(names())}")
+    module = importlib.import_module(f"ledgerkit.operations.{name}")
+    missing = [agreed for agreed in AGREED_NAMES if not hasattr(module, agreed)]
+    if missing:
+        raise UsageError(f"operations/{name}.py lacks {', '.join(missing)}")
+    if len(inspect.signature(module.run).parameters) != 3:
+        raise UsageError(f"operations/{name}.py: run must take inputs, parameters and outputs")
+    return Operation(name, module)
+
+
+@cache
+def maker(table: str) -> Operation:
+    """The operation that makes a ledger table. Raises `UsageError` when none does."""
+    for name in names():
+        if table in load(name).makes:
+            return load(name)
+    raise UsageError(f"no operation makes the table {table}")
+
+
+@cache
+def _version(library: str) -> str:
+    from importlib import metadata
+
+    if library == "libvips":
+        import pyvips
+
+        return ".".join(str(pyvips.version(part)) for part in range(3))
+    return metadata.version(library)

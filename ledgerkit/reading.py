@@ -1,0 +1,230 @@
+"""The only way in: files below the repository's root, opened without following links, within limits.
+
+Every element of a path is opened relative to the folder before it with `O_NOFOLLOW`, so neither a
+link nor a renamed folder can lead out of the root. Nothing here opens a file for writing.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+from ledgerkit.canonical import Digests, digest_stream
+from ledgerkit.errors import DigestMismatch, LimitExceeded, MissingInput, UnsafePath
+from ledgerkit.layout import contained_path
+
+MAX_RECORD_BYTES = 64 << 20
+_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+_FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One name in a folder, as it lies: never followed when it is a link."""
+
+    name: str
+    is_folder: bool
+    is_file: bool
+
+    @property
+    def kind(self) -> str:
+        return "folder" if self.is_folder else "file" if self.is_file else "neither file nor folder"
+
+
+class Tree:
+    """A folder and everything below it, for reading."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = Path(root)
+
+    def _open_folder(self, path: str) -> int:
+        handle = os.open(self.root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            for part in contained_path(path).split("/") if path else ():
+                below = os.open(part, _FOLDER, dir_fd=handle)
+                os.close(handle)
+                handle = below
+        except OSError as error:
+            os.close(handle)
+            raise _explained(error, path) from error
+        return handle
+
+    def open(self, path: str) -> BinaryIO:
+        """The regular file at `path`, for reading. Raises `MissingInput`, `UnsafePath`."""
+        folder, _, name = contained_path(path).rpartition("/")
+        handle = self._open_folder(folder)
+        try:
+            descriptor = os.open(name, _FILE, dir_fd=handle)
+        except OSError as error:
+            raise _explained(error, path) from error
+        finally:
+            os.close(handle)
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            os.close(descriptor)
+            raise UnsafePath(f"not a regular file: {path}")
+        return os.fdopen(descriptor, "rb")
+
+    def read(self, path: str, max_bytes: int = MAX_RECORD_BYTES) -> bytes:
+        """All bytes of a small file. Raises `LimitExceeded` beyond `max_bytes`."""
+        with self.open(path) as file:
+            data = file.read(max_bytes + 1)
+        if len(data) > max_bytes:
+            raise LimitExceeded(f"{path} is larger than max_bytes = {max_bytes}")
+        return data
+
+    def read_checked(self, path: str, sha256: str) -> bytes:
+        """All bytes of a file whose digest is known. Raises `DigestMismatch`."""
+        from ledgerkit.canonical import sha256_hex
+
+        data = self.read(path, max_bytes=1 << 32)
+        found = sha256_hex(data)
+        if found != sha256:
+            raise DigestMismatch(
+                f"{path}: recorded SHA-256 {sha256}, found {found}",
+                "The file was changed after it was recorded: restore it from a replica.",
+            )
+        return data
+
+    def digest(self, path: str) -> Digests:
+        """Size and digests of the file at `path`, read once."""
+        with self.open(path) as file:
+            return digest_stream(file)
+
+    def read_each(self, folder: str, names: list[str], file: str, max_bytes: int = MAX_RECORD_BYTES) -> Iterator[tuple[str, bytes]]:
+        """`folder/<name>/<file>` for each name, with its bytes: many small files at little cost.
+
+        Raises `MissingInput`, `UnsafePath`, `LimitExceeded` that name the file.
+        """
+        handle = self._open_folder(folder)
+        try:
+            for name in names:
+                try:
+                    below = os.open(name, _FOLDER, dir_fd=handle)
+                    try:
+                        descriptor = os.open(file, _FILE, dir_fd=below)
+                    finally:
+                        os.close(below)
+                    try:
+                        data = _read_all(descriptor, max_bytes)
+                    finally:
+                        os.close(descriptor)
+                except OSError as error:
+                    raise _explained(error, f"{folder}/{name}/{file}") from error
+                if len(data) > max_bytes:
+                    raise LimitExceeded(f"{folder}/{name}/{file} is larger than max_bytes = {max_bytes}")
+                yield name, data
+        finally:
+            os.close(handle)
+
+    def exists(self, path: str) -> bool:
+        """Whether anything, a link included, lies at `path`."""
+        try:
+            os.lstat(self.root / contained_path(path))
+        except OSError:
+            return False
+        return True
+
+    def size(self, path: str) -> int | None:
+        """Size in bytes of the regular file at `path`; None when there is none."""
+        try:
+            found = os.lstat(self.root / contained_path(path))
+        except OSError:
+            return None
+        return found.st_size if stat.S_ISREG(found.st_mode) else None
+
+    def entries(self, path: str = "") -> list[Entry]:
+        """What lies in the folder at `path`, sorted by name; empty when there is no such folder."""
+        try:
+            handle = self._open_folder(path)
+        except MissingInput:
+            return []
+        try:
+            with os.scandir(handle) as found:
+                listed = [Entry(item.name, item.is_dir(follow_symlinks=False), item.is_file(follow_symlinks=False)) for item in found]
+        finally:
+            os.close(handle)
+        return sorted(listed, key=lambda entry: os.fsencode(entry.name))
+
+    def folders(self, path: str = "") -> list[str]:
+        """Names of the folders in the folder at `path`, sorted."""
+        return [entry.name for entry in self.entries(path) if entry.is_folder]
+
+    def walk(self, path: str) -> Iterator[str]:
+        """Paths of everything below `path` that is not a folder, sorted within each folder."""
+        for entry in self.entries(path):
+            below = f"{path}/{entry.name}" if path else entry.name
+            if entry.is_folder:
+                yield from self.walk(below)
+            else:
+                yield below
+
+
+def _read_all(descriptor: int, max_bytes: int) -> bytes:
+    """Up to one byte more than `max_bytes`, in one call for a small file."""
+    data = os.read(descriptor, 1 << 16)
+    if len(data) < 1 << 16:
+        return data
+    parts = [data]
+    size = len(data)
+    while data and size <= max_bytes:
+        data = os.read(descriptor, 1 << 20)
+        parts.append(data)
+        size += len(data)
+    return b"".join(parts)
+
+
+def _explained(error: OSError, path: str) -> Exception:
+    if error.errno in (errno.ENOENT, errno.ENOTDIR) and not _is_link_refusal(error):
+        return MissingInput(f"no such file: {path}")
+    if _is_link_refusal(error):
+        return UnsafePath(f"a symbolic link lies in the way of {path}: links are never followed")
+    return error
+
+
+def _is_link_refusal(error: OSError) -> bool:
+    return error.errno == errno.ELOOP
+
+
+@dataclass(frozen=True, slots=True)
+class RecordedFile:
+    """An input file of a task: its bytes have the recorded digest, or opening it fails."""
+
+    root: Path
+    path: str
+    role: str
+    bytes: int
+    sha256: str
+    run_id: str | None = None
+
+    def open(self) -> BinaryIO:
+        """The file at position 0 after all its bytes were hashed. Raises `DigestMismatch`."""
+        file = self.open_header()
+        try:
+            found = digest_stream(file)
+            if found.sha256 != self.sha256:
+                raise DigestMismatch(
+                    f"{self.path}: recorded SHA-256 {self.sha256}, found {found.sha256}",
+                    "The file was changed after it was recorded: restore it from a replica.",
+                )
+            file.seek(0)
+        except BaseException:
+            file.close()
+            raise
+        return file
+
+    def open_header(self) -> BinaryIO:
+        """The file at position 0, only its size compared. Raises `DigestMismatch`."""
+        file = Tree(self.root).open(self.path)
+        found = os.fstat(file.fileno()).st_size
+        if found != self.bytes:
+            file.close()
+            raise DigestMismatch(
+                f"{self.path}: recorded {self.bytes} bytes, found {found}",
+                "The file was changed after it was recorded: restore it from a replica.",
+            )
+        return file

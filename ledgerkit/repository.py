@@ -1,0 +1,355 @@
+"""The store: plates and runs of one repository, and the commit of a batch of runs.
+
+Reading takes no lock and writes nothing. All writing goes through `commit`, which gives run ids,
+writes the records and hands the moves to `durable`.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from ledgerkit import layout, software
+from ledgerkit.canonical import canonical_lines, digest_bytes, sha256_hex
+from ledgerkit.durable import Job, Move, Store
+from ledgerkit.errors import InvalidRecord, LimitExceeded, MissingInput, RepositoryNotFound
+from ledgerkit.reading import Tree
+from ledgerkit.records import (
+    INLINE_LIMIT,
+    Agent,
+    Code,
+    Environment,
+    FailedItem,
+    Failure,
+    Gate,
+    Input,
+    Listing,
+    Manifest,
+    Model,
+    Output,
+    Resources,
+    Run,
+    Supersedes,
+    decode_inputs,
+    decode_manifest,
+    decode_outputs,
+    decode_run,
+    encode,
+)
+from ledgerkit.staging import Artifact
+
+_NEWEST = f"{layout.WORKING}/newest"
+
+
+@dataclass(frozen=True, slots=True)
+class Sealed:
+    """What a seal run says of a file that came in."""
+
+    sha256: str
+    xxh3_128: str
+    bytes: int
+    media_type: str
+    run_id: str
+
+
+@dataclass(frozen=True)
+class StagedRun:
+    """A finished execution, staged, that waits for its run id: everything a record says but the ids.
+
+    `staged` is the folder below the root that holds `run/` and perhaps `cache/`.
+    `sealed` are outputs that lie outside the run: the files that a seal run vouches for.
+    """
+
+    staged: str
+    task_id: str
+    operation: str
+    version: str
+    event_type: str
+    subject: str
+    variant: str
+    parameters: dict[str, Any]
+    inputs: list[Input]
+    artifacts: list[Artifact]
+    started_at: str
+    ended_at: str
+    resources: Resources
+    libraries: dict[str, str] = field(default_factory=dict)
+    models: list[Model] = field(default_factory=list)
+    gates: list[Gate] = field(default_factory=list)
+    status: str = "complete"
+    failed_items: list[FailedItem] = field(default_factory=list)
+    failure: Failure | None = None
+    supersedes: Supersedes | None = None
+    person: str | None = None
+    device: str = "cpu"
+    sealed: list[Output] = field(default_factory=list)
+
+
+class Archive:
+    """One repository on disk."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = Path(os.path.abspath(root))
+        self.tree = Tree(self.root)
+        self.store = Store(self.root)
+        if not (self.root / layout.PLATES).is_dir():
+            raise RepositoryNotFound(
+                f"{self.root} is not a repository: it has no folder {layout.PLATES}",
+                "Make one with: ledgerkit init PATH",
+            )
+
+    @classmethod
+    def find(cls, start: Path) -> Archive:
+        """The repository that is `start` or the nearest parent of it. Raises `RepositoryNotFound`."""
+        absolute = Path(os.path.abspath(start))
+        for folder in (absolute, *absolute.parents):
+            if (folder / layout.PLATES).is_dir():
+                return cls(folder)
+        raise RepositoryNotFound(
+            f"no repository at {absolute} or above it",
+            "Make one with: ledgerkit init PATH, or name one with -C PATH.",
+        )
+
+    def plate_ids(self) -> list[str]:
+        """Ids of all plate folders, in the order of their numbers."""
+        return layout.sort_plates([name for name in self.tree.folders(layout.PLATES) if layout.is_plate_id(name)])
+
+    def manifest(self, plate: str) -> Manifest:
+        """The manifest of a plate. Raises `MissingInput`, `InvalidRecord`."""
+        path = f"{layout.plate_folder(plate)}/{layout.MANIFEST}"
+        manifest, _ = decode_manifest(self.tree.read(path, max_bytes=1 << 20), path)
+        if manifest.plate_id != plate:
+            raise InvalidRecord(f"{path} says plate_id {manifest.plate_id}, but lies in the folder of {plate}")
+        return manifest
+
+    def source_path(self, plate: str) -> str:
+        """Path of the plate's one source image. Raises `MissingInput` when there is not exactly one."""
+        folder = f"{layout.plate_folder(plate)}/{layout.SOURCE}"
+        files = [entry.name for entry in self.tree.entries(folder)]
+        if len(files) != 1:
+            raise MissingInput(f"{folder} must hold exactly one file, it holds {len(files)}")
+        return f"{folder}/{files[0]}"
+
+    def run_ids(self, subject: str) -> list[str]:
+        """Ids of all runs of a plate, or of the collection, sorted."""
+        folder = os.path.dirname(layout.run_folder(subject, "x"))
+        return [name for name in self.tree.folders(folder) if layout.is_run_id(name)]
+
+    def run(self, subject: str, run_id: str) -> Run:
+        """One record. Raises `MissingInput`, `InvalidRecord`."""
+        path = f"{layout.run_folder(subject, run_id)}/{layout.RECORD}"
+        return decode_run(self.tree.read(path), path)
+
+    def runs(self, subject: str) -> list[Run]:
+        """All records of a plate, or of the collection, oldest first."""
+        return [run for run, _ in self.records(subject)]
+
+    def records(self, subject: str) -> Iterator[tuple[Run, bytes]]:
+        """All records of a plate, or of the collection, oldest first, each with its bytes.
+
+        Raises `InvalidRecord` that names the path and the rule.
+        """
+        names = self.run_ids(subject)
+        if not names:
+            return
+        folder = os.path.dirname(layout.run_folder(subject, "x"))
+        for name, data in self.tree.read_each(folder, names, layout.RECORD):
+            run = decode_run(data, f"{folder}/{name}/{layout.RECORD}")
+            if run.run_id != name or run.subject != subject:
+                raise InvalidRecord(f"{folder}/{name}/{layout.RECORD} says it is {run.run_id} of {run.subject}")
+            yield run, data
+
+    def outputs(self, run: Run) -> list[Output]:
+        """The outputs of a run, from its listing where they stand there."""
+        if run.outputs_listing is None:
+            return run.outputs
+        path = f"{run.folder}/{run.outputs_listing.path}"
+        return decode_outputs(self.tree.read_checked(path, run.outputs_listing.sha256), path)
+
+    def inputs(self, run: Run) -> list[Input]:
+        """The inputs of a run, from its listing where they stand there."""
+        if run.inputs_listing is None:
+            return run.inputs
+        path = f"{run.folder}/{run.inputs_listing.path}"
+        return decode_inputs(self.tree.read_checked(path, run.inputs_listing.sha256), path)
+
+    def seals(self, collection: list[Run] | None = None) -> dict[str, Sealed]:
+        """What is sealed, by path: every file that came in and was found sound.
+
+        `collection` are the collection's runs, where the caller has read them already.
+        """
+        found: dict[str, Sealed] = {}
+        for run in self.runs(layout.COLLECTION) if collection is None else collection:
+            if run.operation == "seal":
+                for item in self.outputs(run):
+                    found[item.path] = Sealed(item.sha256, item.xxh3_128, item.bytes, item.media_type, run.run_id)
+        return found
+
+    def job(self) -> Job:
+        """A new staging folder, to be used as a context manager."""
+        stamp = datetime.now(UTC).strftime("%Y%m%d-%H%M%SZ")
+        return Job(self.store, f"job-{stamp}-{secrets.token_hex(4)}")
+
+    def commit(self, job: Job, staged: list[StagedRun], moves: Iterable[Move] = (), *, force: bool = False, wait: float = 60.0) -> list[Run]:
+        """Commit a batch: give run ids, write records, move everything to its final name, durably.
+
+        Work that another process completed meanwhile is dropped, unless `force`; events never are.
+        `moves` are further staged items, as new plates. Returns the records committed.
+        """
+        from ledgerkit.records import EVENTS
+
+        with self.store.locked(wait):
+            moment = self._next_moment()
+            taken: set[str] = set()
+            runs: list[Run] = []
+            all_moves = list(moves)
+            for one in staged:
+                if one.operation not in EVENTS and not force and one.status != "failed" and self._completed(one):
+                    continue
+                run_id, moment = self._free_run_id(one, moment, taken)
+                run = self._record(one, run_id, job.job_id)
+                runs.append(run)
+                all_moves += self._moves(one, run)
+            self._remember_moment(moment)
+            self.store.commit(job.job_id, all_moves)
+        return runs
+
+    def _next_moment(self) -> datetime:
+        """Now, but never earlier than the newest run: clocks go backwards, run ids do not."""
+        now = datetime.now(UTC).replace(microsecond=0)
+        try:
+            newest = layout.run_moment((self.root / _NEWEST).read_text())
+        except (OSError, ValueError):
+            newest = max((layout.run_moment(run_id) for run_id in self._all_run_ids()), default=now)
+        return max(now, newest)
+
+    def _all_run_ids(self) -> Iterator[str]:
+        for subject in (layout.COLLECTION, *self.plate_ids()):
+            yield from self.run_ids(subject)
+
+    def _remember_moment(self, moment: datetime) -> None:
+        """A hint for the next writer; without it the names of all runs are read."""
+        beside = self.root / f"{_NEWEST}.new"
+        beside.write_text(layout.run_id(moment, "0" * 12))
+        beside.replace(self.root / _NEWEST)
+
+    def _completed(self, one: StagedRun) -> bool:
+        """Whether somebody committed the same work since it was planned."""
+        folder = self.root / os.path.dirname(layout.run_folder(one.subject, "x"))
+        try:
+            names = os.listdir(folder)
+        except FileNotFoundError:
+            return False
+        same = [name for name in names if name.endswith(one.task_id[:12]) and layout.is_run_id(name)]
+        records = (self.run(one.subject, name) for name in same)
+        return any(run.task_id == one.task_id and run.status != "failed" for run in records)
+
+    def _free_run_id(self, one: StagedRun, moment: datetime, taken: set[str]) -> tuple[str, datetime]:
+        while True:
+            run_id = layout.run_id(moment, one.task_id)
+            if run_id not in taken and not os.path.lexists(self.root / layout.run_folder(one.subject, run_id)):
+                taken.add(run_id)
+                return run_id, moment
+            moment += timedelta(seconds=1)
+
+    def _record(self, one: StagedRun, run_id: str, job_id: str) -> Run:
+        """Write `run.json`, listings and `run.sha256` into the staged run."""
+        folder = f"{one.staged}/run"
+        outputs = sorted([*_outputs(one, run_id), *one.sealed], key=lambda output: output.path)
+        inputs = sorted(one.inputs, key=lambda given: given.path)
+        inputs_listing = self._listing(folder, "listings/inputs.jsonl", inputs)
+        outputs_listing = self._listing(folder, "listings/outputs.jsonl", outputs)
+        run = Run(
+            schema_version="run.v1",
+            run_id=run_id,
+            task_id=one.task_id,
+            job_id=job_id,
+            subject=one.subject,
+            operation=one.operation,
+            version=one.version,
+            event_type=one.event_type,
+            variant=one.variant,
+            parameters=one.parameters,
+            code=Code(software.VERSION, software.commit()),
+            environment=Environment(software.python_version(), software.platform_name(), one.device, one.libraries),
+            models=one.models,
+            inputs=[] if inputs_listing else inputs,
+            inputs_listing=inputs_listing,
+            outputs=[] if outputs_listing else outputs,
+            outputs_listing=outputs_listing,
+            started_at=one.started_at,
+            ended_at=one.ended_at,
+            resources=one.resources,
+            gates=one.gates,
+            status=one.status,  # type: ignore[arg-type]
+            failed_items=one.failed_items,
+            failure=one.failure,
+            supersedes=one.supersedes,
+            agent=Agent(software.AGENT, one.person),
+        )
+        data = encode(run)
+        decode_run(data, f"new record of {one.operation} on {one.subject}")
+        if len(data) > 16 << 20:
+            raise LimitExceeded(f"the record of {one.operation} on {one.subject} would have {len(data)} bytes")
+        self.store.make_folder(folder)
+        self.store.write_new(f"{folder}/{layout.RECORD}", data)
+        lines = [(sha256_hex(data), layout.RECORD)]
+        lines += [(listing.sha256, listing.path) for listing in (inputs_listing, outputs_listing) if listing]
+        lines += [(artifact.sha256, artifact.name) for artifact in one.artifacts if artifact.name.startswith("outputs/")]
+        text = "".join(f"{digest}  {name}\n" for digest, name in lines)
+        self.store.write_new(f"{folder}/{layout.RECORD_CHECKSUM}", text.encode())
+        return run
+
+    def _listing(self, folder: str, name: str, items: list[Any]) -> Listing | None:
+        if len(items) <= INLINE_LIMIT:
+            return None
+        data = canonical_lines(msgspec.to_builtins(item) for item in items)
+        self.store.make_folder(f"{folder}/listings")
+        self.store.write_new(f"{folder}/{name}", data)
+        return Listing(name, len(items), len(data), sha256_hex(data))
+
+    def _moves(self, one: StagedRun, run: Run) -> list[Move]:
+        in_run = {artifact.name: artifact.sha256 for artifact in one.artifacts if artifact.name.startswith("outputs/")}
+        in_cache = {artifact.name.removeprefix("cache/"): artifact.sha256 for artifact in one.artifacts if artifact.name.startswith("cache/")}
+        for listing in (run.inputs_listing, run.outputs_listing):
+            if listing:
+                in_run[listing.path] = listing.sha256
+        in_run[layout.RECORD] = sha256_hex(encode(run))
+        moves = [Move(f"{one.staged}/run", run.folder, in_run)]
+        if in_cache:
+            moves.insert(0, Move(f"{one.staged}/cache", layout.cache_folder(one.subject, run.run_id), in_cache))
+        return moves
+
+
+def _outputs(one: StagedRun, run_id: str) -> list[Output]:
+    folder = layout.run_folder(one.subject, run_id)
+    cache = layout.cache_folder(one.subject, run_id)
+    return [
+        Output(
+            f"{cache}/{artifact.name.removeprefix('cache/')}" if artifact.name.startswith("cache/") else f"{folder}/{artifact.name}",
+            artifact.role,
+            artifact.media_type,
+            artifact.bytes,
+            artifact.sha256,
+            artifact.xxh3_128,
+            artifact.pixels_sha256,
+        )
+        for artifact in one.artifacts
+    ]
+
+
+def write_staged(store: Store, staged: str, name: str, role: str, media_type: str, data: bytes) -> Artifact:
+    """A small file into a staged run: `name` is `outputs/...`."""
+    store.make_folder(os.path.dirname(f"{staged}/run/{name}"))
+    store.write_new(f"{staged}/run/{name}", data)
+    digests = digest_bytes(data)
+    return Artifact(name, role, media_type, digests.bytes, digests.sha256, digests.xxh3_128)
+
+

@@ -1,0 +1,176 @@
+"""Seal what came in: list the digests of every new manifest, source and document in a run of its own.
+
+So a source is evidence from the first day, and the input digests of later runs come from there.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from itertools import islice
+
+from ledgerkit import layout, schema, software
+from ledgerkit.canonical import canonical_bytes, sha256_hex
+from ledgerkit.durable import Job, Move
+from ledgerkit.errors import InvalidRecord, LedgerkitError
+from ledgerkit.events import Event, staged_name
+from ledgerkit.reading import Tree
+from ledgerkit.records import FailedItem, Output
+from ledgerkit.repository import Archive, StagedRun
+from ledgerkit.worker import TIME_FORMAT
+
+BATCH = 10_000
+JSON = "application/json"
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True, slots=True)
+class PlateSeal:
+    """Digests of a plate's files, or why one of them cannot be vouched for."""
+
+    outputs: list[Output]
+    failed: FailedItem | None
+
+
+def seal_new(archive: Archive, job: Job, progress: Progress | None = None) -> int:
+    """Seal everything that no seal run lists yet; the number of plates sealed now."""
+    known = set(archive.seals())
+    waiting = [plate for plate in archive.plate_ids() if not _is_sealed(archive, plate, known)]
+    root_files, moves = missing_root_files(archive, job)
+    root_files += [seal_file(archive.tree, path, role) for path, role in _present_root_files(archive) if path not in known]
+    done = 0
+    batches = _batches(waiting) if waiting else iter([[]])
+    for batch in batches:
+        event = Event("seal", "message digest calculation", _parameters(batch))
+        with ThreadPoolExecutor(4) as pool:
+            seals = list(pool.map(lambda plate: seal_plate(archive, plate, known), batch))
+        outputs = root_files + [output for seal in seals for output in seal.outputs]
+        failed = [seal.failed for seal in seals if seal.failed]
+        if outputs:
+            staged = event.staged(job.item(staged_name("seal")), sealed=outputs, failed_items=failed)
+            archive.commit(job, [staged], moves)
+        done += len(batch)
+        root_files, moves = [], []
+        if progress:
+            progress(done, len(waiting))
+    return done
+
+
+def seal_run(outputs: list[Output], plates: list[str], folder: str) -> StagedRun:
+    """A seal run over files whose digests are known already, as those just ingested."""
+    return Event("seal", "message digest calculation", _parameters(plates)).staged(folder, sealed=outputs)
+
+
+def _parameters(plates: list[str]) -> dict[str, object]:
+    if not plates:
+        return {"plates": 0, "first_plate": None, "last_plate": None}
+    return {"plates": len(plates), "first_plate": plates[0], "last_plate": plates[-1]}
+
+
+def _batches(plates: list[str]) -> Iterator[list[str]]:
+    waiting = iter(plates)
+    while batch := list(islice(waiting, BATCH)):
+        yield batch
+
+
+def _is_sealed(archive: Archive, plate: str, known: set[str]) -> bool:
+    if f"{layout.plate_folder(plate)}/{layout.MANIFEST}" not in known:
+        return False
+    try:
+        return archive.source_path(plate) in known
+    except LedgerkitError:
+        return True
+
+
+def seal_plate(archive: Archive, plate: str, known: set[str]) -> PlateSeal:
+    """Digests of what is new in a plate's folder; its source only when it agrees with `source.sha256`."""
+    folder = layout.plate_folder(plate)
+    outputs: list[Output] = []
+    try:
+        archive.manifest(plate)
+        for name, role in ((layout.MANIFEST, "manifest"), (layout.SOURCE_CHECKSUM, "source-checksum")):
+            path = f"{folder}/{name}"
+            if path not in known and archive.tree.exists(path):
+                outputs.append(seal_file(archive.tree, path, role))
+        source = archive.source_path(plate)
+        if source not in known:
+            sealed = seal_file(archive.tree, source, "source")
+            _compare_checksum(archive, plate, source, sealed.sha256)
+            outputs.append(sealed)
+    except LedgerkitError as error:
+        return PlateSeal(outputs, FailedItem(plate, type(error).__name__, str(error)))
+    return PlateSeal(outputs, None)
+
+
+def seal_file(tree: Tree, path: str, role: str) -> Output:
+    """One file's size and digests as an output of a seal run."""
+    found = tree.digest(path)
+    return Output(path, role, media_type(path), found.bytes, found.sha256, found.xxh3_128, None)
+
+
+def _compare_checksum(archive: Archive, plate: str, source: str, found: str) -> None:
+    """Raise `InvalidRecord` when `source.sha256` says something else than the source."""
+    path = f"{layout.plate_folder(plate)}/{layout.SOURCE_CHECKSUM}"
+    if not archive.tree.exists(path):
+        return
+    text = archive.tree.read(path, max_bytes=1 << 16).decode("utf-8", "replace")
+    recorded = text.split(maxsplit=1)[0].removeprefix("\\").lower() if text.strip() else ""
+    if recorded != found:
+        raise InvalidRecord(f"{source} has SHA-256 {found}, but {path} says {recorded or 'nothing'}")
+
+
+def _present_root_files(archive: Archive) -> Iterator[tuple[str, str]]:
+    for path, role in ((layout.REPOSITORY_FILE, "repository"), (layout.CATALOGUE_FILE, "catalogue")):
+        if archive.tree.exists(path):
+            yield path, role
+    for entry in archive.tree.entries(layout.SCHEMAS):
+        if entry.is_file and entry.name.endswith(".json"):
+            yield f"{layout.SCHEMAS}/{entry.name}", "schema"
+
+
+def missing_root_files(archive: Archive, job: Job) -> tuple[list[Output], list[Move]]:
+    """`repository.json` and schemas that the first write adds: staged, with their seals."""
+    wanted = {f"{layout.SCHEMAS}/{name}": (schema.folder() / name).read_bytes() for name in schema.names()}
+    wanted[layout.REPOSITORY_FILE] = _repository_document()
+    outputs: list[Output] = []
+    moves: list[Move] = []
+    for path, data in sorted(wanted.items()):
+        if archive.tree.exists(path):
+            continue
+        staged = job.item(f"root/{path}")
+        archive.store.make_folder(staged.rpartition("/")[0])
+        archive.store.write_new(staged, data)
+        role = "repository" if path == layout.REPOSITORY_FILE else "schema"
+        digest = sha256_hex(data)
+        outputs.append(Output(path, role, JSON, len(data), digest, _xxh3(data), None))
+        moves.append(Move(staged, path, {"": digest}, protect=()))
+    return outputs, moves
+
+
+def _xxh3(data: bytes) -> str:
+    from ledgerkit.canonical import digest_bytes
+
+    return digest_bytes(data).xxh3_128
+
+
+def _repository_document() -> bytes:
+    return canonical_bytes({
+        "schema_version": "repository.v1",
+        "repository_id": str(uuid.uuid4()),
+        "created_at": datetime.now(UTC).strftime(TIME_FORMAT),
+        "created_by": software.AGENT,
+    })
+
+
+def media_type(path: str) -> str:
+    """Media type by the file's name; the header run says what the bytes are."""
+    suffix = path.rpartition(".")[2].lower()
+    known = {
+        "json": JSON, "jpg": "image/jpeg", "jpeg": "image/jpeg", "tif": "image/tiff", "tiff": "image/tiff",
+        "png": "image/png", "webp": "image/webp", "jp2": "image/jp2", "gif": "image/gif", "bmp": "image/bmp",
+        "avif": "image/avif", "heic": "image/heic", "sha256": "text/plain", "csv": "text/csv",
+    }  # fmt: skip
+    return known.get(suffix, "application/octet-stream")

@@ -1,0 +1,164 @@
+"""Re-read a repository with its own eyes: every recorded file, every byte, both ways. Changes nothing.
+
+An independent witness: it shares no code with what writes records. It takes the digests that seals,
+records, checksum files and `ledger.json` list, hashes what lies there, and looks for files that
+nothing lists. What is not listed anywhere yet is counted as not checked, never as sound.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ledgerkit import layout
+from ledgerkit.canonical import canonical_bytes, parse_json
+from ledgerkit.errors import LedgerkitError, MissingInput
+from ledgerkit.findings import Finding, finding, sound
+from ledgerkit.reading import Tree
+
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class VerifyView:
+    """What was read and found. `files` and `bytes` count what was hashed in full."""
+
+    files: int
+    bytes: int
+    not_checked: int
+    findings: list[Finding]
+    sound: bool
+    seconds: float
+
+
+@dataclass
+class _Expected:
+    """Digests by path, as the repository itself lists them."""
+
+    digests: dict[str, tuple[int | None, str]] = field(default_factory=dict)
+    findings: list[Finding] = field(default_factory=list)
+
+    def add(self, path: str, size: int | None, digest: str) -> None:
+        known = self.digests.get(path)
+        if known is not None and known[1] != digest:
+            self.findings.append(finding("DIGEST_MISMATCH", path, f"records list both {known[1]} and {digest}"))
+        self.digests[path] = (size, digest)
+
+
+def verify(root: Path, *, workers: int = 2, progress: Progress | None = None) -> VerifyView:
+    """Hash every recorded file and compare; look for files that nothing lists."""
+    began = time.monotonic()
+    tree = Tree(root)
+    expected = _Expected()
+    for folder in _run_folders(tree):
+        try:
+            _expect_run(tree, folder, expected)
+        except (LedgerkitError, KeyError, TypeError, AttributeError, UnicodeDecodeError) as error:
+            expected.findings.append(finding("RUN_INVALID", folder, error))
+    _expect_ledgers(tree, expected)
+    unlisted, not_checked = _unlisted(tree, expected)
+    findings = expected.findings + unlisted
+    size = files = 0
+    listed = sorted(expected.digests.items())
+    with ThreadPoolExecutor(workers) as pool:
+        for place, (found, read) in enumerate(pool.map(lambda item: _compare(tree, *item), listed), 1):
+            if found is not None:
+                findings.append(found)
+            if read is not None:
+                size += read
+                files += 1
+            if progress:
+                progress(place, len(listed))
+    return VerifyView(files, size, not_checked, findings, sound(findings), round(time.monotonic() - began, 3))
+
+
+def _run_folders(tree: Tree) -> Iterator[str]:
+    for plate in tree.folders(layout.PLATES):
+        for name in tree.folders(f"{layout.PLATES}/{plate}/{layout.RUNS}"):
+            yield f"{layout.PLATES}/{plate}/{layout.RUNS}/{name}"
+    for name in tree.folders(layout.RUNS):
+        yield f"{layout.RUNS}/{name}"
+
+
+def _expect_run(tree: Tree, folder: str, expected: _Expected) -> None:
+    """What a record and its checksum file list. Raises on anything that cannot be read."""
+    data = tree.read(f"{folder}/{layout.RECORD}")
+    record = parse_json(data, f"{folder}/{layout.RECORD}")
+    if canonical_bytes(record) != data:
+        expected.findings.append(finding("RUN_INVALID", folder, "run.json is not in canonical form"))
+    checksums = _checksums(tree.read(f"{folder}/{layout.RECORD_CHECKSUM}").decode())
+    if layout.RECORD not in checksums:
+        expected.findings.append(finding("RUN_CHECKSUM_INVALID", folder, "it does not list run.json"))
+    for name, digest in checksums.items():
+        expected.add(layout.contained_path(f"{folder}/{name}"), None, digest)
+    evicted = f"/{layout.CACHE}/"
+    for output in _outputs(tree, folder, record):
+        path = layout.contained_path(output["path"])
+        if evicted in path and not tree.exists(path):
+            expected.findings.append(finding("CACHE_MISSING", folder, path))
+        else:
+            expected.add(path, output["bytes"], output["sha256"])
+
+
+def _checksums(text: str) -> dict[str, str]:
+    return {line[66:]: line[:64] for line in text.splitlines() if len(line) > 66}
+
+
+def _outputs(tree: Tree, folder: str, record: dict[str, Any]) -> list[dict[str, Any]]:
+    listing = record["outputs_listing"]
+    if listing is None:
+        outputs: list[dict[str, Any]] = record["outputs"]
+        return outputs
+    path = f"{folder}/{layout.contained_path(listing['path'])}"
+    lines = tree.read(path, max_bytes=1 << 32).splitlines()
+    return [parse_json(line, path) for line in lines]
+
+
+def _expect_ledgers(tree: Tree, expected: _Expected) -> None:
+    path = f"{layout.LEDGER}/ledger.json"
+    if not tree.size(path):
+        return
+    try:
+        for table in parse_json(tree.read(path), path)["tables"].values():
+            expected.add(f"{layout.LEDGER}/{layout.contained_path(table['file'])}", table["bytes"], table["sha256"])
+    except (LedgerkitError, KeyError, TypeError, AttributeError) as error:
+        expected.findings.append(finding("LEDGER_INVALID", path, error))
+
+
+def _unlisted(tree: Tree, expected: _Expected) -> tuple[list[Finding], int]:
+    """Files in plates and runs that nothing lists; how many of them merely wait for their seal."""
+    findings: list[Finding] = []
+    waiting = 0
+    for top in (layout.PLATES, layout.RUNS):
+        for path in tree.walk(top):
+            if path in expected.digests or path.endswith(f"/{layout.RECORD_CHECKSUM}"):
+                continue
+            parts = path.split("/")
+            incoming = top == layout.PLATES and len(parts) > 2 and (parts[2] in (layout.MANIFEST, layout.SOURCE_CHECKSUM) or parts[2] == layout.SOURCE)
+            if incoming:
+                waiting += 1
+            else:
+                findings.append(finding("UNLISTED_FILE", path))
+    return findings, waiting
+
+
+def _compare(tree: Tree, path: str, wanted: tuple[int | None, str]) -> tuple[Finding | None, int | None]:
+    size, digest = wanted
+    try:
+        found = tree.digest(path)
+    except MissingInput:
+        code = "LEDGER_INVALID" if path.startswith(f"{layout.LEDGER}/") else "OUTPUT_MISSING"
+        return finding(code, path, "it is missing" if code == "LEDGER_INVALID" else path), None
+    except (LedgerkitError, OSError) as error:
+        return finding("DIGEST_MISMATCH", path, error), None
+    if size is not None and found.bytes != size:
+        return finding("SIZE_MISMATCH", path, f"{found.bytes} bytes, {size} are recorded"), found.bytes
+    if found.sha256 != digest:
+        return finding("DIGEST_MISMATCH", path, f"recorded SHA-256 {digest}, found {found.sha256}"), found.bytes
+    return None, found.bytes
+
+

@@ -1,0 +1,142 @@
+"""One frozen value per answer: what text, `--json` and Python all print from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from ledgerkit.findings import Finding
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a job is."""
+
+    operation: str
+    done: int
+    total: int
+    failed: int
+    message: str = ""
+
+
+@dataclass(frozen=True)
+class FailureView:
+    """One subject that could not be done."""
+
+    subject: str
+    error: str
+    message: str
+    hint: str | None = None
+
+
+@dataclass(frozen=True)
+class JobView:
+    """What one command did."""
+
+    operation: str
+    job_id: str | None
+    complete: int = 0
+    failed: int = 0
+    skipped: int = 0
+    stale: int = 0
+    failed_before: int = 0
+    seconds: float = 0.0
+    output_bytes: int = 0
+    failures: list[FailureView] = field(default_factory=list)
+    blocked: list[FailureView] = field(default_factory=list)
+    lost: list[str] = field(default_factory=list)
+    run_ids: list[str] = field(default_factory=list)
+
+    @property
+    def sound(self) -> bool:
+        return not (self.failed or self.lost)
+
+
+@dataclass(frozen=True)
+class DryRunView:
+    """What a command would do."""
+
+    operation: str
+    would_run: list[str]
+    skipped: int
+    stale: int
+    failed_before: int
+    blocked: list[FailureView]
+    seconds: float | None
+    output_bytes: int | None
+    basis: str
+
+
+@dataclass(frozen=True)
+class PlateView:
+    """One plate, as its manifest and records say."""
+
+    plate_id: str
+    plate_number: int
+    title: str
+    slug: str
+    source_path: str | None
+    source_sha256: str | None
+    runs: list[str]
+
+
+@dataclass(frozen=True)
+class IngestView:
+    """What ingest took in, and what it found."""
+
+    added: list[str]
+    present: int
+    left_out: int
+    findings: list[Finding]
+    run_ids: list[str]
+    seconds: float
+    bytes: int
+
+
+@dataclass(frozen=True)
+class ConsolidateView:
+    """Ledgers that were built, or compared."""
+
+    rows: dict[str, int]
+    manifests: int
+    runs: int
+    changed: list[str]
+    moved_aside: str | None
+    seconds: float
+
+
+@dataclass(frozen=True)
+class LineageNode:
+    """One thing in a lineage, and what it was made from."""
+
+    kind: str
+    identifier: str
+    detail: dict[str, Any]
+    made_from: list[LineageNode]
+
+
+@dataclass(frozen=True)
+class PhaseView:
+    """How far one phase is."""
+
+    phase: str
+    operation: str
+    done: int
+    failed: int
+    stale: int
+    missing: int
+
+
+@dataclass(frozen=True)
+class StatusView:
+    """Where the repository stands and what to do next."""
+
+    root: str
+    plates: int
+    unsealed: int
+    phases: list[PhaseView]
+    failures: list[FailureView]
+    ledgers: str
+    abandoned: list[str]
+    next_steps: list[str]
+    by_plate: dict[str, str]

@@ -1,0 +1,219 @@
+"""What a worker does with one task: read and compare, run the operation, stage its outputs.
+
+It never touches the repository's names: it reads through `reading` and writes into its staging
+folder. A failure of the operation is an answer, not an exception; only the death of the process
+loses a task.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import resource
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+from ledgerkit import operation
+from ledgerkit.errors import CommitFailed, LedgerkitError, MissingInput
+from ledgerkit.reading import RecordedFile, Tree
+from ledgerkit.staging import JSON_LINES, Artifact, StagedOutputs
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from ledgerkit.handles import Row
+
+TIME_FORMAT = "%Y-%m-%dT%H:%M:%S.%fZ"
+_DISK_TROUBLE = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS)
+
+
+@dataclass(frozen=True, slots=True)
+class TaskInput:
+    """An input as the plan names it, digest included."""
+
+    path: str
+    role: str
+    media_type: str
+    bytes: int
+    sha256: str
+    run_id: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """Everything a worker needs to know; paths and digests, never pixels."""
+
+    root: str
+    operation: str
+    parameters: dict[str, Any]
+    subject: str
+    variant: str
+    inputs: tuple[TaskInput, ...]
+    staging: str
+    task_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """Why an operation failed."""
+
+    error: str
+    message: str
+    input: str | None
+    hint: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What a worker answers: staged files, checks, resources, and perhaps a failure."""
+
+    artifacts: list[Artifact]
+    gates: list[dict[str, Any]]
+    fully_checked: frozenset[str]
+    started_at: str
+    ended_at: str
+    seconds: float
+    cpu_seconds: float
+    peak_rss_bytes: int
+    libraries: dict[str, str]
+    failure: Failed | None = None
+
+
+class _CheckedFile:
+    """An input file that remembers whether all its bytes were hashed."""
+
+    def __init__(self, given: TaskInput, root: Path, checked: set[str]) -> None:
+        self._file = RecordedFile(root, given.path, given.role, given.bytes, given.sha256, given.run_id)
+        self._checked = checked
+        self.path, self.role, self.bytes, self.sha256 = given.path, given.role, given.bytes, given.sha256
+
+    def open(self) -> BinaryIO:
+        file = self._file.open()
+        self._checked.add(self.path)
+        return file
+
+    def open_header(self) -> BinaryIO:
+        return self._file.open_header()
+
+
+class TaskInputs:
+    """The inputs of one task over the repository's files."""
+
+    def __init__(self, task: Task) -> None:
+        self.plate_id = None if task.subject == "collection" else task.subject
+        self.fully_checked: set[str] = set()
+        self._root = Path(task.root)
+        self._inputs = sorted(task.inputs, key=lambda given: (len(given.path), given.path))
+        self._tree = Tree(self._root)
+
+    def _file(self, given: TaskInput) -> _CheckedFile:
+        return _CheckedFile(given, self._root, self.fully_checked)
+
+    def files(self, role: str) -> list[_CheckedFile]:
+        return [self._file(given) for given in self._inputs if given.role == role]
+
+    def file(self, role: str) -> _CheckedFile:
+        found = self.files(role)
+        if len(found) != 1:
+            raise MissingInput(f"expected one input with the role {role}, got {len(found)}")
+        return found[0]
+
+    def rows(self, table: str) -> Iterator[dict[str, Any]]:
+        import msgspec
+
+        for given, data in self._table_bytes(table):
+            if given.media_type == JSON_LINES:
+                yield from msgspec.json.Decoder().decode_lines(data)
+            else:
+                yield from _parquet(data).to_pylist()
+
+    def tables(self, table: str) -> Iterator[pa.Table]:
+        import msgspec
+        import pyarrow as pa
+
+        from ledgerkit.schema import arrow_schema
+
+        for given, data in self._table_bytes(table):
+            if given.media_type == JSON_LINES:
+                rows = msgspec.json.Decoder().decode_lines(data)
+                yield pa.Table.from_pylist(rows, arrow_schema(table, stored=True))
+            else:
+                yield _parquet(data)
+
+    def _table_bytes(self, table: str) -> Iterator[tuple[TaskInput, bytes]]:
+        found = [given for given in self._inputs if given.role == f"table:{table}"]
+        if not found:
+            raise MissingInput(f"no table {table} among the inputs")
+        for given in found:
+            data = self._tree.read_checked(given.path, given.sha256)
+            self.fully_checked.add(given.path)
+            yield given, data
+
+    def image(self, tile: Row) -> _CheckedFile:
+        for given in self._inputs:
+            if given.sha256 == tile["image_sha256"] and given.role in ("image", "source"):
+                return self._file(given)
+        raise MissingInput(f"the image of {tile['tile_id']} is not among the inputs")
+
+
+def _parquet(data: bytes) -> pa.Table:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    return pq.read_table(pa.BufferReader(data))
+
+
+def perform(task: Task) -> Result:
+    """Run one task. What goes wrong in the operation or with its inputs is in `Result.failure`."""
+    began, started, cpu = time.perf_counter(), datetime.now(UTC), time.process_time()
+    inputs = TaskInputs(task)
+    outputs = StagedOutputs(Path(task.root) / task.staging)
+    failure: Failed | None = None
+    artifacts: list[Artifact] = []
+    loaded = operation.load(task.operation)
+    try:
+        loaded.module.run(inputs, loaded.make_parameters(_arguments(task.parameters)), outputs)
+        artifacts = outputs.close()
+    except Exception as error:
+        failure = _failure(error, task)
+    return Result(
+        artifacts,
+        outputs.gates if failure is None else [],
+        frozenset(inputs.fully_checked),
+        started.strftime(TIME_FORMAT),
+        datetime.now(UTC).strftime(TIME_FORMAT),
+        round(time.perf_counter() - began, 6),
+        round(time.process_time() - cpu, 6),
+        peak_rss_bytes(),
+        loaded.environment(),
+        failure,
+    )
+
+
+def _arguments(parameters: dict[str, Any]) -> dict[str, Any]:
+    return {name: tuple(value) if isinstance(value, list) else value for name, value in parameters.items()}
+
+
+def _failure(error: Exception, task: Task) -> Failed:
+    if isinstance(error, CommitFailed) or (isinstance(error, OSError) and error.errno in _DISK_TROUBLE):
+        raise error  # a full or failing disk is no property of the plate
+    if os.environ.get("LEDGERKIT_DEBUG"):
+        import traceback
+
+        traceback.print_exception(error, file=sys.stderr)
+    named = next((given.path for given in task.inputs if given.path in str(error)), None)
+    source = next((given.path for given in task.inputs if given.role == "source"), None)
+    hint = error.hint if isinstance(error, LedgerkitError) else None
+    text = str(error) or type(error).__name__
+    return Failed(type(error).__name__, text[:2000], named or source, hint)
+
+
+def peak_rss_bytes() -> int:
+    """Peak resident memory of this process so far, in bytes."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024

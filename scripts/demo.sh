@@ -1,0 +1,35 @@
+#!/usr/bin/env bash
+# The whole story on the built-in corpus: scans and a catalogue go in, a ledger that answers SQL comes out.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+archive=${1:-demo-archive}
+say() { printf '\n$ %s\n' "$*"; "$@"; }
+
+chmod -R u+w "$archive" 2>/dev/null || true
+rm -rf "$archive"
+mkdir -p "$archive/incoming/scans"
+cp plates_structured/*/source/* "$archive/incoming/scans/"
+cp data.json "$archive/incoming/"
+chmod -R u+w "$archive/incoming"
+
+say ledgerkit init "$archive"
+export LEDGERKIT_REPOSITORY="$archive"
+say ledgerkit ingest --catalogue "$archive/incoming/data.json" --images "$archive/incoming/scans"
+say ledgerkit audit
+say ledgerkit headers
+say ledgerkit measure
+say ledgerkit policy propose
+say ledgerkit policy accept --by "A. Curator" --reason "demonstration: the proposal as it stands"
+say ledgerkit normalize
+say ledgerkit segment
+say ledgerkit embed
+say ledgerkit cluster
+say ledgerkit montage
+say ledgerkit consolidate
+say ledgerkit query "SELECT plate_id, title, format, mode, bit_depth, round(megapixels, 2) AS megapixels FROM plates ORDER BY megapixels DESC LIMIT 5"
+say ledgerkit query "SELECT c.label AS cluster, l.value AS subject, count(*) AS plates FROM current_cluster_members c JOIN labels l ON l.subject_id = c.subject_id AND l.scheme = 'subject' GROUP BY ALL ORDER BY 1, 3 DESC"
+say ledgerkit lineage plate-001
+say ledgerkit verify
+say ledgerkit status
+printf '\nThe map and the montages of the clusters:\n'
+ls "$archive"/runs/*/outputs/*.png
