@@ -9,12 +9,21 @@ from typing import TYPE_CHECKING, Any
 from ledgerkit import layout
 from ledgerkit.errors import LedgerkitError, UsageError
 from ledgerkit.repository import Archive
-from ledgerkit.views import ConsolidateView, DryRunView, IngestView, JobView, LineageNode, PlateView, Progress, StatusView
+from ledgerkit.views import (
+    AuditView,
+    ConsolidateView,
+    DryRunView,
+    IngestView,
+    JobView,
+    LineageNode,
+    PlateView,
+    Progress,
+    StatusView,
+)
 
 if TYPE_CHECKING:
     import polars as pl
 
-    from ledgerkit.audit import AuditView
     from ledgerkit.query import Limits
     from ledgerkit.verify import VerifyView
 
@@ -25,7 +34,7 @@ class Repository:
     >>> repository = Repository.open("my-archive")          # doctest: +SKIP
     >>> repository.run("headers", workers=2)                # doctest: +SKIP
     >>> repository.consolidate()                            # doctest: +SKIP
-    >>> repository.query("SELECT plate_id, megapixels FROM plates ORDER BY 2 DESC LIMIT 5")  # doctest: +SKIP
+    >>> repository.query("SELECT plate_id, megapixels FROM plates")  # doctest: +SKIP
     """
 
     def __init__(self, archive: Archive) -> None:
@@ -59,14 +68,33 @@ class Repository:
             except LedgerkitError:
                 path = None
             sealed = seals.get(path or "")
-            found.append(PlateView(plate, manifest.plate_number, manifest.title, manifest.slug, path, sealed.sha256 if sealed else None, self._archive.run_ids(plate)))
+            found.append(
+                PlateView(
+                    plate,
+                    manifest.plate_number,
+                    manifest.title,
+                    manifest.slug,
+                    path,
+                    sealed.sha256 if sealed else None,
+                    self._archive.run_ids(plate),
+                )
+            )
         return found
 
-    def ingest(self, catalogue: str | Path, images: str | Path, *, partial: bool = False, progress: Callable[[int, int], None] | None = None) -> IngestView:
-        """Take in the plates of a catalogue that are new. Raises `IngestRefused` with all findings."""
+    def ingest(
+        self,
+        catalogue: str | Path,
+        images: str | Path,
+        *,
+        partial: bool = False,
+        progress: Callable[[int, int], None] | None = None,
+    ) -> IngestView:
+        """Take in the new plates of a catalogue. Raises `IngestRefused` with all findings."""
         from ledgerkit.ingest import ingest
 
-        return ingest(self._archive, Path(catalogue), Path(images), partial=partial, progress=progress)
+        return ingest(
+            self._archive, Path(catalogue), Path(images), partial=partial, progress=progress
+        )
 
     def audit(self, progress: Callable[[int, int], None] | None = None) -> AuditView:
         """Look at everything, read-only and header-only."""
@@ -74,7 +102,9 @@ class Repository:
 
         return audit(self._archive, progress)
 
-    def verify(self, *, workers: int = 2, progress: Callable[[int, int], None] | None = None) -> VerifyView:
+    def verify(
+        self, *, workers: int = 2, progress: Callable[[int, int], None] | None = None
+    ) -> VerifyView:
         """Read every recorded file again and compare its SHA-256, read-only."""
         from ledgerkit.verify import verify
 
@@ -96,35 +126,60 @@ class Repository:
     ) -> JobView:
         """Run an operation on the plates that need it; what is done is skipped.
 
-        `plates` is a selection like `plate-001,plate-010..020` or a list of ids, `where` a condition
+        `plates` is a selection like `plate-001,plate-010..020` or a list, `where` a condition
         over the ledger `plates`. Raises `MissingInput` when a phase before is not done.
         """
         from ledgerkit import engine
 
-        request = engine.Request(operation, parameters, self.select(plates, where), force, stale, retry_failed)
+        request = engine.Request(
+            operation, parameters, self.select(plates, where), force, stale, retry_failed
+        )
         return engine.run(self._archive, request, workers=workers, progress=progress, wait=wait)
 
-    def dry_run(self, operation: str, *, plates: str | list[str] | None = None, where: str | None = None, force: bool = False, stale: bool = False, retry_failed: bool = False, **parameters: Any) -> DryRunView:
+    def dry_run(
+        self,
+        operation: str,
+        *,
+        plates: str | list[str] | None = None,
+        where: str | None = None,
+        force: bool = False,
+        stale: bool = False,
+        retry_failed: bool = False,
+        **parameters: Any,
+    ) -> DryRunView:
         """What `run` would do, for about how long and with how much disk."""
         from ledgerkit import engine
 
-        return engine.dry_run(self._archive, engine.Request(operation, parameters, self.select(plates, where), force, stale, retry_failed))
+        return engine.dry_run(
+            self._archive,
+            engine.Request(
+                operation, parameters, self.select(plates, where), force, stale, retry_failed
+            ),
+        )
 
     def select(self, plates: str | list[str] | None, where: str | None) -> list[str] | None:
         """Plate ids of a selection and a condition together; None for all."""
         known = self._archive.plate_ids()
         chosen = known
         if plates is not None:
-            chosen = layout.select_plates(plates if isinstance(plates, str) else ",".join(plates), known)
+            chosen = layout.select_plates(
+                plates if isinstance(plates, str) else ",".join(plates), known
+            )
         if where is not None:
             found = self.query(f"SELECT plate_id FROM plates WHERE ({where}\n)")
             listed = set(found["plate_id"].to_list())
             chosen = [plate for plate in chosen if plate in listed]
             if not chosen:
-                raise UsageError(f"no plate meets the condition {where!r}", "The condition reads the ledgers: if they are behind, run ledgerkit consolidate first.")
+                raise UsageError(
+                    f"no plate meets the condition {where!r}",
+                    "The condition reads the ledgers: if they are behind, "
+                    "run ledgerkit consolidate first.",
+                )
         return None if plates is None and where is None else chosen
 
-    def accept_policy(self, by: str, reason: str, edited: str | Path | None = None) -> dict[str, Any]:
+    def accept_policy(
+        self, by: str, reason: str, edited: str | Path | None = None
+    ) -> dict[str, Any]:
         """Put the newest proposed policy, or an edited document, into force."""
         from ledgerkit.policy import accept
 
@@ -148,7 +203,9 @@ class Repository:
 
         return build.check(self._archive) if check else build.consolidate(self._archive, wait=wait)
 
-    def query(self, sql: str, parameters: list[Any] | None = None, limits: Limits | None = None) -> pl.DataFrame:
+    def query(
+        self, sql: str, parameters: list[Any] | None = None, limits: Limits | None = None
+    ) -> pl.DataFrame:
         """The answer to one reading SQL statement over the ledgers. Raises `QueryRefused`."""
         from ledgerkit.query import query
 

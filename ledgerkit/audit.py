@@ -6,64 +6,30 @@ does not read pixels or hash sources: that is `verify`.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
 import stat
 from collections import Counter, defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
 from ledgerkit import layout, query, schema
 from ledgerkit.canonical import sha256_hex
-from ledgerkit.errors import InvalidRecord, LedgerkitError
-from ledgerkit.findings import Finding, finding, sound
+from ledgerkit.errors import InvalidRecord, LedgerkitError, UnsafePath
+from ledgerkit.findings import Finding, finding, sound, writable
 from ledgerkit.imaging.header import read_header
-from ledgerkit.records import Manifest, Run, decode_manifest
+from ledgerkit.ledger.document import LEDGER_FILE, ledger_document
+from ledgerkit.records import Manifest, Run, decode_manifest, decode_run
 from ledgerkit.repository import Archive, Sealed
+from ledgerkit.views import AuditView, Megapixels
 
 WARNING_MEGAPIXELS = 90.0
 """Pillow warns of a decompression bomb above 89.48 megapixels (PIL.Image.MAX_IMAGE_PIXELS)."""
 Progress = Callable[[int, int], None]
 _CHECKSUM_LINE = re.compile(r"\\?([0-9a-f]{64}) [ *](?:\./)?(.+?)\r?\n?", re.ASCII)
-
-
-@dataclass(frozen=True)
-class Megapixels:
-    """Distribution of image sizes from the headers, in megapixels."""
-
-    readable: int
-    unreadable: int
-    minimum: float | None
-    maximum: float | None
-    mean: float | None
-    over_warning_line: int
-    largest: list[dict[str, Any]]
-
-
-@dataclass(frozen=True)
-class AuditView:
-    """The report, section by section."""
-
-    root: str
-    top_level_folders: list[str]
-    top_level_files: list[str]
-    plates: int
-    missing_manifests: int
-    source_issues: int
-    plates_with_runs: int
-    plate_runs: int
-    collection_runs: int
-    runs_by_operation: dict[str, dict[str, int]]
-    field_coverage: dict[str, int]
-    megapixels: Megapixels
-    ledgers: list[dict[str, Any]]
-    schemas: list[str]
-    findings: list[Finding]
-    sound: bool
-    files_written: int = 0
-    schema_version: str = "audit.v1"
 
 
 @dataclass
@@ -77,11 +43,20 @@ class _Collected:
     coverage: Counter[str] = field(default_factory=Counter)
     sizes: list[tuple[float, str]] = field(default_factory=list)
     unreadable: int = 0
-    unsealed: int = 0
     unprotected: int = 0
 
     def add(self, code: str, subject: str, detail: object = "") -> None:
         self.findings.append(finding(code, subject, detail))
+
+    @contextlib.contextmanager
+    def guarding(self, path: str) -> Iterator[None]:
+        """What the system refuses to show is a finding, and the rest is looked at all the same."""
+        try:
+            yield
+        except OSError as error:
+            self.add("PATH_UNREADABLE", path, error.strerror or error)
+        except UnsafePath as error:
+            self.add("LINK_FOUND", path, error.message)
 
 
 def audit(archive: Archive, progress: Progress | None = None) -> AuditView:
@@ -90,26 +65,34 @@ def audit(archive: Archive, progress: Progress | None = None) -> AuditView:
     seals = _collection(archive, found)
     plates = archive.plate_ids()
     _plate_folders(archive, found, plates)
+    _sealed(archive, found, set(plates), seals)
     for place, plate in enumerate(plates, 1):
-        _plate(archive, found, plate, seals)
+        with found.guarding(layout.plate_folder(plate)):
+            _plate(archive, found, plate, seals)
         if progress:
             progress(place, len(plates))
     if found.unprotected:
         found.add("PROTECTION_LOST", layout.PLATES, found.unprotected)
-    ledgers = _ledgers(archive, found)
-    schemas = _schemas(archive, found)
+    ledgers: list[dict[str, Any]] = []
+    schemas: list[str] = []
+    with found.guarding(layout.LEDGER):
+        ledgers = _ledgers(archive, found)
+    with found.guarding(layout.SCHEMAS):
+        schemas = _schemas(archive, found)
     entries = archive.tree.entries()
     return AuditView(
-        root=archive.root.name,
-        top_level_folders=[entry.name for entry in entries if entry.is_folder],
-        top_level_files=[entry.name for entry in entries if not entry.is_folder],
+        root=writable(archive.root.name),
+        top_level_folders=[writable(entry.name) for entry in entries if entry.is_folder],
+        top_level_files=[writable(entry.name) for entry in entries if not entry.is_folder],
         plates=len(plates),
         missing_manifests=found.missing_manifests,
         source_issues=found.source_issues,
         plates_with_runs=found.with_runs,
         plate_runs=found.plate_runs,
         collection_runs=len(archive.run_ids(layout.COLLECTION)),
-        runs_by_operation={name: dict(sorted(counts.items())) for name, counts in sorted(found.operations.items())},
+        runs_by_operation={
+            name: dict(sorted(counts.items())) for name, counts in sorted(found.operations.items())
+        },
         field_coverage=dict(sorted(found.coverage.items())),
         megapixels=_megapixels(found),
         ledgers=ledgers,
@@ -121,12 +104,34 @@ def audit(archive: Archive, progress: Progress | None = None) -> AuditView:
 
 def _collection(archive: Archive, found: _Collected) -> dict[str, Sealed]:
     """Runs of the collection; what its seals vouch for."""
-    runs = _runs(archive, found, layout.COLLECTION)
+    runs: list[Run] = []
+    with found.guarding(layout.RUNS):
+        _no_link(archive, layout.RUNS)
+        runs = _runs(archive, found, layout.COLLECTION)
     try:
         return archive.seals(runs)
     except LedgerkitError as error:
         found.add("RUN_INVALID", layout.RUNS, error.message)
         return {}
+
+
+def _sealed(
+    archive: Archive, found: _Collected, plates: set[str], seals: dict[str, Sealed]
+) -> None:
+    """Plates that were sealed and are gone; documents of the collection that are not as sealed."""
+    gone: set[str] = set()
+    for path, sealed in sorted(seals.items()):
+        parts = path.split("/")
+        if parts[0] == layout.PLATES:
+            if len(parts) > 1 and parts[1] not in plates | gone:
+                gone.add(parts[1])
+                found.add("PLATE_MISSING", parts[1])
+            continue
+        size = archive.tree.size(path)
+        if size is None:
+            found.add("OUTPUT_MISSING", path, path)
+        elif size != sealed.bytes:
+            found.add("SIZE_MISMATCH", path, f"{size} bytes, {sealed.bytes} are recorded")
 
 
 def _plate_folders(archive: Archive, found: _Collected, plates: list[str]) -> None:
@@ -145,24 +150,37 @@ def _plate_folders(archive: Archive, found: _Collected, plates: list[str]) -> No
 
 
 def _plate(archive: Archive, found: _Collected, plate: str, seals: dict[str, Sealed]) -> None:
-    manifest = _manifest(archive, found, plate)
+    folder = layout.plate_folder(plate)
+    for name in (layout.SOURCE, layout.RUNS, layout.CACHE):
+        _no_link(archive, f"{folder}/{name}")
+    manifest = _manifest(archive, found, plate, seals)
     source = _source(archive, found, plate, manifest, seals)
     if manifest is not None and source is not None and source not in seals:
-        found.unsealed += 1
         found.add("UNSEALED", plate)
     runs = _runs(archive, found, plate)
     found.plate_runs += len(runs)
     found.with_runs += bool(runs)
 
 
-def _manifest(archive: Archive, found: _Collected, plate: str) -> Manifest | None:
+def _no_link(archive: Archive, path: str) -> None:
+    """Raise `UnsafePath` when a symbolic link lies at `path`: it would be taken for nothing."""
+    if (archive.root / path).is_symlink():
+        raise UnsafePath(f"{path} is a symbolic link")
+
+
+def _manifest(
+    archive: Archive, found: _Collected, plate: str, seals: dict[str, Sealed]
+) -> Manifest | None:
     path = f"{layout.plate_folder(plate)}/{layout.MANIFEST}"
     if not archive.tree.exists(path):
         found.missing_manifests += 1
         found.add("MANIFEST_MISSING", plate)
         return None
+    _no_link(archive, path)
     try:
         data = archive.tree.read(path, max_bytes=1 << 20)
+        if path in seals and sha256_hex(data) != seals[path].sha256:
+            found.add("DIGEST_MISMATCH", path, "it was changed after it was sealed")
         manifest, unknown = decode_manifest(data, path)
     except LedgerkitError as error:
         found.add("MANIFEST_INVALID", path, error.message)
@@ -175,22 +193,40 @@ def _manifest(archive: Archive, found: _Collected, plate: str) -> Manifest | Non
     return manifest
 
 
-def _source(archive: Archive, found: _Collected, plate: str, manifest: Manifest | None, seals: dict[str, Sealed]) -> str | None:
+def _source(
+    archive: Archive,
+    found: _Collected,
+    plate: str,
+    manifest: Manifest | None,
+    seals: dict[str, Sealed],
+) -> str | None:
     folder = f"{layout.plate_folder(plate)}/{layout.SOURCE}"
     entries = archive.tree.entries(folder)
     for entry in entries:
         if not entry.is_file:
-            found.add("LINK_FOUND" if not entry.is_folder else "SOURCE_COUNT", f"{folder}/{entry.name}", "a folder")
+            found.add(
+                "LINK_FOUND" if not entry.is_folder else "SOURCE_COUNT",
+                f"{folder}/{entry.name}",
+                "a folder",
+            )
     if len(entries) != 1 or not entries[0].is_file:
         found.source_issues += 1
         if len(entries) != 1:
             found.add("SOURCE_COUNT", plate, f"{len(entries)} files")
         return None
     path = f"{folder}/{entries[0].name}"
-    if manifest is not None and layout.name_key(os.path.basename(manifest.source_image)) != layout.name_key(entries[0].name):
+    if manifest is not None and layout.name_key(
+        os.path.basename(manifest.source_image)
+    ) != layout.name_key(entries[0].name):
         found.add("SOURCE_NAME_DISAGREE", path, repr(manifest.source_image))
     _source_checksum(archive, found, plate, entries[0].name)
-    expected = seals[path].bytes if path in seals else manifest.source.bytes if manifest and manifest.source else None
+    expected = (
+        seals[path].bytes
+        if path in seals
+        else manifest.source.bytes
+        if manifest and manifest.source
+        else None
+    )
     size = archive.tree.size(path)
     if expected is not None and size != expected:
         found.add("SOURCE_SIZE_CHANGED", path, f"{size} bytes, {expected} are recorded")
@@ -210,8 +246,13 @@ def _source_checksum(archive: Archive, found: _Collected, plate: str, name: str)
         return
     match = _CHECKSUM_LINE.fullmatch(text)
     if match is None:
-        found.add("SOURCE_CHECKSUM_INVALID", path, "not one line of 64 hex digits, two spaces and a path")
-    elif layout.name_key(match[2]) not in (layout.name_key(f"{layout.SOURCE}/{name}"), layout.name_key(name)):
+        found.add(
+            "SOURCE_CHECKSUM_INVALID", path, "not one line of 64 hex digits, two spaces and a path"
+        )
+    elif layout.name_key(match[2]) not in (
+        layout.name_key(f"{layout.SOURCE}/{name}"),
+        layout.name_key(name),
+    ):
         found.add("SOURCE_CHECKSUM_INVALID", path, f"it names {match[2]!r}")
 
 
@@ -239,21 +280,29 @@ def _runs(archive: Archive, found: _Collected, subject: str) -> list[Run]:
     runs = []
     for run_id in archive.run_ids(subject):
         path = f"{folder}/{run_id}"
-        try:
-            run = archive.run(subject, run_id)
-            if run.run_id != run_id or run.subject != subject:
-                raise InvalidRecord(f"it says it is {run.run_id} of {run.subject}")
-            listed = archive.tree.read(f"{path}/{layout.RECORD_CHECKSUM}").decode()
-            recorded = sha256_hex(archive.tree.read(f"{path}/{layout.RECORD}"))
-            if f"{recorded}  {layout.RECORD}\n" not in listed:
-                found.add("RUN_CHECKSUM_INVALID", path, f"found SHA-256 {recorded}")
-            _outputs(archive, found, run)
-        except (LedgerkitError, UnicodeDecodeError) as error:
-            found.add("RUN_INVALID", path, error)
-            continue
-        runs.append(run)
-        found.operations[run.operation][run.status] += 1
+        with found.guarding(path):
+            run = _run(archive, found, subject, path)
+            if run is not None:
+                runs.append(run)
+                found.operations[run.operation][run.status] += 1
     return runs
+
+
+def _run(archive: Archive, found: _Collected, subject: str, path: str) -> Run | None:
+    try:
+        data = archive.tree.read(f"{path}/{layout.RECORD}")
+        run = decode_run(data, f"{path}/{layout.RECORD}")
+        if run.folder != path or run.subject != subject:
+            raise InvalidRecord(f"it says it is {run.run_id} of {run.subject}")
+        listed = archive.tree.read(f"{path}/{layout.RECORD_CHECKSUM}").decode()
+        recorded = sha256_hex(data)
+        if f"{recorded}  {layout.RECORD}" not in listed.splitlines():
+            found.add("RUN_CHECKSUM_INVALID", path, f"found SHA-256 {recorded}")
+        _outputs(archive, found, run)
+    except (LedgerkitError, UnicodeDecodeError, RecursionError) as error:
+        found.add("RUN_INVALID", path, error)
+        return None
+    return run
 
 
 def _outputs(archive: Archive, found: _Collected, run: Run) -> None:
@@ -272,7 +321,9 @@ def _outputs(archive: Archive, found: _Collected, run: Run) -> None:
 
 def _megapixels(found: _Collected) -> Megapixels:
     sizes = [size for size, _ in found.sizes]
-    over = sorted(((size, path) for size, path in found.sizes if size > WARNING_MEGAPIXELS), reverse=True)
+    over = sorted(
+        ((size, path) for size, path in found.sizes if size > WARNING_MEGAPIXELS), reverse=True
+    )
     return Megapixels(
         readable=len(sizes),
         unreadable=found.unreadable,
@@ -280,25 +331,36 @@ def _megapixels(found: _Collected) -> Megapixels:
         maximum=max(sizes, default=None),
         mean=sum(sizes) / len(sizes) if sizes else None,
         over_warning_line=len(over),
-        largest=[{"path": path, "megapixels": size} for size, path in over],
+        largest=[{"path": writable(path), "megapixels": size} for size, path in over],
     )
 
 
 def _ledgers(archive: Archive, found: _Collected) -> list[dict[str, Any]]:
-    document = query.ledger_document(archive.tree)
+    _no_link(archive, layout.LEDGER)
+    document = ledger_document(archive.tree)
     listed = {table["file"]: table for table in document["tables"].values()} if document else {}
     ours = {f"{name}.parquet" for name in schema.TABLES} | {"ledger.json"}
     ledgers = []
     for entry in archive.tree.entries(layout.LEDGER):
         path = f"{layout.LEDGER}/{entry.name}"
         size = archive.tree.size(path)
-        ledgers.append({"file": entry.name, "bytes": size, "rows": listed.get(entry.name, {}).get("rows")})
+        ledgers.append(
+            {
+                "file": writable(entry.name),
+                "bytes": size,
+                "rows": listed.get(entry.name, {}).get("rows"),
+            }
+        )
         if entry.name not in ours:
             found.add("LEDGER_FOREIGN", path)
         elif entry.name in listed and size != listed[entry.name]["bytes"]:
-            found.add("LEDGER_INVALID", path, f"{size} bytes, {listed[entry.name]['bytes']} are listed")
+            found.add(
+                "LEDGER_INVALID", path, f"{size} bytes, {listed[entry.name]['bytes']} are listed"
+            )
     for name in sorted(set(listed) - {ledger["file"] for ledger in ledgers}):
         found.add("LEDGER_INVALID", f"{layout.LEDGER}/{name}", "it is missing")
+    if document is None and archive.tree.exists(LEDGER_FILE):
+        found.add("LEDGER_INVALID", LEDGER_FILE, "it breaks ledger.v1.schema.json")
     reason = query.behind(archive)
     if reason:
         found.add("LEDGER_BEHIND", layout.LEDGER, reason[0].upper() + reason[1:])
@@ -310,10 +372,10 @@ def _schemas(archive: Archive, found: _Collected) -> list[str]:
     published = set(schema.names())
     for name in names:
         path = f"{layout.SCHEMAS}/{name}"
-        data = archive.tree.read(path)
         try:
+            data = archive.tree.read(path)
             json.loads(data)
-        except ValueError as error:
+        except (LedgerkitError, ValueError, RecursionError) as error:
             found.add("SCHEMA_INVALID", path, error)
             continue
         if name in published and data != (schema.folder() / name).read_bytes():

@@ -49,11 +49,13 @@ def _is_plain(value: Any) -> bool:
     if kind in _SCALARS:
         return True
     if kind is int:
-        return -MAX_SAFE_INTEGER <= value <= MAX_SAFE_INTEGER
+        return bool(-MAX_SAFE_INTEGER <= value <= MAX_SAFE_INTEGER)
     if kind is float:
         return 1e-4 <= abs(value) < 1e15 and not value.is_integer()
     if kind is dict:
-        return all(type(key) is str and key.isascii() and _is_plain(item) for key, item in value.items())
+        return all(
+            type(key) is str and key.isascii() and _is_plain(item) for key, item in value.items()
+        )
     if kind is list or kind is tuple:
         return all(map(_is_plain, value))
     return False
@@ -89,7 +91,9 @@ def parse_json(data: bytes, where: str, max_bytes: int = 64 << 20) -> Any:
         text = data.decode("utf-8")
         return json.loads(text, parse_constant=refuse_constant, object_pairs_hook=refuse_duplicates)
     except (UnicodeDecodeError, ValueError, RecursionError) as error:
-        raise InvalidRecord(f"{where}: not valid JSON: {error}", "Repair the file or restore it from a replica.") from error
+        raise InvalidRecord(
+            f"{where}: not valid JSON: {error}", "Repair the file or restore it from a replica."
+        ) from error
 
 
 def sha256_hex(data: bytes | memoryview) -> str:

@@ -22,11 +22,13 @@ import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
+
+import msgspec
 
 from ledgerkit import layout
-from ledgerkit.canonical import Digests, Hasher, canonical_bytes, parse_json
-from ledgerkit.errors import CommitFailed, RepositoryBusy
+from ledgerkit.canonical import Digests, Hasher
+from ledgerkit.errors import CommitFailed, InvalidRecord, RepositoryBusy, UnsafePath
 
 _RENAME_NOREPLACE = 1
 _RENAME_EXCHANGE = 2
@@ -50,6 +52,44 @@ class Move:
     """Folders at and below which nothing may be added: all of a run or cache, a plate's `source`."""
 
 
+class _PlannedMove(TypedDict):
+    """A `Move` as it stands in an intent."""
+
+    staged: str
+    final: str
+    digests: dict[str, str]
+    protect: list[str]
+
+
+class _Intent(TypedDict):
+    moves: list[_PlannedMove]
+
+
+def _planned_moves(data: bytes) -> list[_PlannedMove]:
+    """What an intent moves. A repository may come from anybody: its paths are checked as all are.
+
+    Raises `InvalidRecord`, `UnsafePath`.
+    """
+    try:
+        moves = msgspec.json.decode(data, type=_Intent)["moves"]
+    except msgspec.MsgspecError as error:
+        raise InvalidRecord(
+            f"{layout.INTENT} is no intent: {error}",
+            "Move it away once you know who wrote it: what it lists was never committed.",
+        ) from error
+    for move in moves:
+        if not layout.contained_path(move["staged"]).startswith(f"{layout.STAGING}/"):
+            raise UnsafePath(
+                f"{layout.INTENT} moves {move['staged']}, which is not in {layout.STAGING}"
+            )
+        if layout.contained_path(move["final"]).split("/")[0] == layout.WORKING:
+            raise UnsafePath(f"{layout.INTENT} moves something to {move['final']}")
+        for below in (*move["digests"], *move["protect"]):
+            if below:
+                layout.contained_path(below)
+    return moves
+
+
 class Store:
     """Write access to one repository."""
 
@@ -63,17 +103,40 @@ class Store:
             self._handle = os.open(self.root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         return self._handle
 
+    def __del__(self) -> None:
+        if self._handle is not None:
+            os.close(self._handle)
+
+    def _refuse_links(self, path: str, safe: set[str]) -> None:
+        """Raise `UnsafePath` when a folder on the way to `path` is a link; `safe` are known not to be."""
+        folder = os.path.dirname(path)
+        while folder and folder not in safe:
+            if os.path.islink(f"{self.root}/{folder}"):
+                raise UnsafePath(
+                    f"{folder} is a symbolic link: nothing is written through links",
+                    "Replace it by the folder itself.",
+                )
+            safe.add(folder)
+            folder = os.path.dirname(folder)
+
     def make_folder(self, path: str) -> Path:
         """The folder at `path`, made with its parents where it does not exist."""
-        found = self.root / path
+        found = f"{self.root}/{path}"
         with _disk_errors(path):
-            found.mkdir(parents=True, exist_ok=True)
-        return found
+            try:
+                os.mkdir(found)
+            except FileExistsError:
+                pass
+            except FileNotFoundError:
+                os.makedirs(found, exist_ok=True)
+        return Path(found)
 
     def write_new(self, path: str, data: bytes, mode: int = FILE_MODE) -> None:
         """A new file with exactly these bytes. Raises `CommitFailed` when the name is taken."""
         with _disk_errors(path):
-            descriptor = os.open(self.root / path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
+            descriptor = os.open(
+                f"{self.root}/{path}", os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode
+            )
             try:
                 _write_all(descriptor, data)
             finally:
@@ -101,13 +164,25 @@ class Store:
         Raises `RepositoryBusy` that names the holder when it is not free within `wait` seconds.
         """
         self.make_folder(layout.WORKING)
+        self._refuse_links(layout.LOCK, set())
         with _disk_errors(layout.LOCK):
-            descriptor = os.open(self.root / layout.LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+            descriptor = os.open(
+                self.root / layout.LOCK,
+                os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC,
+                0o644,
+            )
         try:
             _take_lock(descriptor, wait)
-            holder = json.dumps({"pid": os.getpid(), "host": os.uname().nodename, "command": " ".join(sys.argv)[:200]})
-            os.ftruncate(descriptor, 0)
-            os.pwrite(descriptor, holder.encode(), 0)
+            holder = json.dumps(
+                {
+                    "pid": os.getpid(),
+                    "host": os.uname().nodename,
+                    "command": " ".join(sys.argv)[:200],
+                }
+            )
+            with _disk_errors(layout.LOCK):
+                os.ftruncate(descriptor, 0)
+                os.pwrite(descriptor, holder.encode(), 0)
             self.finish_intent()
             yield
         finally:
@@ -120,17 +195,34 @@ class Store:
         """
         if not moves:
             return
+        safe: set[str] = set()
+        for move in moves:
+            self._refuse_links(move.final, safe)
+            if os.path.lexists(f"{self.root}/{move.final}"):
+                # An intent that names it could never be finished, and nobody could write any more.
+                raise CommitFailed(
+                    f"{move.final} exists already and is never replaced; nothing of this batch was committed",
+                    "Another process may have made it meanwhile: run the command again, it goes on from there.",
+                )
         self.flush([move.staged for move in moves])
         intent = {
             "schema_version": "intent.v1",
             "job_id": job_id,
             "log": None,
-            "moves": [{"staged": move.staged, "final": move.final, "digests": move.digests, "protect": list(move.protect)} for move in moves],
+            "moves": [
+                {
+                    "staged": move.staged,
+                    "final": move.final,
+                    "digests": move.digests,
+                    "protect": list(move.protect),
+                }
+                for move in moves
+            ],
         }
         beside = f"{layout.INTENT}.{job_id}"
-        with contextlib.suppress(FileNotFoundError):
+        with _disk_errors(beside), contextlib.suppress(FileNotFoundError):
             os.unlink(self.root / beside)
-        self.write_new(beside, canonical_bytes(intent), 0o644)
+        self.write_new(beside, msgspec.json.encode(intent), 0o644)
         with _disk_errors(layout.INTENT):
             _fsync(self.root / beside)
             os.rename(self.root / beside, self.root / layout.INTENT)
@@ -143,9 +235,10 @@ class Store:
             data = (self.root / layout.INTENT).read_bytes()
         except FileNotFoundError:
             return False
-        intent = parse_json(data, layout.INTENT)
         folders: set[str] = set()
-        for move in intent["moves"]:
+        safe: set[str] = set()
+        for move in _planned_moves(data):
+            self._refuse_links(move["final"], safe)
             self._finish_move(move)
             folders.add(os.path.dirname(move["final"]))
         self.flush(sorted(folders))
@@ -153,25 +246,37 @@ class Store:
             os.unlink(self.root / layout.INTENT)
         return True
 
-    def _finish_move(self, move: dict[str, Any]) -> None:
-        staged, final = self.root / move["staged"], self.root / move["final"]
+    def _finish_move(self, move: _PlannedMove) -> None:
+        staged, final = f"{self.root}/{move['staged']}", f"{self.root}/{move['final']}"
+        try:
+            with _disk_errors(move["final"]):
+                rename_new(staged, final)
+        except CommitFailed as error:
+            self._explain_move(move, error)
+        with _disk_errors(move["final"]):
+            for below in move["protect"]:
+                _protect(final, below, move["digests"])
+
+    def _explain_move(self, move: _PlannedMove, error: CommitFailed) -> None:
+        """Return when the move was made before, make missing parents, or raise what is the matter."""
+        staged, final = f"{self.root}/{move['staged']}", f"{self.root}/{move['final']}"
+        if os.path.lexists(final) and os.path.lexists(staged):
+            raise CommitFailed(
+                f"both {move['staged']} and {move['final']} exist, though the intent moves one to the other",
+                "Somebody else made the second: move it away, then run any writing command again.",
+            ) from error
         if os.path.lexists(final):
-            if os.path.lexists(staged):
-                raise CommitFailed(
-                    f"both {move['staged']} and {move['final']} exist, though the intent moves one to the other",
-                    "Somebody else made the second: move it away, then run any writing command again.",
-                )
-        elif not os.path.lexists(staged):
+            return
+        if not os.path.lexists(staged):
             raise CommitFailed(
                 f"{move['final']} is promised by {layout.INTENT}, but neither it nor {move['staged']} exists",
                 "The commit cannot be finished: restore the repository from a replica.",
-            )
-        else:
-            with _disk_errors(move["final"]):
-                _make_parents(final)
-                rename_new(staged, final)
-        for below in move["protect"]:
-            _protect(final / below)
+            ) from error
+        if os.path.isdir(os.path.dirname(final)):
+            raise error
+        with _disk_errors(move["final"]):
+            os.makedirs(os.path.dirname(final), exist_ok=True)
+            rename_new(staged, final)
 
     def exchange(self, staged: str, final: str) -> str | None:
         """Put the folder `staged` in the place of `final` in one step; where the former one now lies."""
@@ -197,6 +302,19 @@ class Store:
             _make_parents(self.root / target)
             rename_new(self.root / source, self.root / target)
 
+    def replace_working(self, path: str, data: bytes) -> None:
+        """A small working file of ours below `.ledgerkit/`, replaced as a whole; never evidence."""
+        with _disk_errors(path):
+            beside = self.root / f"{path}.new"
+            descriptor = os.open(
+                beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644
+            )
+            try:
+                _write_all(descriptor, data)
+            finally:
+                os.close(descriptor)
+            beside.replace(self.root / path)
+
     def remove_working(self, path: str) -> None:
         """Remove a working file or folder of ours below `.ledgerkit/`, never evidence."""
         if not layout.contained_path(path).startswith(f"{layout.WORKING}/"):
@@ -221,16 +339,22 @@ class Job:
         self._descriptor = -1
 
     def __enter__(self) -> Job:
+        self.store._refuse_links(self.folder, set())
         self.store.make_folder(self.folder)
         with _disk_errors(self.folder):
-            self._descriptor = os.open(self.store.root / self.folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+            self._descriptor = os.open(
+                self.store.root / self.folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644
+            )
         fcntl.flock(self._descriptor, fcntl.LOCK_EX)
         return self
 
     def __exit__(self, *_: object) -> None:
         os.close(self._descriptor)
         if not os.path.lexists(self.store.root / layout.INTENT):
-            self.store.remove_working(self.folder)
+            with contextlib.suppress(
+                OSError
+            ):  # what was committed is kept; the rest is only rubbish
+                self.store.remove_working(self.folder)
 
     def item(self, name: str) -> str:
         """Path of a staged item of this job."""
@@ -243,9 +367,13 @@ class StagedFile:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._hasher = Hasher()
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
         with _disk_errors(path.name):
-            path.parent.mkdir(parents=True, exist_ok=True)
-            self._descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, FILE_MODE)
+            try:
+                self._descriptor = os.open(path, flags, FILE_MODE)
+            except FileNotFoundError:
+                os.makedirs(path.parent, exist_ok=True)
+                self._descriptor = os.open(path, flags, FILE_MODE)
 
     def write(self, data: bytes | memoryview) -> int:
         view = memoryview(data).cast("B")
@@ -267,7 +395,9 @@ def abandoned_jobs(root: Path) -> list[str]:
     with contextlib.suppress(FileNotFoundError):
         for entry in sorted(os.listdir(root / layout.STAGING)):
             try:
-                descriptor = os.open(root / layout.STAGING / entry / "lock", os.O_RDONLY | os.O_CLOEXEC)
+                descriptor = os.open(
+                    root / layout.STAGING / entry / "lock", os.O_RDONLY | os.O_CLOEXEC
+                )
             except OSError:
                 found.append(entry)
                 continue
@@ -281,7 +411,7 @@ def abandoned_jobs(root: Path) -> list[str]:
     return found
 
 
-def rename_new(source: Path, target: Path) -> None:
+def rename_new(source: Path | str, target: Path | str) -> None:
     """Rename, never over an existing name. Raises `FileExistsError`."""
     if _renameat2 is not None and _rename(source, target, _RENAME_NOREPLACE):
         return
@@ -290,7 +420,7 @@ def rename_new(source: Path, target: Path) -> None:
     os.rename(source, target)
 
 
-def _rename(source: Path, target: Path, flags: int) -> bool:
+def _rename(source: Path | str, target: Path | str, flags: int) -> bool:
     """renameat2; False where the file system does not know the flag."""
     assert _renameat2 is not None
     if _renameat2(_AT_FDCWD, os.fsencode(source), _AT_FDCWD, os.fsencode(target), flags) == 0:
@@ -325,7 +455,10 @@ def _take_lock(descriptor: int, wait: float) -> None:
                 raise CommitFailed(f"cannot lock {layout.LOCK}: {error.strerror}") from error
         if time.monotonic() >= deadline:
             holder = os.pread(descriptor, 1000, 0).decode("utf-8", "replace") or "unknown"
-            raise RepositoryBusy(f"another process is writing to the repository: {holder}", "Wait for it, or give --wait SECONDS.")
+            raise RepositoryBusy(
+                f"another process is writing to the repository: {holder}",
+                "Wait for it, or give --wait SECONDS.",
+            )
         time.sleep(0.02)
 
 
@@ -340,12 +473,21 @@ def _make_parents(path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
 
 
-def _protect(path: Path) -> None:
-    """Take the write permission off every folder at and below `path`; their files never had it."""
-    if not path.is_dir():
-        return
-    for folder, _, _ in os.walk(path, topdown=False):
-        os.chmod(folder, FOLDER_MODE)
+def _protect(final: str, below: str, names: Iterable[str]) -> None:
+    """Take the write permission off the folder `below` and those of the named files in it.
+
+    The files never had it. Folders are known from the names, deepest first.
+    """
+    folders = {below}
+    for name in names:
+        folder = os.path.dirname(name)
+        while folder != below and folder not in folders and folder.startswith(below):
+            folders.add(folder)
+            folder = os.path.dirname(folder)
+    for folder in sorted(folders, key=len, reverse=True):
+        path = f"{final}/{folder}" if folder else final
+        if os.path.isdir(path):
+            os.chmod(path, FOLDER_MODE)
 
 
 def _make_writable_and_retry(function: Any, path: str, _: Any) -> None:

@@ -82,17 +82,43 @@ def decide(archive: Archive, history: History, request: Request) -> Iterator[Dec
         history.forget(plate)
 
 
-def _decision(archive: Archive, history: History, request: Request, loaded: Operation, parameters: Any, subject: str, found: Resolved) -> Decision:
+def _decision(
+    archive: Archive,
+    history: History,
+    request: Request,
+    loaded: Operation,
+    parameters: Any,
+    subject: str,
+    found: Resolved,
+) -> Decision:
     settings = resolved(parameters)
-    identity = task_id(loaded.name, loaded.version, settings, subject, (), [(given.role, given.sha256) for given in found.inputs])
+    identity = task_id(
+        loaded.name,
+        loaded.version,
+        settings,
+        subject,
+        (),
+        [(given.role, given.sha256) for given in found.inputs],
+    )
     variant = found.variant(loaded.variant(parameters))
-    task = Task(str(archive.root), loaded.name, settings, subject, variant, tuple(found.inputs), "", identity)
+    task = Task(
+        str(archive.root),
+        loaded.name,
+        settings,
+        subject,
+        variant,
+        tuple(found.inputs),
+        "",
+        identity,
+    )
     same = [run for run in history.runs(subject) if run.task_id == identity]
     done = [run for run in same if run.status != "failed"]
     if request.force or not same:
         return Decision("run", subject, task)
     if not done:
-        return Decision("run", subject, task) if request.retry_failed else Decision("failed", subject)
+        return (
+            Decision("run", subject, task) if request.retry_failed else Decision("failed", subject)
+        )
     reason = stale_reason(done[-1], loaded)
     if reason is None:
         return Decision("done", subject)
@@ -105,7 +131,11 @@ def stale_reason(run: Run, loaded: Operation) -> str | None:
     """Why a run would be made with other code or libraries today; None when it would not."""
     now = {"ledgerkit": software.VERSION, **loaded.environment()}
     then = {"ledgerkit": run.code.ledgerkit, **run.environment.libraries}
-    changed = [f"{name} {then.get(name, 'absent')} -> {now.get(name, 'absent')}" for name in sorted(now.keys() | then.keys()) if now.get(name) != then.get(name)]
+    changed = [
+        f"{name} {then.get(name, 'absent')} -> {now.get(name, 'absent')}"
+        for name in sorted(now.keys() | then.keys())
+        if now.get(name) != then.get(name)
+    ]
     return "made with other code or libraries: " + ", ".join(changed) if changed else None
 
 
@@ -122,16 +152,30 @@ def dry_run(archive: Archive, request: Request) -> DryRunView:
         if decision.error:
             blocked.append(_failure_view(decision.subject, decision.error))
     seconds, size, basis = _estimate(history, request.operation, would_run)
-    return DryRunView(request.operation, would_run, kinds.get("done", 0), kinds.get("stale", 0), kinds.get("failed", 0), blocked, seconds, size, basis)
+    return DryRunView(
+        request.operation,
+        would_run,
+        kinds.get("done", 0),
+        kinds.get("stale", 0),
+        kinds.get("failed", 0),
+        blocked,
+        seconds,
+        size,
+        basis,
+    )
 
 
-def _estimate(history: History, name: str, would_run: list[str]) -> tuple[float | None, int | None, str]:
+def _estimate(
+    history: History, name: str, would_run: list[str]
+) -> tuple[float | None, int | None, str]:
     """Seconds and bytes, scaled by source size from earlier runs of the same operation."""
     if not would_run:
         return 0.0, 0, "nothing to do"
     seconds, made, read = 0.0, 0, 0
     judged = 0
-    subjects = [layout.COLLECTION] if would_run == [layout.COLLECTION] else history.sealed_plates()[:200]
+    subjects = (
+        [layout.COLLECTION] if would_run == [layout.COLLECTION] else history.sealed_plates()[:200]
+    )
     for subject in subjects:
         for run in history.runs(subject):
             if run.operation == name and run.status == "complete":
@@ -141,9 +185,16 @@ def _estimate(history: History, name: str, would_run: list[str]) -> tuple[float 
                 read += history.source(subject).bytes if subject != layout.COLLECTION else 1
     if not judged:
         return None, None, f"no earlier {name} run to judge from"
-    ahead = sum(history.source(subject).bytes if subject != layout.COLLECTION else 1 for subject in would_run)
+    ahead = sum(
+        history.source(subject).bytes if subject != layout.COLLECTION else 1
+        for subject in would_run
+    )
     scale = ahead / max(read, 1)
-    return round(seconds * scale, 1), round(made * scale), f"scaled by source size from {judged} earlier runs, one worker"
+    return (
+        round(seconds * scale, 1),
+        round(made * scale),
+        f"scaled by source size from {judged} earlier runs, one worker",
+    )
 
 
 class _Batch:
@@ -164,11 +215,20 @@ class _Batch:
     def commit(self) -> None:
         staged, self.staged = self.staged, []
         if staged:
-            self.committed += self.archive.commit(self.job, staged, force=self.again, wait=self.wait)
+            self.committed += self.archive.commit(
+                self.job, staged, force=self.again, wait=self.wait
+            )
         self._last = time.monotonic()
 
 
-def run(archive: Archive, request: Request, *, workers: int = 1, progress: Callback | None = None, wait: float = 60.0) -> JobView:
+def run(
+    archive: Archive,
+    request: Request,
+    *,
+    workers: int = 1,
+    progress: Callback | None = None,
+    wait: float = 60.0,
+) -> JobView:
     """Run an operation on every subject of the request that needs it, and commit what was made.
 
     Failures are recorded as failed runs and the others go on. Raises `MissingInput` when no subject
@@ -181,12 +241,22 @@ def run(archive: Archive, request: Request, *, workers: int = 1, progress: Callb
         work = _Work(archive, history, job, request, progress)
         batch = _Batch(archive, job, request, wait)
         try:
-            _run_tasks(work, batch, run_all(perform, work.tasks(), workers=workers))
+            _run_tasks(
+                work, batch, run_all(perform, work.tasks(), workers=min(workers, work.total))
+            )
             for _ in range(1, ATTEMPTS):
                 again, work.lost = work.lost, []
                 if again:
-                    work.outstanding = {index: work.staged_afresh(task) for index, task in enumerate(again)}
-                    _run_tasks(work, batch, processes.run_all(perform, list(work.outstanding.values()), workers=1, isolated=True))
+                    work.outstanding = {
+                        index: work.staged_afresh(task) for index, task in enumerate(again)
+                    }
+                    _run_tasks(
+                        work,
+                        batch,
+                        processes.run_all(
+                            perform, list(work.outstanding.values()), workers=1, isolated=True
+                        ),
+                    )
         except KeyboardInterrupt:
             batch.commit()
             raise Interrupted(
@@ -214,8 +284,21 @@ def _run_tasks(work: _Work, batch: _Batch, outcomes: Iterator[Outcome[Result]]) 
 class _Work:
     """The tasks of one job and what became of them."""
 
-    def __init__(self, archive: Archive, history: History, job: Job, request: Request, progress: Callback | None) -> None:
-        self.archive, self.history, self.job, self.request, self.progress = archive, history, job, request, progress
+    def __init__(
+        self,
+        archive: Archive,
+        history: History,
+        job: Job,
+        request: Request,
+        progress: Callback | None,
+    ) -> None:
+        self.archive, self.history, self.job, self.request, self.progress = (
+            archive,
+            history,
+            job,
+            request,
+            progress,
+        )
         self.outstanding: dict[int, Task] = {}
         self.lost: list[Task] = []
         self.counts: dict[str, int] = {}
@@ -252,7 +335,15 @@ class _Work:
     def report(self, subject: str) -> None:
         self.done += 1
         if self.progress:
-            self.progress(Progress(self.request.operation, self.done, max(self.total, self.done), len(self.failures), subject))
+            self.progress(
+                Progress(
+                    self.request.operation,
+                    self.done,
+                    max(self.total, self.done),
+                    len(self.failures),
+                    subject,
+                )
+            )
 
     def finish(self, task: Task, result: Result) -> StagedRun:
         """A worker's answer as a run that can be committed."""
@@ -262,9 +353,18 @@ class _Work:
         if result.failure:
             staged = f"{task.staging}-failed"
             failure = Failure(result.failure.error, result.failure.message, result.failure.input)
-            self.failures.append(FailureView(task.subject, failure.error, failure.message, result.failure.hint))
+            self.failures.append(
+                FailureView(task.subject, failure.error, failure.message, result.failure.hint)
+            )
         inputs = [
-            Input(given.path, given.role, given.bytes, given.sha256, given.run_id, "full" if given.path in result.fully_checked else "size")
+            Input(
+                given.path,
+                given.role,
+                given.bytes,
+                given.sha256,
+                given.run_id,
+                "full" if given.path in result.fully_checked else "size",
+            )
             for given in task.inputs
         ]
         return StagedRun(
@@ -291,7 +391,12 @@ class _Work:
     def view(self, batch: _Batch, seconds: float) -> JobView:
         """The job's outcome. Raises `MissingInput` when nothing at all had its inputs."""
         committed = batch.committed
-        if self.blocked and not committed and not self.lost and not any(self.counts.get(kind) for kind in ("done", "stale", "failed")):
+        if (
+            self.blocked
+            and not committed
+            and not self.lost
+            and not any(self.counts.get(kind) for kind in ("done", "stale", "failed"))
+        ):
             first = self.blocked[0]
             raise MissingInput(f"{self.request.operation} cannot run: {first.message}", first.hint)
         return JobView(

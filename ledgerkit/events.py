@@ -42,7 +42,14 @@ class Event:
         given = inputs or []
         return StagedRun(
             staged=folder,
-            task_id=task_id(self.operation, "1", self.parameters, layout.COLLECTION, (), [(one.role, one.sha256) for one in given]),
+            task_id=task_id(
+                self.operation,
+                "1",
+                self.parameters,
+                layout.COLLECTION,
+                (),
+                [(one.role, one.sha256) for one in given],
+            ),
             operation=self.operation,
             version="1",
             event_type=self.event_type,

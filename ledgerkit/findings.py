@@ -23,53 +23,230 @@ class Finding:
 
 
 CODES: dict[str, tuple[str, str, str]] = {
-    "ENTRY_INVALID": (ERROR, "The catalogue entry lacks a field or has a wrong one: {detail}.", "Correct the entry in the catalogue."),
-    "ENTRY_CHANGED": (WARNING, "The catalogue now says something else of this plate: {detail}.", "The manifest stays as it was sealed; record a correction as a run of its own."),
-    "SOURCE_MISSING": (ERROR, "The entry names the file {detail}, which is not among the images.", "Add the file, or leave the entry out with --partial."),
-    "SOURCE_UNREADABLE": (ERROR, "The image cannot be read: {detail}.", "Scan or fetch it again, or leave it out with --partial."),
-    "SOURCE_NAME_UNSAFE": (ERROR, "The file name {detail}.", "Rename the file and its entry to a name that every file system takes."),
-    "PLATE_NUMBER_DUPLICATE": (ERROR, "The plate number is used {detail} times.", "Give each plate a number of its own in the catalogue."),
-    "NAME_COLLISION": (ERROR, "These names are one on some file systems: {detail}.", "Rename all but one of them."),
-    "FILE_WITHOUT_ENTRY": (WARNING, "No catalogue entry names this file.", "Add an entry, or take the file out of the folder."),
-    "PLATE_NUMBER_GAP": (WARNING, "No entry has the number {detail}.", "Check whether the plate is missing from the catalogue."),
-    "SLUG_DUPLICATE": (WARNING, "The slug is used by the plates {detail}.", "Check that these are different plates with one name."),
-    "SLUG_TITLE_DISAGREE": (WARNING, "The slug does not follow from the title {detail}.", "Check the title and the slug against the plate."),
-    "TITLES_SHIFTED": (WARNING, "The titles of plates {detail} are those of the plate before: slug and file name are right, titles are shifted by one.", "Move the titles back by one in the catalogue."),
-    "MANIFEST_MISSING": (ERROR, "The plate has no manifest.json.", "Restore it from a replica, or ingest the plate again."),
-    "MANIFEST_INVALID": (ERROR, "The manifest breaks its schema: {detail}.", "Restore it from a replica."),
-    "MANIFEST_FIELD_UNKNOWN": (WARNING, "The manifest has fields that its schema does not know: {detail}.", "Nothing: they are kept and ignored."),
-    "MANIFEST_IDENTITY": (ERROR, "The manifest says plate_id {detail}, but lies in another plate's folder.", "Put the manifest back where it belongs."),
-    "SOURCE_COUNT": (ERROR, "source/ must hold exactly one file, it holds {detail}.", "Leave the one source, or restore it from a replica."),
-    "SOURCE_NAME_DISAGREE": (WARNING, "The manifest names the source {detail}.", "Check that this is the right file."),
-    "SOURCE_CHECKSUM_MISSING": (WARNING, "The plate has no source.sha256.", "Nothing can prove the source older than its seal."),
-    "SOURCE_CHECKSUM_INVALID": (ERROR, "source.sha256 is not a checksum line for the source: {detail}.", "Restore it from a replica."),
-    "SOURCE_SIZE_CHANGED": (ERROR, "The source has {detail}.", "Restore it from a replica: a source is never written to."),
-    "PLATE_ID_INVALID": (ERROR, "The folder's name is no plate id.", "Name it plate-NNN, or move it out of plates_structured."),
-    "PLATE_ID_COLLISION": (ERROR, "Two plate folders have one number: {detail}.", "Keep one of them."),
-    "RUN_INVALID": (ERROR, "The run record cannot be read or breaks its schema: {detail}.", "Restore the run's folder from a replica."),
-    "RUN_ID_INVALID": (WARNING, "The folder's name is no run id.", "Move it out of runs/: it is not counted."),
-    "RUN_CHECKSUM_INVALID": (ERROR, "The record does not have the digest that run.sha256 lists: {detail}.", "Restore the run's folder from a replica."),
-    "OUTPUT_MISSING": (ERROR, "The run lists a file that does not exist: {detail}.", "Restore the run's folder from a replica."),
-    "CACHE_MISSING": (WARNING, "Derived pixels are gone: {detail}.", "Make them again with --force; they are checked against their digests."),
-    "UNLISTED_FILE": (ERROR, "No record lists this file.", "Find out who put it there; move it away."),
-    "DIGEST_MISMATCH": (ERROR, "The bytes are not the recorded ones: {detail}.", "Restore the file from a replica."),
-    "SIZE_MISMATCH": (ERROR, "The size is not the recorded one: {detail}.", "Restore the file from a replica."),
-    "UNSEALED": (INFO, "The plate is not sealed yet.", "The next writing command seals it."),
-    "LINK_FOUND": (ERROR, "A symbolic link or special file lies in the repository: links are never followed.", "Replace it by the file itself."),
-    "PROTECTION_LOST": (WARNING, "{detail} evidence files are writable.", "Take the write permission away: chmod a-w."),
-    "LARGE_IMAGE": (WARNING, "The image has {detail} megapixels, above the warning line.", "Decide in the policy what happens to such plates."),
-    "LEDGER_BEHIND": (WARNING, "{detail}.", "Rebuild them with: ledgerkit consolidate"),
-    "LEDGER_INVALID": (ERROR, "The ledger is not as ledger.json lists it: {detail}.", "Rebuild it with: ledgerkit consolidate"),
-    "LEDGER_FOREIGN": (WARNING, "The file is not one of ledgerkit's ledgers.", "It is moved aside when the ledgers are rebuilt."),
-    "SCHEMA_INVALID": (ERROR, "The schema is not valid JSON: {detail}.", "Restore it from a replica."),
-    "SCHEMA_CHANGED": (WARNING, "The schema is not the published one of this version.", "Published versions never change: restore the file."),
-}  # fmt: skip
+    "ENTRY_INVALID": (
+        ERROR,
+        "The catalogue entry lacks a field or has a wrong one: {detail}.",
+        "Correct the entry in the catalogue.",
+    ),
+    "ENTRY_CHANGED": (
+        WARNING,
+        "The catalogue now says something else of this plate: {detail}.",
+        "The manifest stays as it was sealed; record a correction as a run of its own.",
+    ),
+    "SOURCE_MISSING": (
+        ERROR,
+        "The entry names {detail}, which is not among the images.",
+        "Add the file, or leave the entry out with --partial.",
+    ),
+    "SOURCE_UNREADABLE": (
+        ERROR,
+        "The image cannot be read: {detail}.",
+        "Scan or fetch it again, or leave it out with --partial.",
+    ),
+    "SOURCE_NAME_UNSAFE": (
+        ERROR,
+        "The file name {detail}.",
+        "Rename the file and its entry to a name that every file system takes.",
+    ),
+    "PLATE_NUMBER_DUPLICATE": (
+        ERROR,
+        "The plate number is used {detail} times.",
+        "Give each plate a number of its own in the catalogue.",
+    ),
+    "NAME_COLLISION": (
+        ERROR,
+        "These names are one on some file systems: {detail}.",
+        "Rename all but one of them.",
+    ),
+    "FILE_WITHOUT_ENTRY": (
+        WARNING,
+        "No catalogue entry names this file.",
+        "Add an entry, or take the file out of the folder.",
+    ),
+    "PLATE_NUMBER_GAP": (
+        WARNING,
+        "No entry has the number {detail}.",
+        "Check whether the plate is missing from the catalogue.",
+    ),
+    "SLUG_DUPLICATE": (
+        WARNING,
+        "The slug is used by the plates {detail}.",
+        "Check that these are different plates with one name.",
+    ),
+    "SLUG_TITLE_DISAGREE": (
+        WARNING,
+        "The slug does not follow from the title {detail}.",
+        "Check the title and the slug against the plate.",
+    ),
+    "TITLES_SHIFTED": (
+        WARNING,
+        "The titles of plates {detail}: slug and file name are right, the titles are shifted by "
+        "one.",
+        "Move the titles by one in the catalogue.",
+    ),
+    "PLATE_MISSING": (
+        ERROR,
+        "The plate was sealed and its folder is gone.",
+        "Restore it from a replica: a plate is withdrawn by a run, never by deleting it.",
+    ),
+    "MANIFEST_MISSING": (
+        ERROR,
+        "The plate has no manifest.json.",
+        "Restore it from a replica, or ingest the plate again.",
+    ),
+    "MANIFEST_INVALID": (
+        ERROR,
+        "The manifest breaks its schema: {detail}.",
+        "Restore it from a replica.",
+    ),
+    "MANIFEST_FIELD_UNKNOWN": (
+        WARNING,
+        "The manifest has fields that its schema does not know: {detail}.",
+        "Nothing: they are kept and ignored.",
+    ),
+    "MANIFEST_IDENTITY": (
+        ERROR,
+        "The manifest says plate_id {detail}, but lies in another plate's folder.",
+        "Put the manifest back where it belongs.",
+    ),
+    "SOURCE_COUNT": (
+        ERROR,
+        "source/ must hold exactly one file, it holds {detail}.",
+        "Leave the one source, or restore it from a replica.",
+    ),
+    "SOURCE_NAME_DISAGREE": (
+        WARNING,
+        "The manifest names the source {detail}.",
+        "Check that this is the right file.",
+    ),
+    "SOURCE_CHECKSUM_MISSING": (
+        WARNING,
+        "The plate has no source.sha256.",
+        "Nothing can prove the source older than its seal.",
+    ),
+    "SOURCE_CHECKSUM_INVALID": (
+        ERROR,
+        "source.sha256 is not a checksum line for the source: {detail}.",
+        "Restore it from a replica.",
+    ),
+    "SOURCE_SIZE_CHANGED": (
+        ERROR,
+        "The source has {detail}.",
+        "Restore it from a replica: a source is never written to.",
+    ),
+    "PLATE_ID_INVALID": (
+        ERROR,
+        "The folder's name is no plate id.",
+        "Name it plate-NNN, or move it out of plates_structured.",
+    ),
+    "PLATE_ID_COLLISION": (
+        ERROR,
+        "Two plate folders have one number: {detail}.",
+        "Keep one of them.",
+    ),
+    "RUN_INVALID": (
+        ERROR,
+        "The run record cannot be read or breaks its schema: {detail}.",
+        "Restore the run's folder from a replica.",
+    ),
+    "RUN_ID_INVALID": (
+        WARNING,
+        "The folder's name is no run id.",
+        "Move it out of runs/: it is not counted.",
+    ),
+    "RUN_CHECKSUM_INVALID": (
+        ERROR,
+        "The record does not have the digest that run.sha256 lists: {detail}.",
+        "Restore the run's folder from a replica.",
+    ),
+    "OUTPUT_MISSING": (
+        ERROR,
+        "The run lists a file that does not exist: {detail}.",
+        "Restore the run's folder from a replica.",
+    ),
+    "CACHE_MISSING": (
+        WARNING,
+        "Derived pixels are gone: {detail}.",
+        "Make them again with --force; they are checked against their digests.",
+    ),
+    "UNLISTED_FILE": (
+        ERROR,
+        "No record lists this file.",
+        "Find out who put it there; move it away.",
+    ),
+    "DIGEST_MISMATCH": (
+        ERROR,
+        "The bytes are not the recorded ones: {detail}.",
+        "Restore the file from a replica.",
+    ),
+    "SIZE_MISMATCH": (
+        ERROR,
+        "The size is not the recorded one: {detail}.",
+        "Restore the file from a replica.",
+    ),
+    "UNSEALED": (
+        INFO,
+        "The plate is not sealed yet.",
+        "The next writing command seals it.",
+    ),
+    "LINK_FOUND": (
+        ERROR,
+        "A symbolic link or special file lies here: links are never followed.",
+        "Replace it by the file itself.",
+    ),
+    "PATH_UNREADABLE": (
+        ERROR,
+        "It cannot be looked at: {detail}.",
+        "Give whoever runs the check the permission to read it, or restore it from a replica.",
+    ),
+    "PROTECTION_LOST": (
+        WARNING,
+        "{detail} evidence files are writable.",
+        "Take the write permission away: chmod a-w.",
+    ),
+    "LARGE_IMAGE": (
+        WARNING,
+        "The image has {detail} megapixels, above the warning line.",
+        "Decide in the policy what happens to such plates.",
+    ),
+    "LEDGER_BEHIND": (
+        WARNING,
+        "{detail}.",
+        "Rebuild them with: ledgerkit consolidate",
+    ),
+    "LEDGER_INVALID": (
+        ERROR,
+        "The ledger is not as ledger.json lists it: {detail}.",
+        "Rebuild it with: ledgerkit consolidate",
+    ),
+    "LEDGER_FOREIGN": (
+        WARNING,
+        "The file is not one of ledgerkit's ledgers.",
+        "It is moved aside when the ledgers are rebuilt.",
+    ),
+    "SCHEMA_INVALID": (
+        ERROR,
+        "The schema cannot be read: {detail}.",
+        "Restore it from a replica.",
+    ),
+    "SCHEMA_CHANGED": (
+        WARNING,
+        "The schema is not the published one of this version.",
+        "Published versions never change: restore the file.",
+    ),
+}
 
 
 def finding(code: str, subject: str, detail: object = "") -> Finding:
-    """A finding with its sentence filled in."""
+    """A finding with its sentence filled in, as text that can be written anywhere."""
     severity, sentence, remedy = CODES[code]
-    return Finding(code, severity, subject, sentence.format(detail=detail), remedy)
+    message = sentence.replace("{detail}", str(detail))
+    return Finding(code, severity, writable(subject), writable(message), remedy)
+
+
+def writable(text: str) -> str:
+    r"""`text` with the bytes of names that are no UTF-8 as `\\udcff`, so that it can be encoded."""
+    return text.encode("utf-8", "backslashreplace").decode()
 
 
 def sound(findings: list[Finding]) -> bool:

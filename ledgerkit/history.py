@@ -37,7 +37,9 @@ class Resolved:
         """The variants read, without repetition, and the operation's own; `default` for none."""
         parts: list[str] = []
         for variant in sorted(self.variants, key=lambda text: (text.count("/"), text)):
-            parts += [part for part in variant.split("/") if part not in parts and part != "default"]
+            parts += [
+                part for part in variant.split("/") if part not in parts and part != "default"
+            ]
         return "/".join([*parts, *([own] if own else [])]) or "default"
 
 
@@ -120,7 +122,10 @@ class History:
             return self._images(subject, IMAGES[token], parameters)
         maker = operation.maker(token)
         run = self._made(maker, layout.COLLECTION if maker.on_collection else subject, parameters)
-        return Resolved([_output_input(output, output.role, run) for output in self._table(run, token)], [run.variant])
+        return Resolved(
+            [_output_input(output, output.role, run) for output in self._table(run, token)],
+            [run.variant],
+        )
 
     def _made(self, maker: operation.Operation, subject: str, parameters: Any) -> Run:
         """The newest current run of `maker` under the present policy that suits the parameters."""
@@ -131,8 +136,15 @@ class History:
                 continue
             if of is None or run.parameters.get("of", of) == of:
                 return run
-        option = f" --of {of}" if of is not None and any(one.name == "of" for one in maker.parameters()) else ""
-        raise MissingInput(f"{subject} has no {maker.name} run to read", f"Make it with: ledgerkit {maker.name}{option}")
+        option = (
+            f" --of {of}"
+            if of is not None and any(one.name == "of" for one in maker.parameters())
+            else ""
+        )
+        raise MissingInput(
+            f"{subject} has no {maker.name} run to read",
+            f"Make it with: ledgerkit {maker.name}{option}",
+        )
 
     def _table(self, run: Run, table: str) -> list[Output]:
         return [output for output in self.archive.outputs(run) if output.role == f"table:{table}"]
@@ -141,7 +153,9 @@ class History:
         run = self._made(operation.maker("tiles"), plate, parameters)
         outputs = self.archive.outputs(run)
         tables = self._table(run, "tiles")
-        found = Resolved([_output_input(output, output.role, run) for output in tables], [run.variant])
+        found = Resolved(
+            [_output_input(output, output.role, run) for output in tables], [run.variant]
+        )
         by_digest = {output.sha256: output for output in outputs if output not in tables}
         for row in self._rows(tables):
             if kind is not None and row["kind"] != kind:
@@ -162,18 +176,26 @@ class History:
         return layout.sort_plates(list(self._sources))
 
 
-def collect(history: History, tokens: tuple[str, ...], plates: list[str], parameters: Any) -> tuple[Resolved, list[tuple[str, LedgerkitError]]]:
+def collect(
+    history: History, tokens: tuple[str, ...], plates: list[str], parameters: Any
+) -> tuple[Resolved, list[tuple[str, LedgerkitError]]]:
     """Inputs of a collection task over all `plates`, and the plates that have none, with the reason."""
     found = Resolved()
     lacking: list[tuple[str, LedgerkitError]] = []
     for token in tokens:
-        if token == "policy" or (token not in IMAGES and token != "source" and operation.maker(token).on_collection):
+        if token == "policy" or (
+            token not in IMAGES and token != "source" and operation.maker(token).on_collection
+        ):
             found.add(history.resolve(token, layout.COLLECTION, parameters))
     for plate in plates:
         try:
             of_plate = Resolved()
             for token in tokens:
-                if token in IMAGES or token == "source" or (token != "policy" and not operation.maker(token).on_collection):
+                if (
+                    token in IMAGES
+                    or token == "source"
+                    or (token != "policy" and not operation.maker(token).on_collection)
+                ):
                     of_plate.add(history.resolve(token, plate, parameters))
             found.add(of_plate)
         except LedgerkitError as error:

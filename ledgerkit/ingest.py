@@ -20,7 +20,7 @@ from ledgerkit import layout
 from ledgerkit.canonical import READ_SIZE, canonical_bytes, digest_bytes
 from ledgerkit.catalogue import Entry, check_entries, read_catalogue
 from ledgerkit.durable import Job, Move, StagedFile
-from ledgerkit.errors import LedgerkitError, UsageError
+from ledgerkit.errors import LedgerkitError, UnreadableImage, UsageError
 from ledgerkit.events import Event, staged_name
 from ledgerkit.findings import ERROR, Finding, finding
 from ledgerkit.records import Manifest, Output, Source, encode
@@ -48,7 +48,14 @@ class Candidate:
         return unicodedata.normalize("NFC", self.file.name)
 
 
-def ingest(archive: Archive, catalogue: Path, images: Path, *, partial: bool = False, progress: Progress | None = None) -> IngestView:
+def ingest(
+    archive: Archive,
+    catalogue: Path,
+    images: Path,
+    *,
+    partial: bool = False,
+    progress: Progress | None = None,
+) -> IngestView:
     """Add every plate of `catalogue` that the repository has not yet, with its file from `images`.
 
     Raises `UsageError` for a missing file or folder, `IngestRefused` with all findings when there
@@ -58,17 +65,21 @@ def ingest(archive: Archive, catalogue: Path, images: Path, *, partial: bool = F
     event = Event("ingest", "ingestion", {"catalogue": catalogue.name, "partial": partial})
     data = _read(catalogue)
     entries, findings = read_catalogue(data, catalogue.name)
-    files, found = _index_images(images)
+    files, collided, found = _index_images(images, catalogue)
     findings += found + check_entries(entries)
     new, present, found = _new_entries(archive, entries)
     findings += found
-    candidates, found = _match(new, entries, files)
+    candidates, found = _match(new, entries, files, collided)
     findings += found
     candidates, found = _readable(candidates)
     findings = sorted([*findings, *found], key=lambda one: (one.severity, one.code, one.subject))
     if not partial and any(one.severity == ERROR for one in findings):
         raise IngestRefused(findings)
-    run_ids, size = _take_in(archive, candidates, event, (catalogue.name, data), findings, progress) if candidates else ([], 0)
+    run_ids, size = (
+        _take_in(archive, candidates, event, (catalogue.name, data), findings, progress)
+        if candidates
+        else ([], 0)
+    )
     return IngestView(
         [candidate.entry.plate_id for candidate in candidates],
         present,
@@ -87,7 +98,8 @@ class IngestRefused(LedgerkitError):
         errors = [one for one in findings if one.severity == ERROR]
         first = errors[0]
         super().__init__(
-            f"nothing was taken in: {len(errors)} errors, the first: {first.code} {first.subject}: {first.message}",
+            f"nothing was taken in: {len(errors)} error{'s' * (len(errors) > 1)}, "
+            f"the first: {first.code} {first.subject}: {first.message}",
             "Correct what is found, or take what is good with --partial.",
         )
         self.findings = findings
@@ -103,24 +115,27 @@ def _read(catalogue: Path) -> bytes:
         raise UsageError(f"cannot read the catalogue {catalogue}: {error.strerror}") from error
 
 
-def _index_images(images: Path) -> tuple[dict[str, Path], list[Finding]]:
-    """Files below `images` by the key of their name, and names that collide."""
+def _index_images(images: Path, catalogue: Path) -> tuple[dict[str, Path], set[str], list[Finding]]:
+    """Files below `images` by the key of their name; the keys that several share, with findings."""
     if not images.is_dir():
         raise UsageError(f"{images} is not a folder of images")
     by_key: dict[str, list[Path]] = defaultdict(list)
     for path in sorted(images.rglob("*")):
-        if path.is_file() and not path.name.startswith(".") and path.name.casefold() not in IGNORED:
+        if path.name.startswith(".") or path.name.casefold() in IGNORED:
+            continue
+        if path.is_file() and not path.samefile(catalogue):
             by_key[layout.name_key(path.name)].append(path)
+    collided = {key for key, same in by_key.items() if len(same) > 1}
     findings = []
-    for same in by_key.values():
-        if len(same) > 1:
-            listed = ", ".join(repr(str(path.relative_to(images))) for path in same)
-            findings.append(finding("NAME_COLLISION", same[0].name, listed))
-    return {key: same[0] for key, same in by_key.items() if len(same) == 1}, findings
+    for key in sorted(collided):
+        listed = ", ".join(repr(str(path.relative_to(images))) for path in by_key[key])
+        findings.append(finding("NAME_COLLISION", by_key[key][0].name, listed))
+    alone = {key: same[0] for key, same in by_key.items() if len(same) == 1}
+    return alone, collided, findings
 
 
 def _new_entries(archive: Archive, entries: list[Entry]) -> tuple[list[Entry], int, list[Finding]]:
-    """Entries whose plate is not there yet, how many are, and which of those say something else now."""
+    """Entries whose plate is not there yet, how many are, and which of those changed since."""
     known = set(archive.plate_ids())
     new: list[Entry] = []
     findings: list[Finding] = []
@@ -133,7 +148,10 @@ def _new_entries(archive: Archive, entries: list[Entry]) -> tuple[list[Entry], i
         manifest = archive.manifest(entry.plate_id)
         changed = [
             f"{name} was {before!r}, is {after!r}"
-            for name, before, after in (("title", manifest.title, entry.name), ("slug", manifest.slug, entry.slug))
+            for name, before, after in (
+                ("title", manifest.title, entry.name),
+                ("slug", manifest.slug, entry.slug),
+            )
             if before != after
         ]
         if changed:
@@ -141,7 +159,9 @@ def _new_entries(archive: Archive, entries: list[Entry]) -> tuple[list[Entry], i
     return new, present, findings
 
 
-def _match(new: list[Entry], entries: list[Entry], files: dict[str, Path]) -> tuple[list[Candidate], list[Finding]]:
+def _match(
+    new: list[Entry], entries: list[Entry], files: dict[str, Path], collided: set[str]
+) -> tuple[list[Candidate], list[Finding]]:
     """New entries with their files; what is missing, unsafe, used twice or named by nobody."""
     findings: list[Finding] = []
     named: dict[str, list[Entry]] = defaultdict(list)
@@ -157,16 +177,24 @@ def _match(new: list[Entry], entries: list[Entry], files: dict[str, Path]) -> tu
     candidates = []
     for entry in new:
         key = layout.name_key(entry.file_name) if entry.file_name else ""
+        if key in collided:
+            continue
         if key not in files:
-            findings.append(finding("SOURCE_MISSING", entry.plate_id, repr(entry.file_name)))
+            named_file = f"the file {entry.file_name!r}" if entry.file_name else "no file"
+            findings.append(finding("SOURCE_MISSING", entry.plate_id, named_file))
             continue
         candidate = Candidate(entry, files[key])
         problem = layout.name_problem(candidate.stored_name)
         if problem:
-            findings.append(finding("SOURCE_NAME_UNSAFE", entry.plate_id, f"{candidate.stored_name!r} {problem}"))
+            said = f"{candidate.stored_name!r} {problem}"
+            findings.append(finding("SOURCE_NAME_UNSAFE", entry.plate_id, said))
         elif numbers[entry.plate] == 1 and len(named[key]) == 1:
             candidates.append(candidate)
-    findings += [finding("FILE_WITHOUT_ENTRY", path.name) for key, path in sorted(files.items()) if key not in named]
+    findings += [
+        finding("FILE_WITHOUT_ENTRY", path.name)
+        for key, path in sorted(files.items())
+        if key not in named
+    ]
     return candidates, findings
 
 
@@ -174,28 +202,32 @@ def _readable(candidates: list[Candidate]) -> tuple[list[Candidate], list[Findin
     """Candidates whose header can be read, and a finding for each of the others."""
     from ledgerkit.imaging.header import read_header
 
-    def problem(candidate: Candidate) -> Finding | None:
+    good: list[Candidate] = []
+    bad: list[Finding] = []
+    for candidate in candidates:
         try:
             with candidate.file.open("rb") as file:
                 read_header(file)
         except LedgerkitError as error:
-            return finding("SOURCE_UNREADABLE", candidate.entry.plate_id, f"{candidate.file.name}: {error.message}")
+            reason = error.message
         except OSError as error:
-            return finding("SOURCE_UNREADABLE", candidate.entry.plate_id, f"{candidate.file.name}: {error.strerror}")
-        return None
-
-    good: list[Candidate] = []
-    bad: list[Finding] = []
-    for candidate in candidates:
-        found = problem(candidate)
-        if found:
-            bad.append(found)
+            reason = str(error.strerror)
         else:
             good.append(candidate)
+            continue
+        said = f"{candidate.file.name}: {reason}"
+        bad.append(finding("SOURCE_UNREADABLE", candidate.entry.plate_id, said))
     return good, bad
 
 
-def _take_in(archive: Archive, candidates: list[Candidate], event: Event, catalogue: tuple[str, bytes], findings: list[Finding], progress: Progress | None) -> tuple[list[str], int]:
+def _take_in(
+    archive: Archive,
+    candidates: list[Candidate],
+    event: Event,
+    catalogue: tuple[str, bytes],
+    findings: list[Finding],
+    progress: Progress | None,
+) -> tuple[list[str], int]:
     """Copy, digest, commit, in batches; the ids of the runs made and the bytes copied."""
     run_ids: list[str] = []
     size = done = 0
@@ -219,7 +251,11 @@ def _take_in(archive: Archive, candidates: list[Candidate], event: Event, catalo
                 outputs, moves = [*made, *outputs], [*root_moves, *moves]
                 staged.append(_ingest_run(archive, job, event, catalogue, findings))
                 first = False
-            staged.append(seal_run(outputs, [one.entry.plate_id for one in batch], job.item(staged_name("seal"))))
+            staged.append(
+                seal_run(
+                    outputs, [one.entry.plate_id for one in batch], job.item(staged_name("seal"))
+                )
+            )
             run_ids += [run.run_id for run in archive.commit(job, staged, moves)]
             size += sum(output.bytes for output in outputs)
     return run_ids, size
@@ -230,36 +266,53 @@ def _stage_plate(archive: Archive, job: Job, candidate: Candidate) -> tuple[list
     entry = candidate.entry
     staged = job.item(f"plates/{entry.plate_id}")
     name = candidate.stored_name
-    source_path = layout.written_path(f"{layout.plate_folder(entry.plate_id)}/{layout.SOURCE}/{name}")
+    source_path = layout.written_path(
+        f"{layout.plate_folder(entry.plate_id)}/{layout.SOURCE}/{name}"
+    )
     target = StagedFile(archive.root / staged / layout.SOURCE / name)
-    with candidate.file.open("rb") as file:
-        while chunk := file.read(READ_SIZE):
-            target.write(chunk)
+    try:
+        with candidate.file.open("rb") as file:
+            while chunk := file.read(READ_SIZE):
+                target.write(chunk)
+    except OSError as error:
+        raise UnreadableImage(
+            f"{candidate.file} could be read no further: {error.strerror}",
+            "Nothing of this batch was taken in. Check the disk it lies on, then run it again.",
+        ) from error
     source = target.close()
     kind = _media_type(candidate.file)
     manifest = encode(
-        Manifest(
-            schema_version="plate.manifest.v2",
-            plate_id=entry.plate_id,
-            plate_number=entry.plate,
-            title=entry.name,
-            slug=entry.slug,
-            source_image=name,
-            download_url=entry.download,
-            license=_text(entry.verbatim.get("license")),
-            created_at=datetime.now(UTC).strftime(TIME_FORMAT),
-            source=Source(source.bytes, kind, source.sha256, source.xxh3_128),
-            metadata=entry.verbatim,
-        )
+        _manifest(entry, name, Source(source.bytes, kind, source.sha256, source.xxh3_128))
     )
     checksum = f"{source.sha256}  {layout.SOURCE}/{name}\n".encode()
     for file_name, data in ((layout.MANIFEST, manifest), (layout.SOURCE_CHECKSUM, checksum)):
         archive.store.write_new(f"{staged}/{file_name}", data)
     folder = layout.plate_folder(entry.plate_id)
-    outputs = [Output(source_path, "source", kind, source.bytes, source.sha256, source.xxh3_128, None)]
-    outputs += [_document(f"{folder}/{layout.MANIFEST}", "manifest", JSON, manifest), _document(f"{folder}/{layout.SOURCE_CHECKSUM}", "source-checksum", "text/plain", checksum)]
+    outputs = [
+        Output(source_path, "source", kind, source.bytes, source.sha256, source.xxh3_128, None)
+    ]
+    outputs += [
+        _document(f"{folder}/{layout.MANIFEST}", "manifest", JSON, manifest),
+        _document(f"{folder}/{layout.SOURCE_CHECKSUM}", "source-checksum", "text/plain", checksum),
+    ]
     digests = {output.path.removeprefix(f"{folder}/"): output.sha256 for output in outputs}
     return outputs, Move(staged, folder, digests, protect=(layout.SOURCE,))
+
+
+def _manifest(entry: Entry, name: str, source: Source) -> Manifest:
+    return Manifest(
+        schema_version="plate.manifest.v2",
+        plate_id=entry.plate_id,
+        plate_number=entry.plate,
+        title=entry.name,
+        slug=entry.slug,
+        source_image=name,
+        download_url=entry.download,
+        license=_text(entry.verbatim.get("license")),
+        created_at=datetime.now(UTC).strftime(TIME_FORMAT),
+        source=source,
+        metadata=entry.verbatim,
+    )
 
 
 def _text(value: Any) -> str | None:
@@ -278,7 +331,9 @@ def _media_type(path: Path) -> str:
         return str(read_header(file).media_type)
 
 
-def _stage_catalogue(archive: Archive, job: Job, catalogue: tuple[str, bytes]) -> tuple[list[Output], list[Move]]:
+def _stage_catalogue(
+    archive: Archive, job: Job, catalogue: tuple[str, bytes]
+) -> tuple[list[Output], list[Move]]:
     """The first catalogue becomes `data.json`, as it came; later ones lie in their ingest runs."""
     name, data = catalogue
     outputs, moves = missing_root_files(archive, job)
@@ -290,7 +345,9 @@ def _stage_catalogue(archive: Archive, job: Job, catalogue: tuple[str, bytes]) -
     return outputs, moves
 
 
-def _ingest_run(archive: Archive, job: Job, event: Event, catalogue: tuple[str, bytes], findings: list[Finding]) -> StagedRun:
+def _ingest_run(
+    archive: Archive, job: Job, event: Event, catalogue: tuple[str, bytes], findings: list[Finding]
+) -> StagedRun:
     """The ingest itself as a run: the catalogue as it came, and what was found."""
     name, data = catalogue
     folder = job.item(staged_name("ingest"))
@@ -298,17 +355,40 @@ def _ingest_run(archive: Archive, job: Job, event: Event, catalogue: tuple[str, 
     kind = JSON if suffix == "json" else "text/csv"
     document = {
         "schema_version": "findings.v1",
-        "findings": [{"code": one.code, "severity": one.severity, "subject": one.subject, "message": one.message, "remedy": one.remedy} for one in findings],
+        "findings": [
+            {
+                "code": one.code,
+                "severity": one.severity,
+                "subject": one.subject,
+                "message": one.message,
+                "remedy": one.remedy,
+            }
+            for one in findings
+        ],
     }
     artifacts = [
-        write_staged(archive.store, folder, f"outputs/catalogue.{suffix if suffix in ('json', 'csv', 'tsv') else 'txt'}", "catalogue", kind, data),
-        write_staged(archive.store, folder, "outputs/findings.json", "findings", JSON, canonical_bytes(document)),
+        write_staged(
+            archive.store,
+            folder,
+            f"outputs/catalogue.{suffix if suffix in ('json', 'csv', 'tsv') else 'txt'}",
+            "catalogue",
+            kind,
+            data,
+        ),
+        write_staged(
+            archive.store,
+            folder,
+            "outputs/findings.json",
+            "findings",
+            JSON,
+            canonical_bytes(document),
+        ),
     ]
     return event.staged(folder, artifacts=artifacts)
 
 
 def init(root: Path) -> Archive:
-    """A new repository at `root`, or the one that is there, complete with its own documents and seal."""
+    """A new repository at `root`, or the one there, complete with its own documents and seal."""
     if root.exists() and not root.is_dir():
         raise UsageError(f"{root} is a file, not a folder")
     (root / layout.PLATES).mkdir(parents=True, exist_ok=True)
@@ -316,4 +396,3 @@ def init(root: Path) -> Archive:
     with archive.job() as job:
         seal_new(archive, job)
     return archive
-

@@ -100,7 +100,7 @@ def name_problem(name: str) -> str | None:
     if unicodedata.normalize("NFC", name) != name:
         return "is not in Unicode normal form NFC"
     if any(character in _FORBIDDEN for character in name):
-        return "holds a control character or one of < > : \" \\ | ? *"
+        return 'holds a control character or one of < > : " \\ | ? *'
     if name.endswith((".", " ")) or name.startswith((" ", "~")):
         return "begins with a space or ~, or ends with a dot or a space"
     if _RESERVED.fullmatch(name):
@@ -131,9 +131,17 @@ def select_plates(selection: str, known: list[str]) -> list[str]:
     for term in selection.split(","):
         match = re.fullmatch(r"\s*(?:plate-)?([0-9]+)(\.\.(?:plate-)?([0-9]*))?\s*", term)
         if not match:
-            raise UsageError(f"not a plate selection: {term!r}", "Write it like plate-001,plate-010..020")
+            raise UsageError(
+                f"not a plate selection: {term!r}", "Write it like plate-001,plate-010..020"
+            )
         first = int(match[1])
-        last = first if match[2] is None else int(match[3]) if match[3] else max(numbers.values(), default=first)
+        last = (
+            first
+            if match[2] is None
+            else int(match[3])
+            if match[3]
+            else max(numbers.values(), default=first)
+        )
         found = {plate for plate, number in numbers.items() if first <= number <= last}
         if not found:
             raise UsageError(f"no plate in the repository matches {term.strip()!r}")

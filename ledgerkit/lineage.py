@@ -13,13 +13,44 @@ from ledgerkit.query import query_arrow
 from ledgerkit.repository import Archive
 from ledgerkit.views import LineageNode
 
-_RUN = "SELECT run_id, operation, version, variant, status, coalesce(plate_id, 'collection') AS subject, started_at::VARCHAR AS started_at, ledgerkit, current FROM runs WHERE run_id = ?"
-_INPUTS = "SELECT path, role, sha256, bytes, made_by FROM artifacts WHERE run_id = ? AND direction = 'input' ORDER BY role, path"
-_OUTPUTS = "SELECT path, role, sha256, bytes FROM artifacts WHERE run_id = ? AND direction = 'output' ORDER BY path"
+_RUN = """
+    SELECT run_id, operation, version, variant, status, coalesce(plate_id, 'collection') AS subject,
+           started_at::VARCHAR AS started_at, ledgerkit, current
+    FROM runs WHERE run_id = ?"""
+_INPUTS = """
+    SELECT path, role, sha256, bytes, made_by FROM artifacts
+    WHERE run_id = ? AND direction = 'input' ORDER BY role, path"""
+_OUTPUTS = """
+    SELECT path, role, sha256, bytes FROM artifacts
+    WHERE run_id = ? AND direction = 'output' ORDER BY path"""
+_PLATE = """
+    SELECT title, source_path, source_sha256, source_bytes, seal_run_id
+    FROM plates WHERE plate_id = ?"""
+_COLLECTION_RUNS = """
+    SELECT DISTINCT a.run_id FROM artifacts a JOIN runs r USING (run_id)
+    WHERE r.plate_id IS NULL AND a.direction = 'input' AND starts_with(a.path, ?) ORDER BY 1"""
+_FILE = """
+    SELECT run_id, path, role, bytes, sha256 FROM artifacts
+    WHERE direction = 'output' AND (path = ? OR sha256 = ?) ORDER BY run_id DESC"""
 _SUBJECTS = {
-    "tile-": ("tile", "SELECT tile_id, run_id, plate_id, kind, x0, y0, x1, y1, width, height, source_sha256 FROM tiles WHERE tile_id = ? ORDER BY run_id DESC"),
-    "segment-": ("segment", "SELECT segment_id, run_id, plate_id, kind, x0, y0, x1, y1, area, tile_id, source_sha256 FROM segments WHERE segment_id = ? ORDER BY run_id DESC"),
-    "cluster-": ("cluster", "SELECT cluster_id, run_id, level, label, size, medoid_id, name FROM clusters WHERE cluster_id = ? ORDER BY run_id DESC"),
+    "tile-": (
+        "tile",
+        """
+        SELECT tile_id, run_id, plate_id, kind, x0, y0, x1, y1, width, height, source_sha256
+        FROM tiles WHERE tile_id = ? ORDER BY run_id DESC""",
+    ),
+    "segment-": (
+        "segment",
+        """
+        SELECT segment_id, run_id, plate_id, kind, x0, y0, x1, y1, area, tile_id, source_sha256
+        FROM segments WHERE segment_id = ? ORDER BY run_id DESC""",
+    ),
+    "cluster-": (
+        "cluster",
+        """
+        SELECT cluster_id, run_id, level, label, size, medoid_id, name
+        FROM clusters WHERE cluster_id = ? ORDER BY run_id DESC""",
+    ),
 }
 MAX_INPUTS = 12
 
@@ -37,11 +68,24 @@ def lineage(archive: Archive, subject: str) -> LineageNode:
         if subject.startswith(prefix):
             rows = _rows(archive, sql, subject)
             if rows:
-                return LineageNode(kind, subject, _detail(rows[0], "run_id"), [_run(archive, str(rows[0]["run_id"]), set())])
-    rows = _rows(archive, "SELECT run_id, path, role, bytes, sha256 FROM artifacts WHERE direction = 'output' AND (path = ? OR sha256 = ?) ORDER BY run_id DESC", subject, subject)
+                return LineageNode(
+                    kind,
+                    subject,
+                    _detail(rows[0], "run_id"),
+                    [_run(archive, str(rows[0]["run_id"]), set())],
+                )
+    rows = _rows(archive, _FILE, subject, subject)
     if rows:
-        return LineageNode("file", str(rows[0]["path"]), _detail(rows[0], "run_id", "path"), [_run(archive, str(rows[0]["run_id"]), set())])
-    raise UsageError(f"the ledgers know nothing of {subject!r}", "Name a plate, run, tile, segment, cluster or file path; if it is new: ledgerkit consolidate")
+        return LineageNode(
+            "file",
+            str(rows[0]["path"]),
+            _detail(rows[0], "run_id", "path"),
+            [_run(archive, str(rows[0]["run_id"]), set())],
+        )
+    raise UsageError(
+        f"the ledgers know nothing of {subject!r}",
+        "Name a plate, run, tile, segment, cluster or file; if it is new: ledgerkit consolidate",
+    )
 
 
 def _rows(archive: Archive, sql: str, *parameters: Any) -> list[dict[str, Any]]:
@@ -55,11 +99,19 @@ def _detail(row: dict[str, Any], *without: str) -> dict[str, Any]:
 
 def _plate(archive: Archive, plate: str) -> LineageNode:
     """A plate: its source and seal, and every run about it with what it made, oldest first."""
-    rows = _rows(archive, "SELECT title, source_path, source_sha256, source_bytes, seal_run_id FROM plates WHERE plate_id = ?", plate)
+    rows = _rows(
+        archive,
+        _PLATE,
+        plate,
+    )
     if not rows:
         raise UsageError(f"the ledgers know no {plate}", "If it is new: ledgerkit consolidate")
     runs = _rows(archive, "SELECT run_id FROM runs WHERE plate_id = ? ORDER BY run_id", plate)
-    collection = _rows(archive, "SELECT DISTINCT a.run_id FROM artifacts a JOIN runs r USING (run_id) WHERE r.plate_id IS NULL AND a.direction = 'input' AND a.path LIKE ? ORDER BY 1", f"{layout.plate_folder(plate)}/%")
+    collection = _rows(
+        archive,
+        _COLLECTION_RUNS,
+        f"{layout.plate_folder(plate)}/",
+    )
     children = [_made_by(archive, str(row["run_id"])) for row in [*runs, *collection]]
     return LineageNode("plate", plate, _detail(rows[0]), children)
 
@@ -67,7 +119,15 @@ def _plate(archive: Archive, plate: str) -> LineageNode:
 def _made_by(archive: Archive, run_id: str) -> LineageNode:
     run = _rows(archive, _RUN, run_id)[0]
     outputs = _rows(archive, _OUTPUTS, run_id)
-    return LineageNode("run", run_id, _detail(run, "run_id"), [LineageNode("output", str(row["path"]), _detail(row, "path"), []) for row in outputs[:MAX_INPUTS]])
+    return LineageNode(
+        "run",
+        run_id,
+        _detail(run, "run_id"),
+        [
+            LineageNode("output", str(row["path"]), _detail(row, "path"), [])
+            for row in outputs[:MAX_INPUTS]
+        ],
+    )
 
 
 def _run(archive: Archive, run_id: str, seen: set[str]) -> LineageNode:
@@ -82,7 +142,9 @@ def _run(archive: Archive, run_id: str, seen: set[str]) -> LineageNode:
     children = []
     for row in inputs[:MAX_INPUTS]:
         makers = [_run(archive, str(row["made_by"]), seen)] if row["made_by"] else []
-        children.append(LineageNode("input", str(row["path"]), _detail(row, "path", "made_by"), makers))
+        children.append(
+            LineageNode("input", str(row["path"]), _detail(row, "path", "made_by"), makers)
+        )
     if len(inputs) > MAX_INPUTS:
         children.append(LineageNode("input", f"... and {len(inputs) - MAX_INPUTS} more", {}, []))
     return LineageNode("run", run_id, _detail(rows[0], "run_id"), children)

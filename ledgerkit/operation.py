@@ -19,14 +19,26 @@ from typing import Any, get_type_hints
 from ledgerkit.errors import UsageError
 from ledgerkit.layout import COLLECTION
 
-AGREED_NAMES = ("VERSION", "EVENT_TYPE", "SUBJECT", "LIBRARIES", "MAKES", "Parameters", "takes", "variant", "run")
+AGREED_NAMES = (
+    "VERSION",
+    "EVENT_TYPE",
+    "SUBJECT",
+    "LIBRARIES",
+    "MAKES",
+    "Parameters",
+    "takes",
+    "variant",
+    "run",
+)
 _FOLDER = Path(__file__).parent / "operations"
 
 
 @cache
 def names() -> tuple[str, ...]:
     """Names of all operations, sorted."""
-    return tuple(sorted(path.stem for path in _FOLDER.glob("*.py") if not path.stem.startswith("_")))
+    return tuple(
+        sorted(path.stem for path in _FOLDER.glob("*.py") if not path.stem.startswith("_"))
+    )
 
 
 @cache
@@ -97,11 +109,15 @@ class Operation:
         known = {parameter.name: parameter for parameter in self.parameters()}
         unknown = sorted(set(given) - set(known))
         if unknown:
-            raise UsageError(f"{self.name} has no parameter {', '.join(unknown)}", f"It has: {', '.join(known)}")
+            raise UsageError(
+                f"{self.name} has no parameter {', '.join(unknown)}", f"It has: {', '.join(known)}"
+            )
         for name, value in given.items():
             choices = known[name].choices
             if choices and value not in choices:
-                raise UsageError(f"{self.name}: {name} is {value!r}, not one of {', '.join(choices)}")
+                raise UsageError(
+                    f"{self.name}: {name} is {value!r}, not one of {', '.join(choices)}"
+                )
         try:
             return self.module.Parameters(**given)
         except (TypeError, ValueError) as error:
@@ -114,7 +130,10 @@ class Operation:
 
 def resolved(parameters: Any) -> dict[str, Any]:
     """Parameters as plain JSON values, defaults included."""
-    return {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(parameters).items()}
+    return {
+        name: list(value) if isinstance(value, tuple) else value
+        for name, value in asdict(parameters).items()
+    }
 
 
 @cache

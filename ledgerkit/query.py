@@ -1,4 +1,4 @@
-"""SQL over the ledgers, purely reading: DuckDB in memory, locked down, over views of the Parquet files.
+"""SQL over the ledgers, purely reading: DuckDB in memory, locked down, over views of Parquet files.
 
 Three walls keep a statement from writing or reaching out: only statements that read are let
 through (an allowed path alone would let `COPY ... TO` overwrite a ledger), file and network access
@@ -9,7 +9,6 @@ nothing is spilled to disk.
 from __future__ import annotations
 
 import contextlib
-import json
 import re
 import threading
 import time
@@ -18,7 +17,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ledgerkit import layout, schema
-from ledgerkit.errors import QueryRefused
+from ledgerkit.errors import QueryRefused, UsageError
+from ledgerkit.ledger.document import LEDGER_FILE, ledger_document
 from ledgerkit.reading import Tree
 from ledgerkit.repository import Archive
 
@@ -27,9 +27,9 @@ if TYPE_CHECKING:
     import polars as pl
     import pyarrow as pa
 
-LEDGER_FILE = f"{layout.LEDGER}/ledger.json"
 _READING = frozenset({"SELECT", "RELATION"})
 _EXPLAIN = re.compile(r"^\s*explain\s+(analyze\s+)?(\([^)]*\)\s*)?", re.IGNORECASE)
+_MEMORY = re.compile(r"([0-9]+(?:\.[0-9]+)?) ?([KMGT]i?B)", re.IGNORECASE)
 _ATTEMPTS = 3
 
 
@@ -42,53 +42,59 @@ class Limits:
     threads: int = 2
 
 
-def query(archive: Archive, sql: str, parameters: list[Any] | None = None, limits: Limits | None = None) -> pl.DataFrame:
+def query(
+    archive: Archive, sql: str, parameters: list[Any] | None = None, limits: Limits | None = None
+) -> pl.DataFrame:
     """The answer to one reading statement as a polars DataFrame. Raises `QueryRefused`."""
     from ledgerkit.ledger.frame import from_arrow
 
     return from_arrow(query_arrow(archive, sql, parameters, limits))
 
 
-def query_arrow(archive: Archive, sql: str, parameters: list[Any] | None = None, limits: Limits | None = None) -> pa.Table:
+def query_arrow(
+    archive: Archive, sql: str, parameters: list[Any] | None = None, limits: Limits | None = None
+) -> pa.Table:
     """The answer as an Arrow table; asked again when the ledgers were exchanged meanwhile."""
+    given = limits or Limits()
+    _bytes(given.memory)
     for _ in range(_ATTEMPTS):
         before = ledger_document(archive.tree)
         try:
-            with connect(archive.tree, before, limits or Limits()) as connection:
-                found = _execute(connection, sql, parameters, limits or Limits())
+            with connect(archive.tree, before, given) as connection:
+                found = _execute(connection, sql, parameters, given)
         except QueryRefused:
             if ledger_document(archive.tree) == before:
                 raise
             continue
         if ledger_document(archive.tree) == before:
             return found
-    raise QueryRefused("the ledgers were rebuilt while the query ran, three times over", "Try again when consolidate is done.")
-
-
-def ledger_document(tree: Tree) -> dict[str, Any] | None:
-    """The content of `ledger/ledger.json`; None when there is none of ours."""
-    if tree.size(LEDGER_FILE) is None:
-        return None
-    try:
-        document = json.loads(tree.read(LEDGER_FILE, max_bytes=1 << 20))
-    except ValueError:
-        return None
-    return document if isinstance(document, dict) and document.get("schema_version") == "ledger.v1" else None
+    raise QueryRefused(
+        "the ledgers were rebuilt while the query ran, three times over",
+        "Try again when consolidate is done.",
+    )
 
 
 @contextlib.contextmanager
-def connect(tree: Tree, document: dict[str, Any] | None, limits: Limits) -> Iterator[duckdb.DuckDBPyConnection]:
+def connect(
+    tree: Tree, document: dict[str, Any] | None, limits: Limits
+) -> Iterator[duckdb.DuckDBPyConnection]:
     """A locked in-memory database with a view for each ledger and a `current_` view beside it."""
     import duckdb
 
-    connection = duckdb.connect(":memory:", config={"threads": limits.threads, "memory_limit": limits.memory, "temp_directory": ""})
+    connection = duckdb.connect(
+        ":memory:",
+        config={"threads": limits.threads, "memory_limit": limits.memory, "temp_directory": ""},
+    )
     try:
         present = _present(tree, document)
         for name in schema.TABLES:
             _create_view(connection, name, present.get(name))
         for name in schema.TABLES:
             if name != "runs" and "run_id" in schema.columns(name):
-                connection.execute(f"CREATE VIEW current_{name} AS SELECT * FROM {name} WHERE run_id IN (SELECT run_id FROM runs WHERE current)")
+                connection.execute(
+                    f"CREATE VIEW current_{name} AS SELECT * FROM {name} "
+                    "WHERE run_id IN (SELECT run_id FROM runs WHERE current)"
+                )
         connection.execute("CREATE VIEW current_runs AS SELECT * FROM runs WHERE current")
         connection.execute("CREATE VIEW current_plates AS SELECT * FROM plates")
         paths = ", ".join(_quoted(path) for path in present.values())
@@ -108,9 +114,18 @@ def connect(tree: Tree, document: dict[str, Any] | None, limits: Limits) -> Iter
 
 def _present(tree: Tree, document: dict[str, Any] | None) -> dict[str, str]:
     """Absolute paths of the ledger files that `ledger.json` lists, by table name."""
-    if document is None:
-        return {}
-    return {name: str(tree.root / layout.LEDGER / f"{name}.parquet") for name in document["tables"] if name in schema.TABLES and tree.size(f"{layout.LEDGER}/{name}.parquet")}
+    found = {}
+    for name in document["tables"] if document else ():
+        if name not in schema.TABLES:
+            continue
+        path = f"{layout.LEDGER}/{name}.parquet"
+        if tree.size(path) is None:
+            raise QueryRefused(
+                f"{path} is listed in {LEDGER_FILE}, but is no file",
+                "Rebuild the ledgers with: ledgerkit consolidate",
+            )
+        found[name] = str(tree.root / path)
+    return found
 
 
 def _create_view(connection: duckdb.DuckDBPyConnection, name: str, path: str | None) -> None:
@@ -118,7 +133,9 @@ def _create_view(connection: duckdb.DuckDBPyConnection, name: str, path: str | N
         try:
             connection.execute(f"CREATE VIEW {name} AS SELECT * FROM read_parquet({_quoted(path)})")
         except Exception as error:
-            raise QueryRefused(f"{path} cannot be read: {error}", "Rebuild the ledgers with: ledgerkit consolidate") from error
+            raise QueryRefused(
+                f"{path} cannot be read: {error}", "Rebuild the ledgers with: ledgerkit consolidate"
+            ) from error
         return
     empty = schema.arrow_schema(name).empty_table()
     connection.register("_empty", empty)
@@ -130,7 +147,9 @@ def _quoted(text: str) -> str:
     return "'" + text.replace("'", "''") + "'"
 
 
-def _execute(connection: duckdb.DuckDBPyConnection, sql: str, parameters: list[Any] | None, limits: Limits) -> pa.Table:
+def _execute(
+    connection: duckdb.DuckDBPyConnection, sql: str, parameters: list[Any] | None, limits: Limits
+) -> pa.Table:
     import duckdb
 
     refuse_unless_reading(connection, sql)
@@ -140,19 +159,80 @@ def _execute(connection: duckdb.DuckDBPyConnection, sql: str, parameters: list[A
     timer.start()
     try:
         relation = connection.sql(sql, params=parameters or None)
-        return relation.to_arrow_table()
+        return _fetch(relation, limits.memory, _bytes(limits.memory))
     except duckdb.InterruptException as error:
-        if time.monotonic() - began < limits.seconds:
-            raise KeyboardInterrupt from error
-        raise QueryRefused(f"the query took longer than {limits.seconds:g} seconds", "Narrow it, or give --timeout SECONDS.") from error
+        raise _interrupted(began, limits) from error
     except duckdb.OutOfMemoryException as error:
-        raise QueryRefused(f"the query needs more than {limits.memory} of memory", "Narrow it, or give --memory, as 8GB.") from error
+        raise _too_large(limits.memory) from error
     except duckdb.PermissionException as error:
-        raise QueryRefused(f"a query reads the ledgers and nothing else: {_first_line(error)}") from error
-    except duckdb.Error as error:
-        raise QueryRefused(f"the query failed: {_first_line(error)}", "See tables and columns with: ledgerkit query --schema") from error
+        raise QueryRefused(
+            f"a query reads the ledgers and nothing else: {_first_line(error)}"
+        ) from error
+    except (duckdb.Error, RuntimeError) as error:
+        raise QueryRefused(
+            f"the query failed: {_first_line(error)}",
+            "See tables and columns with: ledgerkit query --schema",
+        ) from error
+    except OSError as error:  # what DuckDB raises while Arrow fetches from it
+        if "INTERRUPT" in str(error):
+            raise _interrupted(began, limits) from error
+        if "Out of Memory" in str(error):
+            raise _too_large(limits.memory) from error
+        raise QueryRefused(f"the query failed: {_first_line(error)}") from error
     finally:
         timer.cancel()
+
+
+def _fetch(relation: duckdb.DuckDBPyRelation, memory: str, limit: int) -> pa.Table:
+    """All rows, batch after batch: the answer itself is no part of what DuckDB limits."""
+    import pyarrow as pa
+
+    reader = relation.to_arrow_reader(1 << 16)
+    batches, size = [], 0
+    for batch in reader:
+        size += batch.nbytes
+        if size > limit:
+            raise _too_large(memory)
+        batches.append(batch)
+    table = pa.Table.from_batches(batches, reader.schema)
+    return table.rename_columns(_distinct(table.column_names))
+
+
+def _distinct(names: list[str]) -> list[str]:
+    """Column names as given, those that stand twice with `_1`, `_2` behind."""
+    found: list[str] = []
+    for name in names:
+        wanted, number = name, 0
+        while wanted in found or (number and wanted in names):
+            number += 1
+            wanted = f"{name}_{number}"
+        found.append(wanted)
+    return found
+
+
+def _bytes(memory: str) -> int:
+    """A memory limit as DuckDB reads it, in bytes."""
+    units = {"KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
+    units |= {"KIB": 1 << 10, "MIB": 1 << 20, "GIB": 1 << 30, "TIB": 1 << 40}
+    match = _MEMORY.fullmatch(memory)
+    if match is None:
+        raise UsageError(f"not an amount of memory: {memory!r}", "Write it like 500MB or 2GB.")
+    return int(float(match[1]) * units[match[2].upper()])
+
+
+def _too_large(memory: str) -> QueryRefused:
+    return QueryRefused(
+        f"the query needs more than {memory} of memory", "Narrow it, or give --memory, as 8GB."
+    )
+
+
+def _interrupted(began: float, limits: Limits) -> BaseException:
+    if time.monotonic() - began < limits.seconds:
+        return KeyboardInterrupt()
+    return QueryRefused(
+        f"the query took longer than {limits.seconds:g} seconds",
+        "Narrow it, or give --timeout SECONDS.",
+    )
 
 
 def refuse_unless_reading(connection: duckdb.DuckDBPyConnection, sql: str) -> None:
@@ -169,8 +249,16 @@ def refuse_unless_reading(connection: duckdb.DuckDBPyConnection, sql: str) -> No
         raise QueryRefused(f"not SQL that DuckDB understands: {_first_line(error)}") from error
     if len(kinds) != 1:
         raise QueryRefused(f"expected one statement, got {len(kinds)}")
+    if kinds[0] == "MULTI":
+        raise QueryRefused(
+            "a PIVOT that has to look for its columns is more than one statement",
+            "Name them: PIVOT ... ON column IN (value, value)",
+        )
     if kinds[0] not in _READING:
-        raise QueryRefused(f"a query only reads: {kinds[0]} is not allowed", "Write a SELECT; change the repository with the other commands.")
+        raise QueryRefused(
+            f"a query only reads: {kinds[0]} is not allowed",
+            "Write a SELECT; change the repository with the other commands.",
+        )
 
 
 def _first_line(error: Exception) -> str:
@@ -187,10 +275,17 @@ def behind(archive: Archive) -> str | None:
     plates = archive.plate_ids()
     runs = sum(len(archive.run_ids(subject)) for subject in (layout.COLLECTION, *plates))
     if document is None:
-        return f"there are no ledgers yet: {len(plates)} plates and {runs} runs are not in them" if plates or runs else None
+        return (
+            f"there are no ledgers yet: {len(plates)} plates and {runs} runs are not in them"
+            if plates or runs
+            else None
+        )
     new_plates, new_runs = len(plates) - document["manifests"], runs - document["runs"]
     if new_plates or new_runs:
-        return f"the ledgers are behind: {new_plates:+d} plates and {new_runs:+d} runs since they were built"
+        return (
+            f"the ledgers are behind: {new_plates:+d} plates and {new_runs:+d} runs "
+            "since they were built"
+        )
     return None
 
 
@@ -199,5 +294,12 @@ def describe() -> list[dict[str, str]]:
     rows = []
     for name in schema.TABLES:
         for column, kind in schema.columns(name).items():
-            rows.append({"table": name, "column": column, "type": kind["x-arrow"] + ("" if not schema.nullable(kind) else ", nullable"), "description": kind["description"]})
+            rows.append(
+                {
+                    "table": name,
+                    "column": column,
+                    "type": kind["x-arrow"] + ("" if not schema.nullable(kind) else ", nullable"),
+                    "description": kind["description"],
+                }
+            )
     return rows

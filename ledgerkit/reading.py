@@ -67,7 +67,7 @@ class Tree:
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
             os.close(descriptor)
             raise UnsafePath(f"not a regular file: {path}")
-        return os.fdopen(descriptor, "rb")
+        return open(path, "rb", opener=lambda *_: descriptor)  # libraries ask files for a name
 
     def read(self, path: str, max_bytes: int = MAX_RECORD_BYTES) -> bytes:
         """All bytes of a small file. Raises `LimitExceeded` beyond `max_bytes`."""
@@ -95,7 +95,9 @@ class Tree:
         with self.open(path) as file:
             return digest_stream(file)
 
-    def read_each(self, folder: str, names: list[str], file: str, max_bytes: int = MAX_RECORD_BYTES) -> Iterator[tuple[str, bytes]]:
+    def read_each(
+        self, folder: str, names: list[str], file: str, max_bytes: int = MAX_RECORD_BYTES
+    ) -> Iterator[tuple[str, bytes]]:
         """`folder/<name>/<file>` for each name, with its bytes: many small files at little cost.
 
         Raises `MissingInput`, `UnsafePath`, `LimitExceeded` that name the file.
@@ -116,7 +118,9 @@ class Tree:
                 except OSError as error:
                     raise _explained(error, f"{folder}/{name}/{file}") from error
                 if len(data) > max_bytes:
-                    raise LimitExceeded(f"{folder}/{name}/{file} is larger than max_bytes = {max_bytes}")
+                    raise LimitExceeded(
+                        f"{folder}/{name}/{file} is larger than max_bytes = {max_bytes}"
+                    )
                 yield name, data
         finally:
             os.close(handle)
@@ -145,7 +149,14 @@ class Tree:
             return []
         try:
             with os.scandir(handle) as found:
-                listed = [Entry(item.name, item.is_dir(follow_symlinks=False), item.is_file(follow_symlinks=False)) for item in found]
+                listed = [
+                    Entry(
+                        item.name,
+                        item.is_dir(follow_symlinks=False),
+                        item.is_file(follow_symlinks=False),
+                    )
+                    for item in found
+                ]
         finally:
             os.close(handle)
         return sorted(listed, key=lambda entry: os.fsencode(entry.name))

@@ -31,7 +31,10 @@ JobId = Annotated[str, msgspec.Meta(pattern=r"^job-[0-9]{8}-[0-9]{6}Z-[0-9a-f]{8
 PlateId = Annotated[str, msgspec.Meta(pattern=r"^plate-([0-9]{3}|[1-9][0-9]{3,})\Z")]
 Subject = Annotated[str, msgspec.Meta(pattern=r"^(plate-([0-9]{3}|[1-9][0-9]{3,})|collection)\Z")]
 OperationName = Annotated[str, msgspec.Meta(pattern=r"^[a-z][a-z0-9-]*\Z")]
-Time = Annotated[str, msgspec.Meta(pattern=r"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\.[0-9]{6}Z\Z")]
+Time = Annotated[
+    str,
+    msgspec.Meta(pattern=r"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\.[0-9]{6}Z\Z"),
+]
 Size = Annotated[int, msgspec.Meta(ge=0)]
 Text = Annotated[str, msgspec.Meta(min_length=1)]
 
@@ -40,7 +43,7 @@ class Record(msgspec.Struct, frozen=True, forbid_unknown_fields=True, gc=False):
     """Base of everything read from a record."""
 
 
-class Input(Record):
+class Input(Record, frozen=True):
     """A file that a run read."""
 
     path: Text
@@ -51,7 +54,7 @@ class Input(Record):
     checked: Literal["full", "size"]
 
 
-class Output(Record):
+class Output(Record, frozen=True):
     """A file that a run made."""
 
     path: Text
@@ -63,7 +66,7 @@ class Output(Record):
     pixels_sha256: Sha256 | None
 
 
-class Listing(Record):
+class Listing(Record, frozen=True):
     """Where inputs or outputs stand when there are more than 64."""
 
     path: str
@@ -72,32 +75,32 @@ class Listing(Record):
     sha256: Sha256
 
 
-class Code(Record):
+class Code(Record, frozen=True):
     ledgerkit: str
     commit: str | None
 
 
-class Environment(Record):
+class Environment(Record, frozen=True):
     python: str
     platform: str
     device: str
     libraries: dict[str, str]
 
 
-class Model(Record):
+class Model(Record, frozen=True):
     id: str
     revision: str
     sha256: Sha256
     license: str | None
 
 
-class Resources(Record):
+class Resources(Record, frozen=True):
     seconds: Annotated[float, msgspec.Meta(ge=0)]
     cpu_seconds: Annotated[float, msgspec.Meta(ge=0)]
     peak_rss_bytes: Size
 
 
-class Gate(Record):
+class Gate(Record, frozen=True):
     """A check that a run made of its own result."""
 
     gate: str
@@ -107,7 +110,7 @@ class Gate(Record):
     message: str
 
 
-class FailedItem(Record, rename={"error": "class"}):
+class FailedItem(Record, frozen=True, rename={"error": "class"}):
     """One item that a partial run could not do."""
 
     item: str
@@ -115,7 +118,7 @@ class FailedItem(Record, rename={"error": "class"}):
     message: str
 
 
-class Failure(Record, rename={"error": "class"}):
+class Failure(Record, frozen=True, rename={"error": "class"}):
     """Why a run failed as a whole."""
 
     error: str
@@ -123,17 +126,17 @@ class Failure(Record, rename={"error": "class"}):
     input: str | None
 
 
-class Supersedes(Record):
+class Supersedes(Record, frozen=True):
     run_id: RunId
     reason: str
 
 
-class Agent(Record):
+class Agent(Record, frozen=True):
     software: str
     person: str | None
 
 
-class Run(Record, kw_only=True):
+class Run(Record, frozen=True, kw_only=True):
     """One execution: `run.json`."""
 
     schema_version: Literal["run.v1"] = "run.v1"
@@ -168,14 +171,14 @@ class Run(Record, kw_only=True):
         return layout.run_folder(self.subject, self.run_id)
 
 
-class Source(Record):
+class Source(Record, frozen=True):
     bytes: Size
     media_type: str
     sha256: Sha256
     xxh3_128: Xxh3
 
 
-class Manifest(Record):
+class Manifest(Record, frozen=True):
     """Identity of a plate: `manifest.json`, v1 and v2 together (`source` and `metadata` are v2's)."""
 
     plate_id: PlateId
@@ -196,12 +199,24 @@ class Manifest(Record):
 
 
 MANIFEST_V1_FIELDS = frozenset(
-    {"plate_id", "plate_number", "title", "slug", "source_image", "download_url", "license", "created_at"}
+    {
+        "plate_id",
+        "plate_number",
+        "title",
+        "slug",
+        "source_image",
+        "download_url",
+        "license",
+        "created_at",
+    }
 )
 _run_decoder = msgspec.json.Decoder(Run)
 _input_decoder = msgspec.json.Decoder(Input)
 _output_decoder = msgspec.json.Decoder(Output)
 _ZERO_DIGEST = "0" * 64
+_sorted_encoder = msgspec.json.Encoder(order="sorted")
+_OTHER_NUMBER = re.compile(rb"[:,\[]-?(?:[0-9][0-9.]*[eE]|[0-9]+\.0[,}\]]|0\.0000|[0-9]{16})")
+"""Numbers that the fast encoder may print otherwise than RFC 8785: exponents, whole floats, tiny and huge ones."""
 
 
 def decode_run(data: bytes, where: str) -> Run:
@@ -209,7 +224,9 @@ def decode_run(data: bytes, where: str) -> Run:
     try:
         return _run_decoder.decode(data)
     except msgspec.MsgspecError as error:
-        raise InvalidRecord(f"{where}: {error}", "The record breaks run.v1.schema.json: restore it from a replica.") from error
+        raise InvalidRecord(
+            f"{where}: {error}", "The record breaks run.v1.schema.json: restore it from a replica."
+        ) from error
 
 
 def decode_manifest(data: bytes, where: str) -> tuple[Manifest, list[str]]:
@@ -228,16 +245,27 @@ def decode_manifest(data: bytes, where: str) -> tuple[Manifest, list[str]]:
         known = set(MANIFEST_V1_FIELDS)
     unknown = sorted(set(value) - known)
     try:
-        manifest = msgspec.convert({key: item for key, item in value.items() if key in known}, Manifest)
+        manifest = msgspec.convert(
+            {key: item for key, item in value.items() if key in known}, Manifest
+        )
     except msgspec.MsgspecError as error:
-        raise InvalidRecord(f"{where}: {error}", "Correct the manifest before it is sealed.") from error
+        raise InvalidRecord(
+            f"{where}: {error}", "Correct the manifest before it is sealed."
+        ) from error
     if manifest.version == 2 and (manifest.source is None or manifest.metadata is None):
         raise InvalidRecord(f"{where}: a v2 manifest needs source and metadata")
     return manifest, unknown
 
 
 def encode(record: Record) -> bytes:
-    """The canonical bytes of a record."""
+    """The canonical bytes of a record.
+
+    The fast encoder sorts keys and prints what RFC 8785 prints, but for a few forms of numbers and
+    for keys outside ASCII; where its output holds any such form, the slow way is taken.
+    """
+    data = _sorted_encoder.encode(record)
+    if data.isascii() and not _OTHER_NUMBER.search(data):
+        return data
     return canonical_bytes(_integral(msgspec.to_builtins(record)))
 
 
@@ -281,14 +309,16 @@ def task_id(
     `models` are digests of weights, `inputs` pairs of role and SHA-256; both are sorted here.
     """
     return sha256_hex(
-        canonical_bytes({
-            "operation": operation,
-            "version": version,
-            "parameters": parameters,
-            "subject": subject,
-            "models": sorted(models),
-            "inputs": sorted([role, digest] for role, digest in inputs),
-        })
+        canonical_bytes(
+            {
+                "operation": operation,
+                "version": version,
+                "parameters": parameters,
+                "subject": subject,
+                "models": sorted(models),
+                "inputs": sorted([role, digest] for role, digest in inputs),
+            }
+        )
     )
 
 
@@ -305,7 +335,9 @@ def current_runs(runs: Iterable[Run], source_sha256: dict[str, str]) -> set[str]
         if run.status == "failed" or run.operation in EVENTS or run.run_id in superseded:
             continue
         present = source_sha256.get(run.subject, _ZERO_DIGEST)
-        if run.subject != layout.COLLECTION and any(item.role == "source" and item.sha256 != present for item in run.inputs):
+        if run.subject != layout.COLLECTION and any(
+            item.role == "source" and item.sha256 != present for item in run.inputs
+        ):
             continue
         key = (run.subject, run.operation, run.variant)
         if run.run_id > newest.get(key, ""):

@@ -6,10 +6,11 @@ writes the records and hands the moves to `durable`.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import secrets
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from ledgerkit.durable import Job, Move, Store
 from ledgerkit.errors import InvalidRecord, LimitExceeded, MissingInput, RepositoryNotFound
 from ledgerkit.reading import Tree
 from ledgerkit.records import (
+    EVENTS,
     INLINE_LIMIT,
     Agent,
     Code,
@@ -63,7 +65,7 @@ class Sealed:
 class StagedRun:
     """A finished execution, staged, that waits for its run id: everything a record says but the ids.
 
-    `staged` is the folder below the root that holds `run/` and perhaps `cache/`.
+    `staged` is the folder below the root that becomes the run; `<staged>.cache` becomes its cache.
     `sealed` are outputs that lie outside the run: the files that a seal run vouches for.
     """
 
@@ -119,14 +121,18 @@ class Archive:
 
     def plate_ids(self) -> list[str]:
         """Ids of all plate folders, in the order of their numbers."""
-        return layout.sort_plates([name for name in self.tree.folders(layout.PLATES) if layout.is_plate_id(name)])
+        return layout.sort_plates(
+            [name for name in self.tree.folders(layout.PLATES) if layout.is_plate_id(name)]
+        )
 
     def manifest(self, plate: str) -> Manifest:
         """The manifest of a plate. Raises `MissingInput`, `InvalidRecord`."""
         path = f"{layout.plate_folder(plate)}/{layout.MANIFEST}"
         manifest, _ = decode_manifest(self.tree.read(path, max_bytes=1 << 20), path)
         if manifest.plate_id != plate:
-            raise InvalidRecord(f"{path} says plate_id {manifest.plate_id}, but lies in the folder of {plate}")
+            raise InvalidRecord(
+                f"{path} says plate_id {manifest.plate_id}, but lies in the folder of {plate}"
+            )
         return manifest
 
     def source_path(self, plate: str) -> str:
@@ -163,7 +169,9 @@ class Archive:
         for name, data in self.tree.read_each(folder, names, layout.RECORD):
             run = decode_run(data, f"{folder}/{name}/{layout.RECORD}")
             if run.run_id != name or run.subject != subject:
-                raise InvalidRecord(f"{folder}/{name}/{layout.RECORD} says it is {run.run_id} of {run.subject}")
+                raise InvalidRecord(
+                    f"{folder}/{name}/{layout.RECORD} says it is {run.run_id} of {run.subject}"
+                )
             yield run, data
 
     def outputs(self, run: Run) -> list[Output]:
@@ -189,7 +197,9 @@ class Archive:
         for run in self.runs(layout.COLLECTION) if collection is None else collection:
             if run.operation == "seal":
                 for item in self.outputs(run):
-                    found[item.path] = Sealed(item.sha256, item.xxh3_128, item.bytes, item.media_type, run.run_id)
+                    found[item.path] = Sealed(
+                        item.sha256, item.xxh3_128, item.bytes, item.media_type, run.run_id
+                    )
         return found
 
     def job(self) -> Job:
@@ -197,29 +207,56 @@ class Archive:
         stamp = datetime.now(UTC).strftime("%Y%m%d-%H%M%SZ")
         return Job(self.store, f"job-{stamp}-{secrets.token_hex(4)}")
 
-    def commit(self, job: Job, staged: list[StagedRun], moves: Iterable[Move] = (), *, force: bool = False, wait: float = 60.0) -> list[Run]:
+    def commit(
+        self,
+        job: Job,
+        staged: list[StagedRun],
+        moves: Iterable[Move] = (),
+        *,
+        force: bool = False,
+        wait: float = 60.0,
+    ) -> list[Run]:
         """Commit a batch: give run ids, write records, move everything to its final name, durably.
 
         Work that another process completed meanwhile is dropped, unless `force`; events never are.
         `moves` are further staged items, as new plates. Returns the records committed.
         """
-        from ledgerkit.records import EVENTS
-
         with self.store.locked(wait):
             moment = self._next_moment()
-            taken: set[str] = set()
+            present: dict[str, set[str]] = {}
+            all_moves, taken = self._still_free(moves)
             runs: list[Run] = []
-            all_moves = list(moves)
             for one in staged:
-                if one.operation not in EVENTS and not force and one.status != "failed" and self._completed(one):
+                if taken and one.sealed:
+                    one = replace(
+                        one, sealed=[output for output in one.sealed if output.path not in taken]
+                    )
+                    if not one.sealed:
+                        continue
+                if one.subject not in present:
+                    present[one.subject] = set(self.run_ids(one.subject))
+                if not force and self._done_meanwhile(one, present[one.subject]):
                     continue
-                run_id, moment = self._free_run_id(one, moment, taken)
-                run = self._record(one, run_id, job.job_id)
+                run_id, moment = self._free_run_id(one, moment, present[one.subject])
+                run, digests = self._record(one, run_id, job.job_id)
                 runs.append(run)
-                all_moves += self._moves(one, run)
+                all_moves += _moves(one, run, digests)
             self._remember_moment(moment)
             self.store.commit(job.job_id, all_moves)
         return runs
+
+    def _still_free(self, moves: Iterable[Move]) -> tuple[list[Move], set[str]]:
+        """The moves, without single files that another writer put in place meanwhile, and those files.
+
+        Several processes may be the first to write; one of them adds `repository.json`.
+        """
+        listed = list(moves)
+        taken = {
+            move.final
+            for move in listed
+            if "" in move.digests and os.path.lexists(self.root / move.final)
+        }
+        return [move for move in listed if move.final not in taken], taken
 
     def _next_moment(self) -> datetime:
         """Now, but never earlier than the newest run: clocks go backwards, run ids do not."""
@@ -227,41 +264,41 @@ class Archive:
         try:
             newest = layout.run_moment((self.root / _NEWEST).read_text())
         except (OSError, ValueError):
-            newest = max((layout.run_moment(run_id) for run_id in self._all_run_ids()), default=now)
+            newest = max(self._all_moments(), default=now)
         return max(now, newest)
 
-    def _all_run_ids(self) -> Iterator[str]:
+    def _all_moments(self) -> Iterator[datetime]:
+        """The seconds that run ids name; a name in their form may hold a date that does not exist."""
         for subject in (layout.COLLECTION, *self.plate_ids()):
-            yield from self.run_ids(subject)
+            for run_id in self.run_ids(subject):
+                with contextlib.suppress(ValueError):
+                    yield layout.run_moment(run_id)
 
     def _remember_moment(self, moment: datetime) -> None:
         """A hint for the next writer; without it the names of all runs are read."""
-        beside = self.root / f"{_NEWEST}.new"
-        beside.write_text(layout.run_id(moment, "0" * 12))
-        beside.replace(self.root / _NEWEST)
+        self.store.replace_working(_NEWEST, layout.run_id(moment, "0" * 12).encode())
 
-    def _completed(self, one: StagedRun) -> bool:
-        """Whether somebody committed the same work since it was planned."""
-        folder = self.root / os.path.dirname(layout.run_folder(one.subject, "x"))
-        try:
-            names = os.listdir(folder)
-        except FileNotFoundError:
+    def _done_meanwhile(self, one: StagedRun, present: set[str]) -> bool:
+        """Whether somebody completed the same work since it was planned; never so for events."""
+        if one.operation in EVENTS or one.status == "failed":
             return False
-        same = [name for name in names if name.endswith(one.task_id[:12]) and layout.is_run_id(name)]
+        same = [name for name in present if name.endswith(one.task_id[:12])]
         records = (self.run(one.subject, name) for name in same)
         return any(run.task_id == one.task_id and run.status != "failed" for run in records)
 
-    def _free_run_id(self, one: StagedRun, moment: datetime, taken: set[str]) -> tuple[str, datetime]:
-        while True:
-            run_id = layout.run_id(moment, one.task_id)
-            if run_id not in taken and not os.path.lexists(self.root / layout.run_folder(one.subject, run_id)):
-                taken.add(run_id)
-                return run_id, moment
+    def _free_run_id(
+        self, one: StagedRun, moment: datetime, present: set[str]
+    ) -> tuple[str, datetime]:
+        """A run id that is free; the next second when the one of this second is taken."""
+        while (run_id := layout.run_id(moment, one.task_id)) in present:
             moment += timedelta(seconds=1)
+        present.add(run_id)
+        return run_id, moment
 
-    def _record(self, one: StagedRun, run_id: str, job_id: str) -> Run:
-        """Write `run.json`, listings and `run.sha256` into the staged run."""
-        folder = f"{one.staged}/run"
+    def _record(self, one: StagedRun, run_id: str, job_id: str) -> tuple[Run, dict[str, str]]:
+        """Write `run.json`, listings and `run.sha256` into the staged run; the digests of its files."""
+        folder = one.staged
+        self.store.make_folder(folder)
         outputs = sorted([*_outputs(one, run_id), *one.sealed], key=lambda output: output.path)
         inputs = sorted(one.inputs, key=lambda given: given.path)
         inputs_listing = self._listing(folder, "listings/inputs.jsonl", inputs)
@@ -278,7 +315,9 @@ class Archive:
             variant=one.variant,
             parameters=one.parameters,
             code=Code(software.VERSION, software.commit()),
-            environment=Environment(software.python_version(), software.platform_name(), one.device, one.libraries),
+            environment=Environment(
+                software.python_version(), software.platform_name(), one.device, one.libraries
+            ),
             models=one.models,
             inputs=[] if inputs_listing else inputs,
             inputs_listing=inputs_listing,
@@ -297,15 +336,22 @@ class Archive:
         data = encode(run)
         decode_run(data, f"new record of {one.operation} on {one.subject}")
         if len(data) > 16 << 20:
-            raise LimitExceeded(f"the record of {one.operation} on {one.subject} would have {len(data)} bytes")
-        self.store.make_folder(folder)
+            raise LimitExceeded(
+                f"the record of {one.operation} on {one.subject} would have {len(data)} bytes"
+            )
         self.store.write_new(f"{folder}/{layout.RECORD}", data)
-        lines = [(sha256_hex(data), layout.RECORD)]
-        lines += [(listing.sha256, listing.path) for listing in (inputs_listing, outputs_listing) if listing]
-        lines += [(artifact.sha256, artifact.name) for artifact in one.artifacts if artifact.name.startswith("outputs/")]
-        text = "".join(f"{digest}  {name}\n" for digest, name in lines)
+        digests = {layout.RECORD: sha256_hex(data)}
+        digests |= {
+            listing.path: listing.sha256 for listing in (inputs_listing, outputs_listing) if listing
+        }
+        digests |= {
+            artifact.name: artifact.sha256
+            for artifact in one.artifacts
+            if artifact.name.startswith("outputs/")
+        }
+        text = "".join(f"{digest}  {name}\n" for name, digest in digests.items())
         self.store.write_new(f"{folder}/{layout.RECORD_CHECKSUM}", text.encode())
-        return run
+        return run, digests
 
     def _listing(self, folder: str, name: str, items: list[Any]) -> Listing | None:
         if len(items) <= INLINE_LIMIT:
@@ -315,17 +361,20 @@ class Archive:
         self.store.write_new(f"{folder}/{name}", data)
         return Listing(name, len(items), len(data), sha256_hex(data))
 
-    def _moves(self, one: StagedRun, run: Run) -> list[Move]:
-        in_run = {artifact.name: artifact.sha256 for artifact in one.artifacts if artifact.name.startswith("outputs/")}
-        in_cache = {artifact.name.removeprefix("cache/"): artifact.sha256 for artifact in one.artifacts if artifact.name.startswith("cache/")}
-        for listing in (run.inputs_listing, run.outputs_listing):
-            if listing:
-                in_run[listing.path] = listing.sha256
-        in_run[layout.RECORD] = sha256_hex(encode(run))
-        moves = [Move(f"{one.staged}/run", run.folder, in_run)]
-        if in_cache:
-            moves.insert(0, Move(f"{one.staged}/cache", layout.cache_folder(one.subject, run.run_id), in_cache))
-        return moves
+
+def _moves(one: StagedRun, run: Run, digests: dict[str, str]) -> list[Move]:
+    """The run's folder, and before it its cache, to their final names."""
+    moves = [Move(one.staged, run.folder, digests)]
+    cached = {
+        artifact.name.removeprefix("cache/"): artifact.sha256
+        for artifact in one.artifacts
+        if artifact.name.startswith("cache/")
+    }
+    if cached:
+        moves.insert(
+            0, Move(f"{one.staged}.cache", layout.cache_folder(one.subject, run.run_id), cached)
+        )
+    return moves
 
 
 def _outputs(one: StagedRun, run_id: str) -> list[Output]:
@@ -333,7 +382,9 @@ def _outputs(one: StagedRun, run_id: str) -> list[Output]:
     cache = layout.cache_folder(one.subject, run_id)
     return [
         Output(
-            f"{cache}/{artifact.name.removeprefix('cache/')}" if artifact.name.startswith("cache/") else f"{folder}/{artifact.name}",
+            f"{cache}/{artifact.name.removeprefix('cache/')}"
+            if artifact.name.startswith("cache/")
+            else f"{folder}/{artifact.name}",
             artifact.role,
             artifact.media_type,
             artifact.bytes,
@@ -345,11 +396,11 @@ def _outputs(one: StagedRun, run_id: str) -> list[Output]:
     ]
 
 
-def write_staged(store: Store, staged: str, name: str, role: str, media_type: str, data: bytes) -> Artifact:
+def write_staged(
+    store: Store, staged: str, name: str, role: str, media_type: str, data: bytes
+) -> Artifact:
     """A small file into a staged run: `name` is `outputs/...`."""
-    store.make_folder(os.path.dirname(f"{staged}/run/{name}"))
-    store.write_new(f"{staged}/run/{name}", data)
+    store.make_folder(os.path.dirname(f"{staged}/{name}"))
+    store.write_new(f"{staged}/{name}", data)
     digests = digest_bytes(data)
     return Artifact(name, role, media_type, digests.bytes, digests.sha256, digests.xxh3_128)
-
-

@@ -52,8 +52,13 @@ def _validator(name: str) -> Any:
     from jsonschema import Draft202012Validator, FormatChecker
     from referencing import Registry, Resource
 
-    resources = [(BASE + file, Resource.from_contents(json.loads((folder() / file).read_bytes()))) for file in names()]
-    return Draft202012Validator(load(name), registry=Registry().with_resources(resources), format_checker=FormatChecker())
+    resources = [
+        (BASE + file, Resource.from_contents(json.loads((folder() / file).read_bytes())))
+        for file in names()
+    ]
+    return Draft202012Validator(
+        load(name), registry=Registry().with_resources(resources), format_checker=FormatChecker()
+    )
 
 
 def problems(name: str, value: Any) -> list[str]:
@@ -77,7 +82,9 @@ def table(name: str) -> dict[str, Any]:
 def columns(name: str, *, stored: bool = False) -> dict[str, dict[str, Any]]:
     """Columns of a table by name; `stored` leaves out those that consolidation fills in."""
     properties: dict[str, dict[str, Any]] = table(name)["properties"]
-    return {column: kind for column, kind in properties.items() if not (stored and column in FILLED_IN)}
+    return {
+        column: kind for column, kind in properties.items() if not (stored and column in FILLED_IN)
+    }
 
 
 def nullable(column: dict[str, Any]) -> bool:
@@ -89,10 +96,12 @@ def arrow_schema(name: str, *, stored: bool = False) -> pa.Schema:
     """The Arrow schema of a ledger table, derived from `x-arrow`; descriptions as field metadata."""
     import pyarrow as pa
 
-    return pa.schema([
-        pa.field(column, _arrow_type(kind["x-arrow"]), nullable(kind))
-        for column, kind in columns(name, stored=stored).items()
-    ])
+    return pa.schema(
+        [
+            pa.field(column, _arrow_type(kind["x-arrow"]), nullable(kind))
+            for column, kind in columns(name, stored=stored).items()
+        ]
+    )
 
 
 def _arrow_type(text: str) -> Any:
@@ -122,7 +131,9 @@ def _row_type(name: str) -> Any:
     import msgspec
 
     fields = [(column, _row_field(kind)) for column, kind in columns(name, stored=True).items()]
-    return msgspec.defstruct(f"{name}_row", fields, frozen=True, forbid_unknown_fields=True, gc=False)
+    return msgspec.defstruct(
+        f"{name}_row", fields, frozen=True, forbid_unknown_fields=True, gc=False
+    )
 
 
 def _row_field(kind: dict[str, Any]) -> Any:
@@ -167,13 +178,17 @@ def check_table(name: str, data: pa.Table, where: str, *, stored: bool = False) 
     """
     expected = arrow_schema(name, stored=stored)
     if not data.schema.equals(expected):
-        raise InvalidRecord(f"{where}: columns are not those of ledger.{name}.v1.schema.json: {_difference(data.schema, expected)}")
+        raise InvalidRecord(
+            f"{where}: columns are not those of ledger.{name}.v1.schema.json: {_difference(data.schema, expected)}"
+        )
     for column, kind in columns(name, stored=stored).items():
         for rule, broken in _broken(data.column(column), kind):
             row = _first_true(broken)
             if row is not None:
                 value = data.column(column)[row].as_py()
-                raise InvalidRecord(f"{where}: row {row}, column {column}: {str(value)[:100]!r} breaks the rule {rule} of ledger.{name}.v1.schema.json")
+                raise InvalidRecord(
+                    f"{where}: row {row}, column {column}: {str(value)[:100]!r} breaks the rule {rule} of ledger.{name}.v1.schema.json"
+                )
 
 
 def _difference(found: pa.Schema, expected: pa.Schema) -> str:
@@ -183,7 +198,11 @@ def _difference(found: pa.Schema, expected: pa.Schema) -> str:
         return f"missing {lacking}, unknown {surplus}"
     if found.names != expected.names:
         return f"in the order {found.names}"
-    return "; ".join(f"{have.name} is {have.type}, not {want.type}" for have, want in zip(found, expected, strict=True) if have != want)
+    return "; ".join(
+        f"{have.name} is {have.type}, not {want.type}"
+        for have, want in zip(found, expected, strict=True)
+        if have != want
+    )
 
 
 def _first_true(mask: Any) -> int | None:
@@ -204,7 +223,10 @@ def _broken(values: Any, kind: dict[str, Any]) -> Iterator[tuple[str, Any]]:
         allowed = pa.array([item for item in kind["enum"] if item is not None], values.type)
         yield "enum", pc.and_(pc.is_valid(values), pc.invert(pc.is_in(values, value_set=allowed)))
     if "pattern" in kind:
-        yield "pattern " + kind["pattern"], pc.fill_null(pc.invert(pc.match_substring_regex(values, kind["pattern"])), False)
+        yield (
+            "pattern " + kind["pattern"],
+            pc.fill_null(pc.invert(pc.match_substring_regex(values, kind["pattern"])), False),
+        )
     if "minimum" in kind:
         yield f"minimum {kind['minimum']}", pc.fill_null(pc.less(values, kind["minimum"]), False)
     if "maximum" in kind:
@@ -221,13 +243,27 @@ def _broken_lists(values: Any, kind: dict[str, Any]) -> Iterator[tuple[str, Any]
 
     lengths = pc.list_value_length(values)
     if "minItems" in kind:
-        yield f"minItems {kind['minItems']}", pc.fill_null(pc.less(lengths, kind["minItems"]), False)
+        yield (
+            f"minItems {kind['minItems']}",
+            pc.fill_null(pc.less(lengths, kind["minItems"]), False),
+        )
     if "maxItems" in kind:
-        yield f"maxItems {kind['maxItems']}", pc.fill_null(pc.greater(lengths, kind["maxItems"]), False)
+        yield (
+            f"maxItems {kind['maxItems']}",
+            pc.fill_null(pc.greater(lengths, kind["maxItems"]), False),
+        )
     flat = pc.list_flatten(values)
     parents = pc.list_parent_indices(values)
     for rule, broken in _broken(flat, kind["items"]):
         bad = pc.filter(parents, broken)
         rows = pa.array(range(len(values)), pa.int64()) if len(bad) else None
         if rows is not None:
-            yield f"items: {rule}", pc.is_in(rows, value_set=pc.cast(bad, pa.int64()).combine_chunks() if isinstance(bad, pa.ChunkedArray) else pc.cast(bad, pa.int64()))
+            yield (
+                f"items: {rule}",
+                pc.is_in(
+                    rows,
+                    value_set=pc.cast(bad, pa.int64()).combine_chunks()
+                    if isinstance(bad, pa.ChunkedArray)
+                    else pc.cast(bad, pa.int64()),
+                ),
+            )

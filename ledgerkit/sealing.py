@@ -40,7 +40,11 @@ def seal_new(archive: Archive, job: Job, progress: Progress | None = None) -> in
     known = set(archive.seals())
     waiting = [plate for plate in archive.plate_ids() if not _is_sealed(archive, plate, known)]
     root_files, moves = missing_root_files(archive, job)
-    root_files += [seal_file(archive.tree, path, role) for path, role in _present_root_files(archive) if path not in known]
+    root_files += [
+        seal_file(archive.tree, path, role)
+        for path, role in _present_root_files(archive)
+        if path not in known
+    ]
     done = 0
     batches = _batches(waiting) if waiting else iter([[]])
     for batch in batches:
@@ -50,7 +54,9 @@ def seal_new(archive: Archive, job: Job, progress: Progress | None = None) -> in
         outputs = root_files + [output for seal in seals for output in seal.outputs]
         failed = [seal.failed for seal in seals if seal.failed]
         if outputs:
-            staged = event.staged(job.item(staged_name("seal")), sealed=outputs, failed_items=failed)
+            staged = event.staged(
+                job.item(staged_name("seal")), sealed=outputs, failed_items=failed
+            )
             archive.commit(job, [staged], moves)
         done += len(batch)
         root_files, moves = [], []
@@ -61,7 +67,9 @@ def seal_new(archive: Archive, job: Job, progress: Progress | None = None) -> in
 
 def seal_run(outputs: list[Output], plates: list[str], folder: str) -> StagedRun:
     """A seal run over files whose digests are known already, as those just ingested."""
-    return Event("seal", "message digest calculation", _parameters(plates)).staged(folder, sealed=outputs)
+    return Event("seal", "message digest calculation", _parameters(plates)).staged(
+        folder, sealed=outputs
+    )
 
 
 def _parameters(plates: list[str]) -> dict[str, object]:
@@ -91,7 +99,10 @@ def seal_plate(archive: Archive, plate: str, known: set[str]) -> PlateSeal:
     outputs: list[Output] = []
     try:
         archive.manifest(plate)
-        for name, role in ((layout.MANIFEST, "manifest"), (layout.SOURCE_CHECKSUM, "source-checksum")):
+        for name, role in (
+            (layout.MANIFEST, "manifest"),
+            (layout.SOURCE_CHECKSUM, "source-checksum"),
+        ):
             path = f"{folder}/{name}"
             if path not in known and archive.tree.exists(path):
                 outputs.append(seal_file(archive.tree, path, role))
@@ -119,11 +130,16 @@ def _compare_checksum(archive: Archive, plate: str, source: str, found: str) -> 
     text = archive.tree.read(path, max_bytes=1 << 16).decode("utf-8", "replace")
     recorded = text.split(maxsplit=1)[0].removeprefix("\\").lower() if text.strip() else ""
     if recorded != found:
-        raise InvalidRecord(f"{source} has SHA-256 {found}, but {path} says {recorded or 'nothing'}")
+        raise InvalidRecord(
+            f"{source} has SHA-256 {found}, but {path} says {recorded or 'nothing'}"
+        )
 
 
 def _present_root_files(archive: Archive) -> Iterator[tuple[str, str]]:
-    for path, role in ((layout.REPOSITORY_FILE, "repository"), (layout.CATALOGUE_FILE, "catalogue")):
+    for path, role in (
+        (layout.REPOSITORY_FILE, "repository"),
+        (layout.CATALOGUE_FILE, "catalogue"),
+    ):
         if archive.tree.exists(path):
             yield path, role
     for entry in archive.tree.entries(layout.SCHEMAS):
@@ -133,7 +149,9 @@ def _present_root_files(archive: Archive) -> Iterator[tuple[str, str]]:
 
 def missing_root_files(archive: Archive, job: Job) -> tuple[list[Output], list[Move]]:
     """`repository.json` and schemas that the first write adds: staged, with their seals."""
-    wanted = {f"{layout.SCHEMAS}/{name}": (schema.folder() / name).read_bytes() for name in schema.names()}
+    wanted = {
+        f"{layout.SCHEMAS}/{name}": (schema.folder() / name).read_bytes() for name in schema.names()
+    }
     wanted[layout.REPOSITORY_FILE] = _repository_document()
     outputs: list[Output] = []
     moves: list[Move] = []
@@ -157,12 +175,14 @@ def _xxh3(data: bytes) -> str:
 
 
 def _repository_document() -> bytes:
-    return canonical_bytes({
-        "schema_version": "repository.v1",
-        "repository_id": str(uuid.uuid4()),
-        "created_at": datetime.now(UTC).strftime(TIME_FORMAT),
-        "created_by": software.AGENT,
-    })
+    return canonical_bytes(
+        {
+            "schema_version": "repository.v1",
+            "repository_id": str(uuid.uuid4()),
+            "created_at": datetime.now(UTC).strftime(TIME_FORMAT),
+            "created_by": software.AGENT,
+        }
+    )
 
 
 def media_type(path: str) -> str:

@@ -16,7 +16,7 @@ from ledgerkit import schema
 from ledgerkit.canonical import canonical_bytes, canonical_lines
 from ledgerkit.durable import StagedFile
 from ledgerkit.errors import InvalidRecord
-from ledgerkit.layout import written_path
+from ledgerkit.layout import name_key, written_path
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -40,6 +40,11 @@ class Artifact:
     pixels_sha256: str | None = None
 
 
+def cache_of(folder: Path) -> Path:
+    """Where the derived pixels of a run staged in `folder` lie."""
+    return folder.with_name(f"{folder.name}.cache")
+
+
 class _Writer:
     """An output file that an operation writes to; it may state the digest of its pixels."""
 
@@ -55,13 +60,14 @@ class _Writer:
 
 
 class StagedOutputs:
-    """Outputs of one task below `folder`: `run/outputs/...` and `cache/...`."""
+    """Outputs of one task: `folder` becomes the run's folder, `folder.cache` its cache."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.artifacts: list[Artifact] = []
         self.gates: list[dict[str, Any]] = []
         self._rows: dict[str, list[bytes]] = {}
+        self._taken: set[str] = set()
 
     def rows(self, table: str, rows: Iterable[Row]) -> None:
         """Rows for a table. Raises `InvalidRecord` for one that breaks the schema."""
@@ -75,7 +81,11 @@ class StagedOutputs:
 
         import pyarrow.parquet as pq
 
-        shaped = data.select(schema.arrow_schema(table, stored=True).names) if set(data.column_names) >= set(schema.columns(table, stored=True)) else data
+        shaped = (
+            data.select(schema.arrow_schema(table, stored=True).names)
+            if set(data.column_names) >= set(schema.columns(table, stored=True))
+            else data
+        )
         with contextlib.suppress(ValueError):
             shaped = shaped.cast(schema.arrow_schema(table, stored=True))
         schema.check_table(table, shaped, f"output {table}", stored=True)
@@ -101,7 +111,15 @@ class StagedOutputs:
 
     def gate(self, gate: str, check: str, passed: bool, value: float | None, message: str) -> None:
         """A check of the operation's own result."""
-        self.gates.append({"gate": gate, "check": check, "passed": bool(passed), "value": None if value is None else float(value), "message": message})
+        self.gates.append(
+            {
+                "gate": gate,
+                "check": check,
+                "passed": bool(passed),
+                "value": None if value is None else float(value),
+                "message": message,
+            }
+        )
 
     def close(self) -> list[Artifact]:
         """Write what is left; all staged files, sorted by name."""
@@ -112,7 +130,11 @@ class StagedOutputs:
 
     def _path(self, name: str) -> Path:
         written_path(name)
-        return self.folder / (name if name.startswith("cache/") else f"run/{name}")
+        return (
+            cache_of(self.folder) / name.removeprefix("cache/")
+            if name.startswith("cache/")
+            else self.folder / name
+        )
 
     def _write(self, name: str, role: str, media_type: str, data: bytes) -> None:
         with self._new(name, role, media_type) as writer:
@@ -120,11 +142,23 @@ class StagedOutputs:
 
     @contextlib.contextmanager
     def _new(self, name: str, role: str, media_type: str) -> Iterator[_Writer]:
-        if any(artifact.name == name for artifact in self.artifacts):
+        key = name_key(name)
+        if key in self._taken:
             raise InvalidRecord(f"output {name} was written twice")
+        self._taken.add(key)
         writer = _Writer(self._path(name))
         try:
             yield writer
         finally:
             digests = writer.staged.close()
-        self.artifacts.append(Artifact(name, role, media_type, digests.bytes, digests.sha256, digests.xxh3_128, writer.pixels_sha256))
+        self.artifacts.append(
+            Artifact(
+                name,
+                role,
+                media_type,
+                digests.bytes,
+                digests.sha256,
+                digests.xxh3_128,
+                writer.pixels_sha256,
+            )
+        )

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from dataclasses import dataclass, field
+
 from ledgerkit import layout, operation
 from ledgerkit.durable import abandoned_jobs
 from ledgerkit.engine import stale_reason
@@ -26,61 +29,89 @@ NEXT = {
 }
 
 
+@dataclass
+class _Progress:
+    """How far the plates are with each operation, counted plate after plate."""
+
+    policy: str | None
+    done: Counter[str] = field(default_factory=Counter)
+    stale: Counter[str] = field(default_factory=Counter)
+    failed: Counter[str] = field(default_factory=Counter)
+    failures: list[FailureView] = field(default_factory=list)
+    reached: dict[str, str] = field(default_factory=dict)
+
+    def look(self, history: History, subject: str) -> None:
+        """Count what is current on a plate or on the collection, and what failed instead."""
+        runs = history.runs(subject)
+        current = {
+            run.operation: run
+            for run in history.current(subject)
+            if policy_part(run.variant) in (None, self.policy)
+        }
+        for phase, name in PHASES:
+            if name in current:
+                self.reached[subject] = phase
+                self.done[name] += 1
+                self.stale[name] += _is_stale(current[name])
+            elif failed := _last_failure(runs, name):
+                self.failed[name] += 1
+                self.failures.append(failed)
+
+
 def status(archive: Archive) -> StatusView:
     """Read all records and say how far everything is. Writes nothing."""
     history = History(archive)
     plates = archive.plate_ids()
     sealed = history.sealed_plates()
-    policy = history.policy_variant()
-    counts = {name: [0, 0, 0] for _, name in PHASES}
-    reached: dict[str, str] = {}
-    failures: list[FailureView] = []
+    progress = _Progress(history.policy_variant())
     for plate in plates:
-        reached[plate] = "0 ingested" if plate in history.source_digests() else "not sealed"
-        runs = history.runs(plate)
-        current = {run.operation: run for run in history.current(plate) if policy_part(run.variant) in (None, policy)}
-        for phase, name in PHASES:
-            if name in current:
-                reached[plate] = phase
-                counts[name][0] += 1
-                counts[name][2] += _is_stale(current[name])
-            elif failed := _last_failure(runs, name):
-                counts[name][1] += 1
-                failures.append(failed)
-        history.forget(plate)
-    of_collection = {run.operation: run for run in history.current(layout.COLLECTION) if policy_part(run.variant) in (None, policy)}
-    phases = []
-    for phase, name in PHASES:
-        done, failed_count, stale = counts[name]
-        total = len(sealed)
-        if name == "policy":
-            done, total = int(policy is not None), 1
-        elif name in operation.names() and operation.load(name).on_collection:
-            done, total = int(name in of_collection), 1
-            stale = int(name in of_collection and _is_stale(of_collection[name]))
-        phases.append(PhaseView(phase, name, done, failed_count, stale, max(total - done - failed_count, 0)))
+        progress.reached[plate] = "not sealed"
+    for plate in sealed:
+        progress.reached[plate] = "0 ingested"
+    for subject in (*plates, layout.COLLECTION):
+        progress.look(history, subject)
+        history.forget(subject)
+    progress.reached.pop(layout.COLLECTION, None)
+    progress.done["policy"] = int(progress.policy is not None)
+    phases = [_phase(phase, name, progress, len(sealed)) for phase, name in PHASES if _known(name)]
     reason = behind(archive)
     return StatusView(
         root=str(archive.root),
         plates=len(plates),
         unsealed=len(plates) - len(sealed),
         phases=phases,
-        failures=failures,
+        failures=progress.failures,
         ledgers=reason or "up to date",
         abandoned=abandoned_jobs(archive.root),
         next_steps=_next_steps(phases, len(plates), reason),
-        by_plate=reached,
+        by_plate=progress.reached,
     )
 
 
+def _known(name: str) -> bool:
+    return name == "policy" or name in operation.names()
+
+
+def _phase(phase: str, name: str, progress: _Progress, plates: int) -> PhaseView:
+    once = name == "policy" or operation.load(name).on_collection
+    done, failed = progress.done[name], progress.failed[name]
+    missing = max((1 if once else plates) - done - failed, 0)
+    return PhaseView(phase, name, done, failed, progress.stale[name], missing)
+
+
 def _is_stale(run: Run) -> bool:
-    return run.operation in operation.names() and stale_reason(run, operation.load(run.operation)) is not None
+    return (
+        run.operation in operation.names()
+        and stale_reason(run, operation.load(run.operation)) is not None
+    )
 
 
 def _last_failure(runs: list[Run], name: str) -> FailureView | None:
     for run in reversed(runs):
         if run.operation == name:
-            return FailureView(run.subject, run.failure.error, f"{name}: {run.failure.message}") if run.failure else None
+            if run.failure is None:
+                return None
+            return FailureView(run.subject, run.failure.error, f"{name}: {run.failure.message}")
     return None
 
 
@@ -96,7 +127,9 @@ def _next_steps(phases: list[PhaseView], plates: int, ledgers: str | None) -> li
         if phase.stale:
             steps.append(f"ledgerkit {phase.operation} --stale")
         if phase.failed:
-            steps.append(f"ledgerkit {phase.operation} --retry-failed    # {phase.failed} failed: see below")
+            steps.append(
+                f"ledgerkit {phase.operation} --retry-failed    # {phase.failed} failed: see below"
+            )
     if ledgers:
         steps.append("ledgerkit consolidate")
     return steps or ['ledgerkit query "SELECT * FROM plates LIMIT 5"']

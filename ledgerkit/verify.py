@@ -1,4 +1,4 @@
-"""Re-read a repository with its own eyes: every recorded file, every byte, both ways. Changes nothing.
+"""Re-read a repository with its own eyes: every recorded byte, both ways. Changes nothing.
 
 An independent witness: it shares no code with what writes records. It takes the digests that seals,
 records, checksum files and `ledger.json` list, hashes what lies there, and looks for files that
@@ -7,6 +7,7 @@ nothing lists. What is not listed anywhere yet is counted as not checked, never 
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -21,6 +22,9 @@ from ledgerkit.findings import Finding, finding, sound
 from ledgerkit.reading import Tree
 
 Progress = Callable[[int, int], None]
+_BROKEN = (LedgerkitError, OSError, KeyError, TypeError, AttributeError, ValueError, RecursionError)
+"""What a document that is not what it should be can raise while it is read."""
+_CHECKSUM = re.compile(r"([0-9a-f]{64}) [ *](?:\./)?([^\n]+)")
 
 
 @dataclass(frozen=True)
@@ -45,8 +49,10 @@ class _Expected:
     def add(self, path: str, size: int | None, digest: str) -> None:
         known = self.digests.get(path)
         if known is not None and known[1] != digest:
-            self.findings.append(finding("DIGEST_MISMATCH", path, f"records list both {known[1]} and {digest}"))
-        self.digests[path] = (size, digest)
+            self.findings.append(
+                finding("DIGEST_MISMATCH", path, f"records list both {known[1]} and {digest}")
+            )
+        self.digests[path] = (known[0] if known and size is None else size, digest)
 
 
 def verify(root: Path, *, workers: int = 2, progress: Progress | None = None) -> VerifyView:
@@ -57,15 +63,18 @@ def verify(root: Path, *, workers: int = 2, progress: Progress | None = None) ->
     for folder in _run_folders(tree):
         try:
             _expect_run(tree, folder, expected)
-        except (LedgerkitError, KeyError, TypeError, AttributeError, UnicodeDecodeError) as error:
+        except _BROKEN as error:
             expected.findings.append(finding("RUN_INVALID", folder, error))
+    _expect_sources(tree, expected)
     _expect_ledgers(tree, expected)
     unlisted, not_checked = _unlisted(tree, expected)
     findings = expected.findings + unlisted
     size = files = 0
     listed = sorted(expected.digests.items())
     with ThreadPoolExecutor(workers) as pool:
-        for place, (found, read) in enumerate(pool.map(lambda item: _compare(tree, *item), listed), 1):
+        for place, (found, read) in enumerate(
+            pool.map(lambda item: _compare(tree, *item), listed), 1
+        ):
             if found is not None:
                 findings.append(found)
             if read is not None:
@@ -73,7 +82,9 @@ def verify(root: Path, *, workers: int = 2, progress: Progress | None = None) ->
                 files += 1
             if progress:
                 progress(place, len(listed))
-    return VerifyView(files, size, not_checked, findings, sound(findings), round(time.monotonic() - began, 3))
+    return VerifyView(
+        files, size, not_checked, findings, sound(findings), round(time.monotonic() - began, 3)
+    )
 
 
 def _run_folders(tree: Tree) -> Iterator[str]:
@@ -88,24 +99,46 @@ def _expect_run(tree: Tree, folder: str, expected: _Expected) -> None:
     """What a record and its checksum file list. Raises on anything that cannot be read."""
     data = tree.read(f"{folder}/{layout.RECORD}")
     record = parse_json(data, f"{folder}/{layout.RECORD}")
+    if folder.rpartition("/")[2] != record["run_id"]:
+        said = f"run.json says it is {record['run_id']}"
+        expected.findings.append(finding("RUN_INVALID", folder, said))
     if canonical_bytes(record) != data:
-        expected.findings.append(finding("RUN_INVALID", folder, "run.json is not in canonical form"))
+        expected.findings.append(
+            finding("RUN_INVALID", folder, "run.json is not in canonical form")
+        )
     checksums = _checksums(tree.read(f"{folder}/{layout.RECORD_CHECKSUM}").decode())
-    if layout.RECORD not in checksums:
-        expected.findings.append(finding("RUN_CHECKSUM_INVALID", folder, "it does not list run.json"))
     for name, digest in checksums.items():
         expected.add(layout.contained_path(f"{folder}/{name}"), None, digest)
+    owed = [layout.RECORD]
+    for listing in (record["inputs_listing"], record["outputs_listing"]):
+        if listing is not None:
+            path = layout.contained_path(f"{folder}/{listing['path']}")
+            expected.add(path, listing["bytes"], listing["sha256"])
+            owed.append(listing["path"])
     evicted = f"/{layout.CACHE}/"
     for output in _outputs(tree, folder, record):
         path = layout.contained_path(output["path"])
+        if path.startswith(f"{folder}/"):
+            owed.append(path.removeprefix(f"{folder}/"))
         if evicted in path and not tree.exists(path):
             expected.findings.append(finding("CACHE_MISSING", folder, path))
         else:
             expected.add(path, output["bytes"], output["sha256"])
+    for name in owed:
+        if name not in checksums:
+            said = f"run.sha256 does not list {name}"
+            expected.findings.append(finding("RUN_CHECKSUM_INVALID", folder, said))
 
 
 def _checksums(text: str) -> dict[str, str]:
-    return {line[66:]: line[:64] for line in text.splitlines() if len(line) > 66}
+    """Digests by name from a file that `sha256sum -c` takes; `ValueError` for another line."""
+    found = {}
+    for line in text.removesuffix("\n").split("\n"):
+        match = _CHECKSUM.fullmatch(line)
+        if match is None:
+            raise ValueError(f"{line[:80]!r} is no line of a checksum file")
+        found[match[2]] = match[1]
+    return found
 
 
 def _outputs(tree: Tree, folder: str, record: dict[str, Any]) -> list[dict[str, Any]]:
@@ -118,14 +151,34 @@ def _outputs(tree: Tree, folder: str, record: dict[str, Any]) -> list[dict[str, 
     return [parse_json(line, path) for line in lines]
 
 
+def _expect_sources(tree: Tree, expected: _Expected) -> None:
+    """What `source.sha256` says of sources that no seal lists yet: all that adopted plates have."""
+    for plate in tree.folders(layout.PLATES):
+        folder = f"{layout.PLATES}/{plate}"
+        path = f"{folder}/{layout.SOURCE_CHECKSUM}"
+        if not layout.is_plate_id(plate) or path in expected.digests or not tree.exists(path):
+            continue
+        try:
+            text = tree.read(path, max_bytes=1 << 16).decode("utf-8", "surrogateescape")
+            for name, digest in _checksums(text).items():
+                below = name if "/" in name else f"{layout.SOURCE}/{name}"
+                expected.add(layout.contained_path(f"{folder}/{below}"), None, digest)
+        except _BROKEN as error:
+            expected.findings.append(finding("SOURCE_CHECKSUM_INVALID", path, error))
+
+
 def _expect_ledgers(tree: Tree, expected: _Expected) -> None:
     path = f"{layout.LEDGER}/ledger.json"
     if not tree.size(path):
         return
     try:
         for table in parse_json(tree.read(path), path)["tables"].values():
-            expected.add(f"{layout.LEDGER}/{layout.contained_path(table['file'])}", table["bytes"], table["sha256"])
-    except (LedgerkitError, KeyError, TypeError, AttributeError) as error:
+            expected.add(
+                f"{layout.LEDGER}/{layout.contained_path(table['file'])}",
+                table["bytes"],
+                table["sha256"],
+            )
+    except _BROKEN as error:
         expected.findings.append(finding("LEDGER_INVALID", path, error))
 
 
@@ -138,15 +191,17 @@ def _unlisted(tree: Tree, expected: _Expected) -> tuple[list[Finding], int]:
             if path in expected.digests or path.endswith(f"/{layout.RECORD_CHECKSUM}"):
                 continue
             parts = path.split("/")
-            incoming = top == layout.PLATES and len(parts) > 2 and (parts[2] in (layout.MANIFEST, layout.SOURCE_CHECKSUM) or parts[2] == layout.SOURCE)
-            if incoming:
+            incoming = (layout.MANIFEST, layout.SOURCE_CHECKSUM, layout.SOURCE)
+            if top == layout.PLATES and len(parts) > 2 and parts[2] in incoming:
                 waiting += 1
             else:
                 findings.append(finding("UNLISTED_FILE", path))
     return findings, waiting
 
 
-def _compare(tree: Tree, path: str, wanted: tuple[int | None, str]) -> tuple[Finding | None, int | None]:
+def _compare(
+    tree: Tree, path: str, wanted: tuple[int | None, str]
+) -> tuple[Finding | None, int | None]:
     size, digest = wanted
     try:
         found = tree.digest(path)
@@ -156,9 +211,9 @@ def _compare(tree: Tree, path: str, wanted: tuple[int | None, str]) -> tuple[Fin
     except (LedgerkitError, OSError) as error:
         return finding("DIGEST_MISMATCH", path, error), None
     if size is not None and found.bytes != size:
-        return finding("SIZE_MISMATCH", path, f"{found.bytes} bytes, {size} are recorded"), found.bytes
+        said = f"{found.bytes} bytes, {size} are recorded"
+        return finding("SIZE_MISMATCH", path, said), found.bytes
     if found.sha256 != digest:
-        return finding("DIGEST_MISMATCH", path, f"recorded SHA-256 {digest}, found {found.sha256}"), found.bytes
+        said = f"recorded SHA-256 {digest}, found {found.sha256}"
+        return finding("DIGEST_MISMATCH", path, said), found.bytes
     return None, found.bytes
-
-

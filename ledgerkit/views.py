@@ -140,3 +140,40 @@ class StatusView:
     abandoned: list[str]
     next_steps: list[str]
     by_plate: dict[str, str]
+
+
+@dataclass(frozen=True)
+class Megapixels:
+    """Distribution of image sizes from the headers, in megapixels."""
+
+    readable: int
+    unreadable: int
+    minimum: float | None
+    maximum: float | None
+    mean: float | None
+    over_warning_line: int
+    largest: list[dict[str, Any]]
+
+
+@dataclass(frozen=True)
+class AuditView:
+    """The report, section by section."""
+
+    root: str
+    top_level_folders: list[str]
+    top_level_files: list[str]
+    plates: int
+    missing_manifests: int
+    source_issues: int
+    plates_with_runs: int
+    plate_runs: int
+    collection_runs: int
+    runs_by_operation: dict[str, dict[str, int]]
+    field_coverage: dict[str, int]
+    megapixels: Megapixels
+    ledgers: list[dict[str, Any]]
+    schemas: list[str]
+    findings: list[Finding]
+    sound: bool
+    files_written: int = 0
+    schema_version: str = "audit.v1"

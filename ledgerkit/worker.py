@@ -88,9 +88,16 @@ class _CheckedFile:
     """An input file that remembers whether all its bytes were hashed."""
 
     def __init__(self, given: TaskInput, root: Path, checked: set[str]) -> None:
-        self._file = RecordedFile(root, given.path, given.role, given.bytes, given.sha256, given.run_id)
+        self._file = RecordedFile(
+            root, given.path, given.role, given.bytes, given.sha256, given.run_id
+        )
         self._checked = checked
-        self.path, self.role, self.bytes, self.sha256 = given.path, given.role, given.bytes, given.sha256
+        self.path, self.role, self.bytes, self.sha256 = (
+            given.path,
+            given.role,
+            given.bytes,
+            given.sha256,
+        )
 
     def open(self) -> BinaryIO:
         file = self._file.open()
@@ -196,11 +203,16 @@ def perform(task: Task) -> Result:
 
 
 def _arguments(parameters: dict[str, Any]) -> dict[str, Any]:
-    return {name: tuple(value) if isinstance(value, list) else value for name, value in parameters.items()}
+    return {
+        name: tuple(value) if isinstance(value, list) else value
+        for name, value in parameters.items()
+    }
 
 
 def _failure(error: Exception, task: Task) -> Failed:
-    if isinstance(error, CommitFailed) or (isinstance(error, OSError) and error.errno in _DISK_TROUBLE):
+    if isinstance(error, CommitFailed) or (
+        isinstance(error, OSError) and error.errno in _DISK_TROUBLE
+    ):
         raise error  # a full or failing disk is no property of the plate
     if os.environ.get("LEDGERKIT_DEBUG"):
         import traceback

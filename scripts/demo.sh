@@ -16,20 +16,11 @@ say ledgerkit init "$archive"
 export LEDGERKIT_REPOSITORY="$archive"
 say ledgerkit ingest --catalogue "$archive/incoming/data.json" --images "$archive/incoming/scans"
 say ledgerkit audit
-say ledgerkit headers
-say ledgerkit measure
-say ledgerkit policy propose
-say ledgerkit policy accept --by "A. Curator" --reason "demonstration: the proposal as it stands"
-say ledgerkit normalize
-say ledgerkit segment
-say ledgerkit embed
-say ledgerkit cluster
-say ledgerkit montage
-say ledgerkit consolidate
+scripts/phases.sh
 say ledgerkit query "SELECT plate_id, title, format, mode, bit_depth, round(megapixels, 2) AS megapixels FROM plates ORDER BY megapixels DESC LIMIT 5"
 say ledgerkit query "SELECT c.label AS cluster, l.value AS subject, count(*) AS plates FROM current_cluster_members c JOIN labels l ON l.subject_id = c.subject_id AND l.scheme = 'subject' GROUP BY ALL ORDER BY 1, 3 DESC"
 say ledgerkit lineage plate-001
 say ledgerkit verify
 say ledgerkit status
-printf '\nThe map and the montages of the clusters:\n'
+printf '\nThe map and the montages of the clusters, for looking:\n'
 ls "$archive"/runs/*/outputs/*.png

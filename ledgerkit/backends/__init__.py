@@ -24,7 +24,9 @@ class Outcome(Generic[Value]):
     lost: bool = False
 
 
-def run_all(function: Callable[[Task], Value], tasks: Iterable[Task], *, workers: int) -> Iterator[Outcome[Value]]:
+def run_all(
+    function: Callable[[Task], Value], tasks: Iterable[Task], *, workers: int
+) -> Iterator[Outcome[Value]]:
     """Call `function` on every task; outcomes in any order, never an exception for a task.
 
     With one worker everything runs in this process, one after another.

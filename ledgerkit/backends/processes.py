@@ -7,11 +7,14 @@ worker dies the whole pool breaks: a new one is made and what had not answered c
 from __future__ import annotations
 
 import multiprocessing
+import os
 import signal
+import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Future, ProcessPoolExecutor, wait
 from itertools import islice
+from multiprocessing import connection
 from typing import Any, TypeVar
 
 from ledgerkit.backends import Outcome
@@ -23,7 +26,13 @@ LARGEST_BUNDLE = 64
 Bundle = list[tuple[int, Any]]
 
 
-def run_all(function: Callable[[Task], Value], tasks: Iterable[Task], *, workers: int, isolated: bool = False) -> Iterator[Outcome[Value]]:
+def run_all(
+    function: Callable[[Task], Value],
+    tasks: Iterable[Task],
+    *,
+    workers: int,
+    isolated: bool = False,
+) -> Iterator[Outcome[Value]]:
     """Call `function` on every task in `workers` processes; outcomes as they come.
 
     `isolated` sends one task at a time to one process, so that a task that kills its worker takes
@@ -38,7 +47,9 @@ def run_all(function: Callable[[Task], Value], tasks: Iterable[Task], *, workers
     try:
         while True:
             broken = False
-            while not broken and len(under_way) < at_once and (bundle := list(islice(waiting, size))):
+            while (
+                not broken and len(under_way) < at_once and (bundle := list(islice(waiting, size)))
+            ):
                 try:
                     under_way[pool.submit(_perform, function, bundle)] = bundle
                 except BrokenExecutor:
@@ -75,14 +86,25 @@ def _lost(bundle: Bundle) -> Iterator[Outcome[Any]]:
 def _new_pool(workers: int) -> ProcessPoolExecutor:
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["ledgerkit.worker"])
-    return ProcessPoolExecutor(workers, mp_context=context, initializer=_leave_interrupts_to_parent)
+    return ProcessPoolExecutor(workers, mp_context=context, initializer=_start_worker)
 
 
-def _leave_interrupts_to_parent() -> None:
+def _start_worker() -> None:
+    """Leave interrupts to the parent, and end with it: a killed parent must not leave workers behind."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
 
 
-def _perform(function: Callable[[Any], Value], bundle: Bundle) -> tuple[list[Outcome[Value]], float]:
+def _end_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        connection.wait([parent.sentinel])
+    os._exit(1)
+
+
+def _perform(
+    function: Callable[[Any], Value], bundle: Bundle
+) -> tuple[list[Outcome[Value]], float]:
     began = time.perf_counter()
     outcomes: list[Outcome[Value]] = []
     for index, task in bundle:

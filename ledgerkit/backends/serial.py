@@ -12,7 +12,9 @@ Task = TypeVar("Task")
 Value = TypeVar("Value")
 
 
-def run_all(function: Callable[[Task], Value], tasks: Iterable[Task], *, workers: int = 1) -> Iterator[Outcome[Value]]:
+def run_all(
+    function: Callable[[Task], Value], tasks: Iterable[Task], *, workers: int = 1
+) -> Iterator[Outcome[Value]]:
     """Call `function` on each task in turn. Only the user's interrupt ends it early."""
     from ledgerkit.backends import Outcome
 

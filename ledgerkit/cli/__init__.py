@@ -1,4 +1,4 @@
-"""The command line: commands parse, call one function of the core, and print. Errors become text here.
+"""The command line: commands parse, call one function of the core, print. Errors become text here.
 
 Modules of commands and operations are imported when they are asked for, so `--help` stays quick.
 """
@@ -17,10 +17,19 @@ from ledgerkit.software import VERSION
 
 COMMANDS = {
     "init": ("ledgerkit.cli.archive", "Make a new, empty repository."),
-    "ingest": ("ledgerkit.cli.archive", "Take in new plates from a catalogue and a folder of images."),
+    "ingest": (
+        "ledgerkit.cli.archive",
+        "Take in new plates from a catalogue and a folder of images.",
+    ),
     "audit": ("ledgerkit.cli.archive", "Report on everything, read-only and header-only."),
-    "verify": ("ledgerkit.cli.archive", "Read every recorded byte again and compare its SHA-256, read-only."),
-    "status": ("ledgerkit.cli.archive", "Say how far each phase is, what failed, and what to do next."),
+    "verify": (
+        "ledgerkit.cli.archive",
+        "Read every recorded byte again and compare its SHA-256, read-only.",
+    ),
+    "status": (
+        "ledgerkit.cli.archive",
+        "Say how far each phase is, what failed, and what to do next.",
+    ),
     "policy": ("ledgerkit.cli.policy", "Propose, show and accept the preprocessing policy."),
     "consolidate": ("ledgerkit.cli.ledger", "Rebuild the ledgers from manifests and records."),
     "query": ("ledgerkit.cli.ledger", "Ask the ledgers in SQL, read-only."),
@@ -51,10 +60,19 @@ class LazyGroup(click.Group):
         with formatter.section("Commands"):
             formatter.write_dl([(name, text) for name, (_, text) in COMMANDS.items()])
         with formatter.section("Operations"):
-            formatter.write_dl([(name, operation.summary(name)) for name in operation.names() if name not in PLACED])
+            formatter.write_dl(
+                [
+                    (name, operation.summary(name))
+                    for name in operation.names()
+                    if name not in PLACED
+                ]
+            )
 
 
-@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.group(
+    cls=LazyGroup,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
 @click.version_option(VERSION, prog_name="ledgerkit")
 def cli() -> None:
     """A provenance-ledger dataset manager for archives of scanned plates.
@@ -68,7 +86,7 @@ def cli() -> None:
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Run the command line and exit: 0 well, 1 findings or failures, 2 usage, above that see the docs."""
+    """Run the command line and exit: 0 well, 1 findings or failures, 2 usage, above: see docs."""
     given = sys.argv[1:] if arguments is None else arguments
     debug = "--debug" in given
     if debug:
@@ -90,11 +108,14 @@ def main(arguments: list[str] | None = None) -> None:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(141)
+    except OSError as error:
+        if debug:
+            raise
+        _complain(f"{error.filename or 'the system refused'}: {error.strerror or error}", None)
+        sys.exit(1)
 
 
 def _complain(message: str, hint: str | None) -> None:
     click.echo(f"Error: {message}", err=True)
     if hint:
         click.echo(f"  {hint}", err=True)
-
-

@@ -7,10 +7,18 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ledgerkit.cli.common import columns, common_options, counting, open_repository, print_findings, print_json, size
+from ledgerkit.cli.common import (
+    columns,
+    common_options,
+    counting,
+    open_repository,
+    print_findings,
+    print_json,
+    size,
+)
 
 if TYPE_CHECKING:
-    from ledgerkit.audit import AuditView
+    from ledgerkit.views import AuditView, Megapixels
 
 
 @click.command()
@@ -35,8 +43,18 @@ def init(path: Path, as_json: bool) -> None:
 
 
 @click.command()
-@click.option("--catalogue", required=True, type=click.Path(path_type=Path), help="JSON list or CSV with plate, name, slug, fileName, download.")
-@click.option("--images", required=True, type=click.Path(path_type=Path), help="Folder with the files that the catalogue names.")
+@click.option(
+    "--catalogue",
+    required=True,
+    type=click.Path(path_type=Path),
+    help="JSON list or CSV with plate, name, slug, fileName, download.",
+)
+@click.option(
+    "--images",
+    required=True,
+    type=click.Path(path_type=Path),
+    help="Folder with the files that the catalogue names.",
+)
 @click.option("--partial", is_flag=True, help="Take what is good and leave out what has errors.")
 @common_options
 def ingest(catalogue: Path, images: Path, partial: bool, path: Path | None, as_json: bool) -> int:
@@ -66,7 +84,10 @@ def ingest(catalogue: Path, images: Path, partial: bool, path: Path | None, as_j
         return 0
     print_findings(view.findings)
     rate = view.bytes / view.seconds if view.seconds else 0
-    click.echo(f"{len(view.added)} plates added, {view.present} were there, {view.left_out} left out; {size(view.bytes)} in {view.seconds:.1f} s ({size(round(rate))}/s)")
+    click.echo(
+        f"{len(view.added)} plates added, {view.present} were there, {view.left_out} left out; "
+        f"{size(view.bytes)} in {view.seconds:.1f} s ({size(round(rate))}/s)"
+    )
     return 0
 
 
@@ -96,28 +117,72 @@ def _print_audit(view: AuditView) -> None:
     click.echo(f"  folders: {', '.join(view.top_level_folders) or 'none'}")
     click.echo(f"  files: {', '.join(view.top_level_files) or 'none'}")
     click.echo("\n[2] Plate inventory")
-    inventory = [("plates", view.plates), ("missing manifests", view.missing_manifests), ("missing or several sources", view.source_issues), ("plates with runs", view.plates_with_runs), ("runs on plates", view.plate_runs), ("runs on the collection", view.collection_runs)]
-    click.echo(columns([[name, str(count)] for name, count in inventory], frozenset({1})))
+    inventory = [
+        ("plates", view.plates),
+        ("missing manifests", view.missing_manifests),
+        ("missing or several sources", view.source_issues),
+        ("plates with runs", view.plates_with_runs),
+        ("runs on plates", view.plate_runs),
+        ("runs on the collection", view.collection_runs),
+    ]
+    click.echo(_counts(inventory))
     for name, counts in view.runs_by_operation.items():
-        click.echo(f"    {name}: " + ", ".join(f"{count} {status}" for status, count in counts.items()))
+        listed = ", ".join(f"{count} {status}" for status, count in counts.items())
+        click.echo(f"    {name}: {listed}")
     click.echo(f"\n[3] Manifest fields (present in / of {view.plates})")
-    click.echo(columns([[name, f"{count}/{view.plates}"] for name, count in view.field_coverage.items()]) or "  none")
-    click.echo("\n[4] Image headers")
-    sizes = view.megapixels
-    if sizes.minimum is not None and sizes.maximum is not None and sizes.mean is not None:
-        click.echo(f"  megapixels: min {sizes.minimum:.2f}, max {sizes.maximum:.2f}, mean {sizes.mean:.2f}")
-    click.echo(f"  readable {sizes.readable}, unreadable {sizes.unreadable}; over 90 megapixels (PIL warning risk): {sizes.over_warning_line}")
-    for one in sizes.largest[:5]:
-        click.echo(f"    {one['megapixels']:.2f}  {one['path']}")
+    coverage = [[name, f"{count}/{view.plates}"] for name, count in view.field_coverage.items()]
+    click.echo(columns(coverage) or "  none")
+    _print_headers(view.megapixels)
     click.echo("\n[5] Ledgers and schemas")
-    click.echo(columns([[one["file"], f"{(one['bytes'] or 0) / 1024:.1f} KB", "" if one["rows"] is None else f"{one['rows']} rows"] for one in view.ledgers], frozenset({1, 2})) or "  no ledgers")
+    ledgers = [
+        [
+            one["file"],
+            f"{(one['bytes'] or 0) / 1024:.1f} KB",
+            "" if one["rows"] is None else f"{one['rows']} rows",
+        ]
+        for one in view.ledgers
+    ]
+    click.echo(columns(ledgers, frozenset({1, 2})) or "  no ledgers")
     click.echo(f"  schemas: {', '.join(view.schemas) or 'none'}")
     click.echo("\n[6] Findings")
     print_findings(view.findings, limit=5)
-    counts = {severity: sum(one.severity == severity for one in view.findings) for severity in ("error", "warning", "info")}
+    _print_summary(view)
+
+
+def _counts(rows: list[tuple[str, int]]) -> str:
+    return columns([[name, str(count)] for name, count in rows], frozenset({1}))
+
+
+def _print_headers(sizes: Megapixels) -> None:
+    click.echo("\n[4] Image headers")
+    if sizes.minimum is not None and sizes.maximum is not None and sizes.mean is not None:
+        click.echo(
+            f"  megapixels: min {sizes.minimum:.2f}, max {sizes.maximum:.2f}, mean {sizes.mean:.2f}"
+        )
+    click.echo(
+        f"  readable {sizes.readable}, unreadable {sizes.unreadable}; "
+        f"over 90 megapixels (PIL warning risk): {sizes.over_warning_line}"
+    )
+    for one in sizes.largest[:5]:
+        click.echo(f"    {one['megapixels']:.2f}  {one['path']}")
+
+
+def _print_summary(view: AuditView) -> None:
+    severities = [one.severity for one in view.findings]
     click.echo(f"\n[7] Summary: {'sound' if view.sound else 'NOT SOUND'}")
-    summary = [("Plates", view.plates), ("Total runs", view.plate_runs + view.collection_runs), ("Images > 90 MP", sizes.over_warning_line), ("Manifests missing", view.missing_manifests), ("Source issues", view.source_issues), ("Schemas present", len(view.schemas)), ("Ledgers present", len(view.ledgers)), ("Errors", counts["error"]), ("Warnings", counts["warning"])]
-    click.echo(columns([[name, str(count)] for name, count in summary], frozenset({1})))
+    summary = [
+        ("Plates", view.plates),
+        ("Total runs", view.plate_runs + view.collection_runs),
+        ("Images > 90 MP", view.megapixels.over_warning_line),
+        ("Headers unreadable", view.megapixels.unreadable),
+        ("Manifests missing", view.missing_manifests),
+        ("Source issues", view.source_issues),
+        ("Schemas present", len(view.schemas)),
+        ("Ledgers present", len(view.ledgers)),
+        ("Errors", severities.count("error")),
+        ("Warnings", severities.count("warning")),
+    ]
+    click.echo(_counts(summary))
     click.echo("\nAudit complete. No files written.")
 
 
@@ -139,7 +204,12 @@ def verify(workers: int, path: Path | None, as_json: bool) -> int:
     else:
         print_findings(view.findings)
         rate = view.bytes / view.seconds if view.seconds else 0
-        click.echo(f"{'Sound' if view.sound else 'NOT SOUND'}: {view.files} files, {size(view.bytes)} hashed in {view.seconds:.1f} s ({size(round(rate))}/s); {view.not_checked} files not checked, for they are not sealed yet")
+        state = "Sound" if view.sound else "NOT SOUND"
+        click.echo(
+            f"{state}: {view.files} files, {size(view.bytes)} hashed "
+            f"in {view.seconds:.1f} s ({size(round(rate))}/s); "
+            f"{view.not_checked} files not checked, for they are not sealed yet"
+        )
     return 0 if view.sound else 1
 
 
@@ -157,9 +227,15 @@ def status(show_plates: bool, path: Path | None, as_json: bool) -> None:
     if as_json:
         print_json(view)
         return
-    click.echo(f"{view.plates} plates in {view.root}" + (f", {view.unsealed} not sealed" if view.unsealed else ""))
+    click.echo(
+        f"{view.plates} plates in {view.root}"
+        + (f", {view.unsealed} not sealed" if view.unsealed else "")
+    )
     rows = [["phase", "operation", "done", "failed", "stale", "to do"]]
-    rows += [[one.phase, one.operation, str(one.done), str(one.failed), str(one.stale), str(one.missing)] for one in view.phases]
+    rows += [
+        [one.phase, one.operation, str(one.done), str(one.failed), str(one.stale), str(one.missing)]
+        for one in view.phases
+    ]
     click.echo(columns(rows, frozenset({2, 3, 4, 5})))
     click.echo(f"ledgers: {view.ledgers}")
     for failure in view.failures[:20]:
@@ -167,7 +243,11 @@ def status(show_plates: bool, path: Path | None, as_json: bool) -> None:
     if len(view.failures) > 20:
         click.echo(f"  ... and {len(view.failures) - 20} more failures: see --json")
     if view.abandoned:
-        click.echo(f"{len(view.abandoned)} staging folders of jobs that were killed lie in .ledgerkit/staging: nothing in them was ever committed, they may be removed while no command runs.")
+        click.echo(
+            f"{len(view.abandoned)} staging folders of jobs that were killed lie in "
+            ".ledgerkit/staging: nothing in them was ever committed, they may be removed "
+            "while no command runs."
+        )
     if show_plates:
         click.echo(columns([[plate, reached] for plate, reached in view.by_plate.items()]))
     click.echo("Next:")

@@ -19,13 +19,24 @@ Function = Callable[..., Any]
 
 
 def repository_option(function: Function) -> Function:
-    return click.option("-C", "--repository", "path", type=click.Path(path_type=Path), metavar="PATH", help="The repository; else LEDGERKIT_REPOSITORY, else the nearest parent folder that is one.")(function)
+    return click.option(
+        "-C",
+        "--repository",
+        "path",
+        type=click.Path(path_type=Path),
+        metavar="PATH",
+        help="The repository; else LEDGERKIT_REPOSITORY, else the nearest parent that is one.",
+    )(function)
 
 
 def common_options(function: Function) -> Function:
     """`-C/--repository`, `--json` and `--debug`."""
-    function = click.option("--debug", is_flag=True, expose_value=False, help="Show tracebacks.")(function)
-    function = click.option("--json", "as_json", is_flag=True, help="Print JSON for machines.")(function)
+    function = click.option("--debug", is_flag=True, expose_value=False, help="Show tracebacks.")(
+        function
+    )
+    function = click.option("--json", "as_json", is_flag=True, help="Print JSON for machines.")(
+        function
+    )
     return repository_option(function)
 
 
@@ -42,7 +53,8 @@ def print_json(view: Any) -> None:
 
     import msgspec
 
-    click.echo(json.dumps(msgspec.to_builtins(view), indent=2, ensure_ascii=False))
+    text = json.dumps(msgspec.to_builtins(view), indent=2, ensure_ascii=False)
+    click.echo(text.encode("utf-8", "backslashreplace"))
 
 
 def columns(rows: list[list[str]], right: frozenset[int] = frozenset(), indent: str = "  ") -> str:
@@ -52,7 +64,10 @@ def columns(rows: list[list[str]], right: frozenset[int] = frozenset(), indent: 
     widths = [max(len(row[place]) for row in rows) for place in range(len(rows[0]))]
     lines = []
     for row in rows:
-        cells = [cell.rjust(width) if place in right else cell.ljust(width) for place, (cell, width) in enumerate(zip(row, widths, strict=True))]
+        cells = [
+            cell.rjust(width) if place in right else cell.ljust(width)
+            for place, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ]
         lines.append(indent + "  ".join(cells).rstrip())
     return "\n".join(lines)
 
@@ -80,7 +95,11 @@ def counting(label: str, quiet: bool) -> Iterator[Callable[[int, int], None] | N
 def job_progress(label: str, quiet: bool) -> Iterator[Callable[[Progress], None] | None]:
     """The same for `views.Progress`, with failures named."""
     with _bar(label, quiet) as update:
-        yield (lambda at: update(at.done, at.total, f"{at.failed} failed" if at.failed else "")) if update else None
+        yield (
+            (lambda at: update(at.done, at.total, f"{at.failed} failed" if at.failed else ""))
+            if update
+            else None
+        )
 
 
 @contextlib.contextmanager
@@ -89,7 +108,13 @@ def _bar(label: str, quiet: bool) -> Iterator[Callable[[int, int, str], None] | 
         yield None
         return
     from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, ProgressColumn, TextColumn, TimeRemainingColumn
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        ProgressColumn,
+        TextColumn,
+        TimeRemainingColumn,
+    )
     from rich.progress import Progress as Bar
     from rich.text import Text
 
@@ -99,7 +124,14 @@ def _bar(label: str, quiet: bool) -> Iterator[Callable[[int, int, str], None] | 
         def render(self, task: Any) -> Text:
             return Text(f"{task.speed:.1f}/s" if task.speed else "")
 
-    shown = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), Rate(), TimeRemainingColumn(), TextColumn("{task.fields[note]}"))
+    shown = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        Rate(),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[note]}"),
+    )
     with Bar(*shown, console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task(label, total=None, note="")
         yield lambda done, total, note: bar.update(task, completed=done, total=total, note=note)
@@ -118,4 +150,6 @@ def print_findings(findings: list[Any], limit: int = 20) -> None:
             click.echo(f"  {one.severity:7} {one.code} {one.subject}: {one.message}")
         if shown[one.code] == min(limit, totals[one.code]):
             rest = totals[one.code] - limit
-            click.echo(f"          {'... and ' + str(rest) + ' more. ' if rest > 0 else ''}{one.remedy}")
+            click.echo(
+                f"          {'... and ' + str(rest) + ' more. ' if rest > 0 else ''}{one.remedy}"
+            )

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from ledgerkit.cli.common import columns, common_options, open_repository, print_json, repository_option
-from ledgerkit.errors import UsageError
+from ledgerkit.cli.common import (
+    columns,
+    common_options,
+    open_repository,
+    print_json,
+    repository_option,
+)
+from ledgerkit.errors import QueryRefused, UsageError
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -21,7 +28,11 @@ MAX_CELL = 60
 
 
 @click.command()
-@click.option("--check", is_flag=True, help="Compare only: exits with 1 when the ledgers differ from a rebuild.")
+@click.option(
+    "--check",
+    is_flag=True,
+    help="Compare only: exits with 1 when the ledgers differ from a rebuild.",
+)
 @click.option("--wait", default=60.0, show_default=True, help="Seconds to wait for another writer.")
 @common_options
 def consolidate(check: bool, wait: float, path: Path | None, as_json: bool) -> int:
@@ -37,25 +48,61 @@ def consolidate(check: bool, wait: float, path: Path | None, as_json: bool) -> i
     if as_json:
         print_json(view)
     else:
-        click.echo(columns([[name, str(count)] for name, count in view.rows.items()], frozenset({1})))
-        state = "as a rebuild would make them" if not view.changed else f"{'differ in' if check else 'rebuilt:'} {', '.join(view.changed)}"
-        click.echo(f"ledgers {state}; {view.manifests} manifests and {view.runs} runs read in {view.seconds:.2f} s")
+        click.echo(
+            columns([[name, str(count)] for name, count in view.rows.items()], frozenset({1}))
+        )
+        state = (
+            "as a rebuild would make them"
+            if not view.changed
+            else f"{'differ in' if check else 'rebuilt:'} {', '.join(view.changed)}"
+        )
+        click.echo(
+            f"ledgers {state}; {view.manifests} manifests and {view.runs} runs read "
+            f"in {view.seconds:.2f} s"
+        )
         if view.moved_aside:
-            click.echo(f"files in ledger/ that are not ledgerkit's were moved to {view.moved_aside}")
+            click.echo(
+                f"files in ledger/ that are not ledgerkit's were moved to {view.moved_aside}"
+            )
     return 1 if check and view.changed else 0
 
 
 @click.command()
 @click.argument("sql", required=False)
-@click.option("--format", "form", type=click.Choice(FORMATS), default="table", show_default=True, help="Form of the answer.")
-@click.option("-o", "--output", type=click.Path(path_type=Path), help="Write the answer to a file outside the repository.")
-@click.option("--schema", "show_schema", is_flag=True, help="List all tables and columns with their meaning.")
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(FORMATS),
+    default="table",
+    show_default=True,
+    help="Form of the answer.",
+)
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path),
+    help="Write the answer to a file outside the repository.",
+)
+@click.option(
+    "--schema", "show_schema", is_flag=True, help="List all tables and columns with their meaning."
+)
 @click.option("--memory", default="2GB", show_default=True, help="Memory that the query may use.")
-@click.option("--timeout", default=300.0, show_default=True, help="Seconds that the query may take.")
+@click.option(
+    "--timeout", default=300.0, show_default=True, help="Seconds that the query may take."
+)
 @click.option("--json", "as_json", is_flag=True, help="The same as --format json.")
 @click.option("--debug", is_flag=True, expose_value=False, help="Show tracebacks.")
 @repository_option
-def query(sql: str | None, form: str, output: Path | None, show_schema: bool, memory: str, timeout: float, as_json: bool, path: Path | None) -> None:
+def query(
+    sql: str | None,
+    form: str,
+    output: Path | None,
+    show_schema: bool,
+    memory: str,
+    timeout: float,
+    as_json: bool,
+    path: Path | None,
+) -> None:
     """Ask the ledgers in SQL (DuckDB). Statements that do anything but read are refused.
 
     Beside every table TABLE with a run there is a view current_TABLE: the newest valid results.
@@ -65,21 +112,21 @@ def query(sql: str | None, form: str, output: Path | None, show_schema: bool, me
       ledgerkit query "SELECT plate_id, megapixels FROM plates ORDER BY 2 DESC LIMIT 5"
       ledgerkit query --schema
     """
-    from ledgerkit.query import Limits, describe, query_arrow
+    from ledgerkit.query import Limits, behind, describe, query_arrow
 
     form = "json" if as_json else form
     if show_schema:
         _print_schema(describe(), form)
         return
     if not sql:
-        raise UsageError("no SQL was given", 'As: ledgerkit query "SELECT count(*) FROM plates", or see: ledgerkit query --schema')
+        raise UsageError(
+            "no SQL was given",
+            'As: ledgerkit query "SELECT count(*) FROM plates", or see: ledgerkit query --schema',
+        )
     archive = open_repository(path)._archive
-    table = query_arrow(archive, sql, limits=Limits(memory, timeout))
     if output is not None and output.resolve().is_relative_to(archive.root.resolve()):
         raise UsageError(f"{output} lies inside the repository, where queries never write")
-    _write(table, form, output)
-    from ledgerkit.query import behind
-
+    _write(query_arrow(archive, sql, limits=Limits(memory, timeout)), form, output)
     reason = behind(archive)
     if reason:
         click.echo(f"Note: {reason}. Rebuild them with: ledgerkit consolidate", err=True)
@@ -98,57 +145,97 @@ def _print_schema(rows: list[dict[str, str]], form: str) -> None:
 
 
 def _write(table: pa.Table, form: str, output: Path | None) -> None:
-    data = _rendered(table, form)
+    try:
+        data = _parquet(table) if form == "parquet" else _rendered(table, form).encode()
+    except (OverflowError, ValueError) as error:
+        raise QueryRefused(
+            f"a value cannot be written as {form}: {error}", "Turn it into text: column::VARCHAR"
+        ) from error
     if output is None:
         sys.stdout.buffer.write(data)
         sys.stdout.buffer.flush()
-    else:
+        return
+    try:
         output.write_bytes(data)
+    except OSError as error:
+        raise UsageError(f"cannot write {output}: {error.strerror}") from error
 
 
-def _rendered(table: pa.Table, form: str) -> bytes:
+def _parquet(table: pa.Table) -> bytes:
+    import io
+
+    import pyarrow.parquet as pq
+
+    buffer = io.BytesIO()
+    pq.write_table(table, buffer, compression="zstd")
+    return buffer.getvalue()
+
+
+def _rendered(table: pa.Table, form: str) -> str:
+    names = list(table.column_names)
+    rows = [[_plain(value) for value in row.values()] for row in table.to_pylist()]
+    if form == "json":
+        return _json([dict(zip(names, row, strict=True)) for row in rows], indent=2) + "\n"
+    if form == "jsonl":
+        return "".join(_json(dict(zip(names, row, strict=True))) + "\n" for row in rows)
+    if form == "csv":
+        return _csv(names, rows)
+    cells = [names, *([_cell(value) for value in row] for row in rows)]
+    if form == "markdown":
+        lines = [
+            "| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in cells
+        ]
+        return "\n".join([lines[0], "|" + " --- |" * len(names), *lines[1:]]) + "\n"
+    widths = [max(len(row[place]) for row in cells) for place in range(len(names))]
+    rule = ["-" * width for width in widths]
+    count = "1 row" if len(rows) == 1 else f"{len(rows)} rows"
+    return columns([names, rule, *cells[1:]], indent="") + f"\n({count})\n"
+
+
+def _plain(value: Any) -> Any:
+    """A value as JSON can hold it: no NaN, bytes as hex digits, times as ISO 8601."""
+    import datetime
+    import decimal
+
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, dict):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_plain(item) for item in value]
+    if isinstance(value, bytes):
+        return value.hex()
+    if isinstance(value, (datetime.datetime, datetime.date, datetime.time)):
+        return value.isoformat()
+    if isinstance(value, decimal.Decimal):
+        return int(value) if value == value.to_integral_value() else float(value)
+    return value if isinstance(value, (str, int, type(None))) else str(value)
+
+
+def _json(value: Any, indent: int | None = None) -> str:
     import json
 
-    if form == "parquet":
-        import io
-
-        import pyarrow.parquet as pq
-
-        buffer = io.BytesIO()
-        pq.write_table(table, buffer, compression="zstd")
-        return buffer.getvalue()
-    rows = table.to_pylist()
-    if form == "json":
-        return (json.dumps(rows, indent=2, ensure_ascii=False, default=str) + "\n").encode()
-    if form == "jsonl":
-        return "".join(json.dumps(row, ensure_ascii=False, default=str) + "\n" for row in rows).encode()
-    if form == "csv":
-        return _csv(table.column_names, rows)
-    cells = [list(table.column_names), *([_cell(value) for value in row.values()] for row in rows)]
-    if form == "markdown":
-        lines = ["| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in cells]
-        return ("\n".join([lines[0], "|" + " --- |" * len(table.column_names), *lines[1:]]) + "\n").encode()
-    widths = [max(len(row[place]) for row in cells) for place in range(len(cells[0]))] if cells[0] else []
-    rule = [["-" * width for width in widths]]
-    return (columns([cells[0], *rule, *cells[1:]], indent="") + f"\n({len(rows)} rows)\n").encode()
+    return json.dumps(value, indent=indent, ensure_ascii=False, allow_nan=False)
 
 
-def _csv(names: list[str], rows: list[dict[str, Any]]) -> bytes:
+def _csv(names: list[str], rows: list[list[Any]]) -> str:
     import csv
     import io
-    import json
 
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(names)
-    writer.writerows([json.dumps(value, default=str) if isinstance(value, (list, dict)) else value for value in row.values()] for row in rows)
-    return text.getvalue().encode()
+    for row in rows:
+        writer.writerow([_json(one) if isinstance(one, (list, dict)) else one for one in row])
+    return text.getvalue()
 
 
 def _cell(value: Any) -> str:
+    """One value on one line; what could steer a terminal is shown as it is written in Python."""
     if value is None:
         return ""
     text = f"{value:.6g}" if isinstance(value, float) else " ".join(str(value).split())
+    text = "".join(one if one.isprintable() else ascii(one)[1:-1] for one in text)
     return text if len(text) <= MAX_CELL else text[: MAX_CELL - 3] + "..."
 
 
@@ -156,7 +243,7 @@ def _cell(value: Any) -> str:
 @click.argument("subject")
 @common_options
 def lineage(subject: str, path: Path | None, as_json: bool) -> None:
-    """Say what something was made from, by which runs: a plate, run, tile, segment, cluster or file.
+    """Say what a plate, run, tile, segment, cluster or file was made from, by which runs.
 
     \b
     Example:
@@ -174,7 +261,10 @@ def lineage(subject: str, path: Path | None, as_json: bool) -> None:
 
 
 def _print_node(node: LineageNode, depth: int) -> None:
-    detail = ", ".join(f"{key} {str(value)[:16] if key.endswith('sha256') else value}" for key, value in node.detail.items())
+    detail = ", ".join(
+        f"{key} {str(value)[:16] if key.endswith('sha256') else value}"
+        for key, value in node.detail.items()
+    )
     click.echo(f"{'  ' * depth}{node.kind} {node.identifier}" + (f"  ({detail})" if detail else ""))
     for one in node.made_from:
         _print_node(one, depth + 1)

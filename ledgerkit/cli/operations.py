@@ -8,7 +8,14 @@ from typing import Any
 import click
 
 from ledgerkit import operation
-from ledgerkit.cli.common import columns, common_options, job_progress, open_repository, print_json, size
+from ledgerkit.cli.common import (
+    columns,
+    common_options,
+    job_progress,
+    open_repository,
+    print_json,
+    size,
+)
 from ledgerkit.operation import Parameter
 from ledgerkit.views import DryRunView, JobView
 
@@ -16,44 +23,74 @@ from ledgerkit.views import DryRunView, JobView
 def command_of(name: str) -> click.Command:
     """The command that runs an operation."""
     loaded = operation.load(name)
-    on_plates = not loaded.on_collection
 
-    def callback(path: Path | None, as_json: bool, plates: str | None, where: str | None, force: bool, stale: bool, retry_failed: bool, dry_run: bool, workers: int | None, wait: float, **parameters: Any) -> int:
-        repository = open_repository(path)
-        again = {"force": force, "stale": stale, "retry_failed": retry_failed}
-        if dry_run:
-            planned = repository.dry_run(name, plates=plates, where=where, **again, **parameters)
-            print_json(planned) if as_json else print_dry_run(planned)
-            return 0
-        with job_progress(name, as_json) as progress:
-            job = repository.run(name, plates=plates, where=where, **again, workers=workers or default_workers(), progress=progress, wait=wait, **parameters)
-        print_json(job) if as_json else print_job(job)
-        return 0 if job.sound else 1
+    def callback(**given: Any) -> int:
+        return _perform(name, **given)
 
-    example = f"ledgerkit {name} --plates plate-001,plate-010..020" if on_plates else f"ledgerkit {name}"
+    selection = "" if loaded.on_collection else " --plates plate-001,plate-010..020"
     document = (loaded.module.__doc__ or "").strip()
     command: Any = common_options(callback)
     for parameter in reversed(loaded.parameters()):
         command = _option(parameter)(command)
     for option in reversed(_job_options()):
         command = option(command)
-    return click.command(name, help=f"{_paragraphs(document)}\n\n\b\nExample:\n  {example}", short_help=operation.summary(name))(command)
+    return click.command(
+        name,
+        help=f"{document}\n\n\b\nExample:\n  ledgerkit {name}{selection}",
+        short_help=operation.summary(name),
+    )(command)
 
 
-def _paragraphs(document: str) -> str:
-    return document.replace("\b", "")
+def _perform(
+    name: str,
+    *,
+    path: Path | None,
+    as_json: bool,
+    dry_run: bool,
+    workers: int | None,
+    wait: float,
+    **given: Any,
+) -> int:
+    """Run or plan an operation; `given` are the selection, what to do again, and parameters."""
+    repository = open_repository(path)
+    if dry_run:
+        planned = repository.dry_run(name, **given)
+        print_json(planned) if as_json else print_dry_run(planned)
+        return 0
+    with job_progress(name, as_json) as progress:
+        job = repository.run(
+            name, workers=workers or default_workers(), progress=progress, wait=wait, **given
+        )
+    print_json(job) if as_json else print_job(job)
+    return 0 if job.sound else 1
 
 
 def _job_options() -> list[Any]:
     return [
         click.option("--plates", metavar="SELECTION", help="Only these: plate-001,plate-010..020"),
-        click.option("--where", metavar="CONDITION", help='Only plates that meet a condition over the ledger plates: "megapixels > 90"'),
+        click.option(
+            "--where",
+            metavar="CONDITION",
+            help='Only plates that meet a condition over the ledger plates: "megapixels > 90"',
+        ),
         click.option("--force", is_flag=True, help="Run again, beside the runs that are there."),
-        click.option("--stale", is_flag=True, help="Run again what was made with other code or libraries."),
+        click.option(
+            "--stale", is_flag=True, help="Run again what was made with other code or libraries."
+        ),
         click.option("--retry-failed", is_flag=True, help="Run again what failed."),
-        click.option("--dry-run", is_flag=True, help="Say what would run, for about how long, with how much disk."),
-        click.option("--workers", type=click.IntRange(1), help="Processes at once; by default one for each processor."),
-        click.option("--wait", default=60.0, show_default=True, help="Seconds to wait for another writer."),
+        click.option(
+            "--dry-run",
+            is_flag=True,
+            help="Say what would run, for about how long, with how much disk.",
+        ),
+        click.option(
+            "--workers",
+            type=click.IntRange(1),
+            help="Processes at once; by default one for each processor.",
+        ),
+        click.option(
+            "--wait", default=60.0, show_default=True, help="Seconds to wait for another writer."
+        ),
     ]
 
 
@@ -62,8 +99,16 @@ def _option(parameter: Parameter) -> Any:
     text = parameter.help + (f" ({parameter.unit})" if parameter.unit else "")
     name = f"--{parameter.name.replace('_', '-')}"
     if parameter.kind is bool:
-        return click.option(f"{name}/--no-{name[2:]}", parameter.name, default=parameter.default, show_default=True, help=text)
-    return click.option(name, parameter.name, type=kind, default=parameter.default, show_default=True, help=text)
+        return click.option(
+            f"{name}/--no-{name[2:]}",
+            parameter.name,
+            default=parameter.default,
+            show_default=True,
+            help=text,
+        )
+    return click.option(
+        name, parameter.name, type=kind, default=parameter.default, show_default=True, help=text
+    )
 
 
 def default_workers() -> int:
@@ -79,27 +124,52 @@ def print_job(job: JobView) -> None:
     """A job as text: what was done, what not and why, and the way on."""
     parts = [f"{job.complete} done"]
     parts += [f"{job.skipped} skipped (done before)"] if job.skipped else []
-    parts += [f"{job.stale} kept though made with other code or libraries (--stale)"] if job.stale else []
+    parts += (
+        [f"{job.stale} kept though made with other code or libraries (--stale)"]
+        if job.stale
+        else []
+    )
     parts += [f"{job.failed_before} failed before (--retry-failed)"] if job.failed_before else []
     parts += [f"{job.failed} failed"] if job.failed else []
     parts += [f"{len(job.blocked)} left out"] if job.blocked else []
     parts += [f"{len(job.lost)} lost"] if job.lost else []
-    click.echo(f"{job.operation}: {', '.join(parts)}; {size(job.output_bytes)} in {job.seconds:.1f} s")
+    click.echo(
+        f"{job.operation}: {', '.join(parts)}; {size(job.output_bytes)} in {job.seconds:.1f} s"
+    )
     for failure in job.failures[:20]:
         click.echo(f"  failed {failure.subject}: {failure.error}: {failure.message}", err=True)
     for failure in job.blocked[:5]:
-        click.echo(f"  left out {failure.subject}: {failure.message}" + (f" ({failure.hint})" if failure.hint else ""), err=True)
+        click.echo(
+            f"  left out {failure.subject}: {failure.message}"
+            + (f" ({failure.hint})" if failure.hint else ""),
+            err=True,
+        )
     if len(job.blocked) > 5:
         click.echo(f"  ... and {len(job.blocked) - 5} more left out", err=True)
     for subject in job.lost:
-        click.echo(f"  lost {subject}: its worker died three times, probably for want of memory. Try --workers 1.", err=True)
+        click.echo(
+            f"  lost {subject}: its worker died three times, probably for want of memory. "
+            "Try --workers 1.",
+            err=True,
+        )
 
 
 def print_dry_run(view: DryRunView) -> None:
     """What would be done, as text."""
     seconds = "an unknown time" if view.seconds is None else f"about {view.seconds:.0f} s"
-    disk = "an unknown amount of disk" if view.output_bytes is None else f"about {size(view.output_bytes)}"
-    click.echo(f"{view.operation} would run on {len(view.would_run)} subjects, for {seconds}, writing {disk} ({view.basis}); {view.skipped} done, {view.stale} stale, {view.failed_before} failed before, {len(view.blocked)} without inputs")
+    disk = (
+        "an unknown amount of disk"
+        if view.output_bytes is None
+        else f"about {size(view.output_bytes)}"
+    )
+    click.echo(
+        f"{view.operation} would run on {len(view.would_run)} subjects, for {seconds}, "
+        f"writing {disk} ({view.basis}); {view.skipped} done, {view.stale} stale, "
+        f"{view.failed_before} failed before, {len(view.blocked)} without inputs"
+    )
     click.echo(columns([[subject] for subject in view.would_run[:50]]))
     for failure in view.blocked[:5]:
-        click.echo(f"  without inputs {failure.subject}: {failure.message}" + (f" ({failure.hint})" if failure.hint else ""))
+        click.echo(
+            f"  without inputs {failure.subject}: {failure.message}"
+            + (f" ({failure.hint})" if failure.hint else "")
+        )

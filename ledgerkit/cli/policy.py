@@ -18,7 +18,9 @@ class _PolicyGroup(click.Group):
         return ["propose", *super().list_commands(ctx)]
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        return command_of("propose") if cmd_name == "propose" else super().get_command(ctx, cmd_name)
+        return (
+            command_of("propose") if cmd_name == "propose" else super().get_command(ctx, cmd_name)
+        )
 
 
 @click.group(cls=_PolicyGroup)
@@ -34,7 +36,9 @@ def policy() -> None:
 
 
 @policy.command()
-@click.option("--proposed", is_flag=True, help="The newest proposal instead of the policy in force.")
+@click.option(
+    "--proposed", is_flag=True, help="The newest proposal instead of the policy in force."
+)
 @common_options
 def show(proposed: bool, path: Path | None, as_json: bool) -> None:
     """Print the policy in force, or the newest proposal.
@@ -50,7 +54,12 @@ def show(proposed: bool, path: Path | None, as_json: bool) -> None:
 @policy.command()
 @click.option("--by", required=True, help="Who decides.")
 @click.option("--reason", required=True, help="Why.")
-@click.option("--file", "edited", type=click.Path(path_type=Path, exists=True), help="An edited policy document instead of the proposal as it is.")
+@click.option(
+    "--file",
+    "edited",
+    type=click.Path(path_type=Path, exists=True),
+    help="An edited policy document instead of the proposal as it is.",
+)
 @common_options
 def accept(by: str, reason: str, edited: Path | None, path: Path | None, as_json: bool) -> None:
     """Put the newest proposal into force. It is never edited: another decision is another policy.

@@ -1,8 +1,8 @@
 """Colours to sRGB, 8 bits a sample: every decision stated.
 
 - An embedded ICC profile that fits: to sRGB (libvips' own profile), relative colorimetric, with
-  black point compensation. One that is broken or of another colour space: as if there were none,
-  and the caller is told why.
+  black point compensation, 16 bits by way of CIEXYZ. One that is broken or of another colour space:
+  as if there were none, and the caller is told why.
 - RGB without profile is taken as sRGB (PNG's gAMA and cHRM are not used).
 - Grey stays grey, one band; with a profile its tones are converted to those of sRGB.
 - CMYK and YCCK (the decoder undoes Adobe's inversion) without profile go through libvips' built-in
@@ -115,6 +115,8 @@ def to_srgb(image: Any, space: str, maximum: int, profile: bytes | None) -> Any:
         return _lab_to_srgb(image, maximum)
     if profile is None and space != "cmyk":
         return to_eight_bits(image, maximum, space)
+    if image.format == "ushort" and profile is not None and is_srgb(profile, space):
+        return to_eight_bits(image, maximum, space)
     wide = {"grey": "grey16", "rgb": "rgb16", "cmyk": "cmyk"}[space]
     narrow = {"grey": "b-w", "rgb": "srgb", "cmyk": "cmyk"}[space]
     if image.format == "ushort" and maximum != 65535:
@@ -127,10 +129,25 @@ def to_srgb(image: Any, space: str, maximum: int, profile: bytes | None) -> Any:
         image = image.copy()
         image.set_type(_blob_type(), PROFILE_FIELD, profile)
         options["embedded"] = True
-    converted = image.icc_transform("srgb", **options)
+    if image.format == "ushort" and space != "cmyk":
+        converted = _through_xyz(image, options)
+    else:
+        converted = image.icc_transform("srgb", **options)
     if space == "grey":
         converted = converted.extract_band(1)
     return _plain(converted, space)
+
+
+def _through_xyz(image: Any, options: dict[str, Any]) -> Any:
+    """16 bits through CIEXYZ in floating point.
+
+    In one step Little CMS puts 16-bit transforms into a coarse table: up to 7 of 255 levels wrong
+    near the border of the gamut (Adobe RGB scans), where this is within 1.5. It is ten times slower
+    (6 megapixels a second on two cores).
+    """
+    into = {name: value for name, value in options.items() if name != "depth"}
+    out = {name: value for name, value in options.items() if name != "embedded"}
+    return image.icc_import(pcs="xyz", **into).icc_export(output_profile="srgb", pcs="xyz", **out)
 
 
 def to_eight_bits(image: Any, maximum: int, space: str) -> Any:

@@ -3,7 +3,8 @@
 libvips decodes and streams; `fallback.py` lists what it does not decode rightly and which library
 does. Page 0 is the plate; page counts are in the header. Truncated or corrupt pixels are an
 `UnreadableImage`, never grey: every decoder error counts, and for JPEG and tiled TIFF every warning
-too (`_fail_on`). Damage inside the JPEG tiles of a TIFF that libjpeg only warns of is not noticed.
+too (`_fail_on`). JPEG has no checksum: damage that still decodes, or leaves data over, passes
+unnoticed, as do warnings inside the JPEG tiles of a TIFF. A source's digests prove it unchanged.
 
 What no decoder can stream (progressive JPEG, interlaced PNG, GIF, WebP, AVIF, a compressed TIFF in
 one strip, everything in `fallback.py`) is held in memory whole, up to `Limits.max_decode_bytes`.

@@ -1,11 +1,14 @@
 """A vector of form, texture and colour for one picture, made of nothing but that picture.
 
-Five blocks, each brought to length 1 and weighted, then joined and brought to length 1: gradients on a
+Five blocks, each brought to length 1 and weighted, then joined and brought to length 1: gradients
+on a
 grid (HOG), energies of log-Gabor filters on a grid (GIST), local binary patterns at four scales,
 means and deviations of the same filters over the subject, and its colours. Blocks of non-negative
-energies are first freed of their own mean, or all pictures would point nearly the same way. No corpus
+energies are first freed of their own mean, or all pictures would point nearly the same way. No
+corpus
 enters, so no vector grows stale when a plate is added.
-Source: Dalal & Triggs 2005 (HOG); Oliva & Torralba 2001 (GIST); Ojala et al. 2002 (LBP); weights and
+Source: Dalal & Triggs 2005 (HOG); Oliva & Torralba 2001 (GIST); Ojala et al. 2002 (LBP); weights
+and
 their judges: imaging notes D.1 and the project's docs.
 """
 
@@ -51,7 +54,8 @@ class Weights:
 def describe(subject: Subject, weights: Weights) -> NDArray[np.float32]:
     """The descriptor, float32 (1274,), L2 norm 1.
 
-    `subject`: a square of 128 pixels. Raises `InvalidRecord` where the result is not finite or zero:
+    `subject`: a square of 128 pixels. Raises `InvalidRecord` where the result is not finite or
+    zero:
     such a vector would be near everything or nothing, and is never stored.
     """
     import numpy as np
@@ -69,7 +73,9 @@ def describe(subject: Subject, weights: Weights) -> NDArray[np.float32]:
     whole = np.concatenate(blocks)
     length = float(np.linalg.norm(whole))
     if not np.isfinite(length) or length == 0 or whole.size != DIMENSION:
-        raise InvalidRecord(f"a descriptor of length {length} and {whole.size} numbers, expected {DIMENSION}")
+        raise InvalidRecord(
+            f"a descriptor of length {length} and {whole.size} numbers, expected {DIMENSION}"
+        )
     return (whole / length).astype(np.float32)
 
 
@@ -78,11 +84,11 @@ def _unit(block: Floats) -> Floats:
     import numpy as np
 
     length = float(np.linalg.norm(block))
-    return block / length if length > 1e-9 else np.zeros_like(block)
+    return np.asarray(block / length if length > 1e-9 else 0 * block, dtype=np.float64)
 
 
 def _centred(block: Floats) -> Floats:
-    return block - block.mean()
+    return block - float(block.mean())
 
 
 def _inside(subject: Subject) -> NDArray[np.bool_]:
@@ -96,7 +102,9 @@ def _inside(subject: Subject) -> NDArray[np.bool_]:
 
 
 def _gradients(light: Floats) -> Floats:
-    """Roots of histograms of oriented gradients: 9 directions, blocks of 2 x 2 cells of 16 pixels; (441,)."""
+    """Roots of histograms of oriented gradients: 9 directions, blocks of 2 x 2 cells of 16 pixels;
+    (441,).
+    """
     import numpy as np
     from skimage.feature import hog
 
@@ -106,7 +114,9 @@ def _gradients(light: Floats) -> Floats:
 
 @lru_cache(maxsize=1)
 def _filters(side: int) -> NDArray[np.float32]:
-    """Log-Gabor filters (32, side, side // 2 + 1) in the half plane of `rfft2`: 4 scales, 8 directions."""
+    """Log-Gabor filters (32, side, side // 2 + 1) in the half plane of `rfft2`: 4 scales, 8
+    directions.
+    """
     import numpy as np
 
     down, across = np.fft.fftfreq(side)[:, None], np.fft.rfftfreq(side)[None]
@@ -145,11 +155,16 @@ def _statistics(energy: Floats, inside: NDArray[np.bool_]) -> Floats:
     import numpy as np
 
     chosen = energy[:, inside]
-    return np.asarray(np.sqrt(np.stack([chosen.mean(axis=1), chosen.std(axis=1)], axis=1)).ravel(), dtype=np.float64)
+    return np.asarray(
+        np.sqrt(np.stack([chosen.mean(axis=1), chosen.std(axis=1)], axis=1)).ravel(),
+        dtype=np.float64,
+    )
 
 
 def _patterns(light: Floats, inside: NDArray[np.bool_]) -> Floats:
-    """Roots of the shares of local binary patterns over the subject, the last at half the size; (113,)."""
+    """Roots of the shares of local binary patterns over the subject, the last at half the size;
+    (113,).
+    """
     import numpy as np
     from skimage.feature import local_binary_pattern
 
@@ -160,7 +175,10 @@ def _patterns(light: Floats, inside: NDArray[np.bool_]) -> Floats:
     for picture, where, (neighbours, radius, count) in pictures:
         levels = np.round(picture * 2.55).clip(0, 255).astype(np.uint8)
         method = "nri_uniform" if count == 59 else "uniform"
-        codes = local_binary_pattern(levels, neighbours, radius, method)[where].astype(np.int64)
+        found = local_binary_pattern(  # type: ignore[no-untyped-call]
+            levels, neighbours, radius, method
+        )
+        codes = found[where].astype(np.int64)
         shares.append(np.sqrt(np.bincount(codes, minlength=count) / max(1, codes.size)))
     return np.concatenate(shares)
 

@@ -12,12 +12,18 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-RGB_TO_XYZ = ((0.4124564, 0.3575761, 0.1804375), (0.2126729, 0.7151522, 0.0721750), (0.0193339, 0.1191920, 0.9503041))
+RGB_TO_XYZ = (
+    (0.4124564, 0.3575761, 0.1804375),
+    (0.2126729, 0.7151522, 0.0721750),
+    (0.0193339, 0.1191920, 0.9503041),
+)
 WHITE = (0.95047, 1.0, 1.08883)
 
 
 def to_lab(rgb: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """CIELAB of sRGB pixels: uint8 (..., 3) to float32 (..., 3), L 0..100, a and b about -110..110."""
+    """CIELAB of sRGB pixels: uint8 (..., 3) to float32 (..., 3), L 0..100, a and b about
+    -110..110.
+    """
     import numpy as np
 
     levels = np.arange(256) / 255.0
@@ -40,4 +46,4 @@ def to_rgb(lab: NDArray[np.floating]) -> NDArray[np.uint8]:
     xyz = np.where(root > 6 / 29, root**3, (116 * root - 16) * 27 / 24389) * np.array(WHITE)
     linear = np.clip(xyz @ np.linalg.inv(np.array(RGB_TO_XYZ)).T, 0.0, 1.0)
     levels = np.where(linear <= 0.0031308, 12.92 * linear, 1.055 * linear ** (1 / 2.4) - 0.055)
-    return np.round(levels * 255).astype(np.uint8)
+    return np.asarray(np.round(levels * 255), dtype=np.uint8)

@@ -17,18 +17,25 @@ LEAST_PIECES = 4
 LEAST_ASPECT = 3.0
 
 
-def find_lines(low: NDArray[np.bool_], mark: NDArray[np.bool_], highest: float) -> list[NDArray[np.bool_]]:
+def find_lines(
+    low: NDArray[np.bool_], mark: NDArray[np.bool_], highest: float
+) -> list[NDArray[np.bool_]]:
     """Masks bool (h, w) of the lines of lettering, from the top down.
 
-    `low`: bool (h, w), the closed components no higher than `highest` pixels. `mark`: bool (h, w), the
-    same before closing, where letters are still apart. Marks whose gap is less than `highest` lie on one
-    line; it is lettering when it is at least three times as wide as high and of at least four pieces.
+    `low`: bool (h, w), the closed components no higher than `highest` pixels. `mark`: bool (h, w),
+    the
+    same before closing, where letters are still apart. Marks whose gap is less than `highest` lie
+    on one
+    line; it is lettering when it is at least three times as wide as high and of at least four
+    pieces.
     """
     import numpy as np
     from scipy import ndimage
 
     reach = max(1, round(highest / 2))
-    joined = ndimage.maximum_filter1d(low.view(np.uint8), 2 * reach + 1, axis=1, mode="constant").astype(bool)
+    joined = ndimage.maximum_filter1d(
+        low.view(np.uint8), 2 * reach + 1, axis=1, mode="constant"
+    ).astype(bool)
     groups, count = morphology.label(joined)
     groups[~low] = 0
     pieces, _ = morphology.label(mark & low)

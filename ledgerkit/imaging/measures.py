@@ -225,7 +225,8 @@ class Counter:
         if not self._pairs:
             return self._odd
         square = self._counts.reshape(256, 256)
-        return self._odd + square.sum(axis=0) + square.sum(axis=1)
+        folded: NDArray[np.int64] = self._odd + square.sum(axis=0) + square.sum(axis=1)
+        return folded
 
 
 @dataclass(frozen=True, slots=True)

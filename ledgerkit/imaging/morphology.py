@@ -1,4 +1,5 @@
-"""Dilation, erosion, closing, opening and hole finding on binary masks, with shifts instead of footprints.
+"""Dilation, erosion, closing, opening and hole finding on binary masks, with shifts instead of
+footprints.
 
 A disk of radius r is approached by r steps that alternate the cross and the square of radius 1 (an
 octagon). On a 1.5-megapixel mask a closing of radius 4 takes some 20 ms; the same with a footprint
@@ -35,7 +36,9 @@ def _across(mask: Mask, axis: int) -> Mask:
 
 
 def erode(mask: Mask, radius: int) -> Mask:
-    """`mask` bool (h, w) shrunk by an octagon of `radius` pixels; outside the image counts as True."""
+    """`mask` bool (h, w) shrunk by an octagon of `radius` pixels; outside the image counts as
+    True.
+    """
     return ~dilate(~mask, radius)
 
 
@@ -50,7 +53,9 @@ def opening(mask: Mask, radius: int) -> Mask:
 
 
 def label(mask: Mask, *, diagonal: bool = True) -> tuple[NDArray[np.int32], int]:
-    """Connected components: int32 (h, w) with 0 outside, and their number; numbered in reading order."""
+    """Connected components: int32 (h, w) with 0 outside, and their number; numbered in reading
+    order.
+    """
     import numpy as np
     from scipy import ndimage
 

@@ -28,7 +28,9 @@ class PaperRule:
     ring: float = 0.015
     """Width of the border ring as a share of the longer side."""
     full_bleed: float = 25.0
-    """Spread of the ring (upper quartile of CIEDE76 to its median) above which there is no paper."""
+    """Spread of the ring (upper quartile of CIEDE76 to its median) above which there is no
+    paper.
+    """
     darkest: float = 35.0
     """Lightness (CIELAB L) below which a ring is not paper."""
 
@@ -64,7 +66,14 @@ def model_paper(lab: NDArray[np.float32], sheet: NDArray[np.bool_], rule: PaperR
     flat = float(np.percentile(off, 90)) <= FLAT
     if not found or flat:
         distance = np.sqrt(np.square(lab - colour.astype(np.float32)).sum(axis=-1))
-        return Paper(found, "flat" if found else "none", _triple(colour), spread, _noise(distance, ring), distance)
+        return Paper(
+            found,
+            "flat" if found else "none",
+            _triple(colour),
+            spread,
+            _noise(distance, ring),
+            distance,
+        )
     coefficients = _fit(small, inside, colour, spread)
     distance = _distance(lab, coefficients, colour)
     return Paper(True, "surface", _triple(colour), spread, _noise(distance, ring), distance)
@@ -101,13 +110,16 @@ def _grid(shape: tuple[int, ...], step: int) -> tuple[NDArray[np.float32], NDArr
     """Coordinates -1..1 of every `step`-th pixel as a column (rows) and a row (columns)."""
     import numpy as np
 
-    rows = np.arange(0, shape[0], step, dtype=np.float32) * 2 / max(1, shape[0] - 1) - 1
-    columns = np.arange(0, shape[1], step, dtype=np.float32) * 2 / max(1, shape[1] - 1) - 1
-    return rows[:, None], columns[None, :]
+    rows = np.arange(0, shape[0], step) * 2 / max(1, shape[0] - 1) - 1
+    columns = np.arange(0, shape[1], step) * 2 / max(1, shape[1] - 1) - 1
+    return rows[:, None].astype(np.float32), columns[None, :].astype(np.float32)
 
 
 def _fit(
-    small: NDArray[np.float32], inside: NDArray[np.bool_], colour: NDArray[np.floating], spread: float
+    small: NDArray[np.float32],
+    inside: NDArray[np.bool_],
+    colour: NDArray[np.floating],
+    spread: float,
 ) -> NDArray[np.float64]:
     """Coefficients (6, 3) of the paper's surface, fitted twice to the pixels that look like paper.
 

@@ -25,7 +25,9 @@ def whole_tile(rows: Iterable[Mapping[str, Any]]) -> Mapping[str, Any]:
 
 
 def scale_of(tile: Mapping[str, Any], width: int, height: int) -> tuple[float, float]:
-    """Source pixels per image pixel along x and y, for an image of `width` x `height` of this tile."""
+    """Source pixels per image pixel along x and y, for an image of `width` x `height` of this
+    tile.
+    """
     return (tile["x1"] - tile["x0"]) / width, (tile["y1"] - tile["y0"]) / height
 
 

@@ -1,8 +1,10 @@
 """A plate cut into paper, dark surround, figures and lettering, from its pixels alone.
 
-The chain: CIELAB, slight smoothing, dark surround, paper model, distance to paper, Otsu with a floor,
+The chain: CIELAB, slight smoothing, dark surround, paper model, distance to paper, Otsu with a
+floor,
 closing, holes, then components by their size and shape. Every pixel ends in exactly one region. No
-files, no ids, no source coordinates. Source: imaging notes D.2 (measured there: foreground IoU 0.96).
+files, no ids, no source coordinates. Source: imaging notes D.2 (measured there: foreground IoU
+0.96).
 """
 
 from __future__ import annotations
@@ -50,7 +52,9 @@ class Scene:
     labels: NDArray[np.int32]
     """Index into `kinds` for every pixel, int32 (h, w)."""
     kinds: tuple[str, ...]
-    """Kind of each region: paper, background, figures by falling area, lines of lettering from the top."""
+    """Kind of each region: paper, background, figures by falling area, lines of lettering from the
+    top.
+    """
     paper: Paper
     threshold: float
     """Distance to paper above which a pixel is not paper (CIEDE76)."""
@@ -74,7 +78,9 @@ def cut(rgb: NDArray[np.uint8], rule: RegionRule) -> Scene:
     if not paper.found:
         return _assemble(sheet, [sheet], [], paper, threshold, lab)
     mark = _grow(paper, threshold, rule) & sheet
-    solid = fill_holes(morphology.closing(mark, _pixels(rule.closing, scale)) & sheet, paper.distance, rule.hole)
+    solid = fill_holes(
+        morphology.closing(mark, _pixels(rule.closing, scale)) & sheet, paper.distance, rule.hole
+    )
     solid = _without_edge_strips(solid, sheet)
     figures, lines, slivers = _sort_components(solid, mark, sheet, rule, scale)
     sheet = sheet & ~slivers
@@ -104,7 +110,9 @@ def otsu(distance: NDArray[np.float32]) -> float:
     import numpy as np
 
     bins = 4
-    counts = np.bincount(np.minimum(distance * bins, 255 * bins).astype(np.int32).ravel()).astype(np.float64)
+    counts = np.bincount(np.minimum(distance * bins, 255 * bins).astype(np.int32).ravel()).astype(
+        np.float64
+    )
     if np.count_nonzero(counts) < 2:
         return 0.0
     values = (np.arange(counts.size) + 0.5) / bins
@@ -116,8 +124,12 @@ def otsu(distance: NDArray[np.float32]) -> float:
     return float(values[int(np.nanargmax(between[:-1]))])
 
 
-def fill_holes(solid: NDArray[np.bool_], distance: NDArray[np.float32], least: float) -> NDArray[np.bool_]:
-    """`solid` with its enclosed holes filled, but for those whose mean distance to paper is under `least`."""
+def fill_holes(
+    solid: NDArray[np.bool_], distance: NDArray[np.float32], least: float
+) -> NDArray[np.bool_]:
+    """`solid` with its enclosed holes filled, but for those whose mean distance to paper is under
+    `least`.
+    """
     import numpy as np
 
     labels, count = morphology.label(~solid, diagonal=False)
@@ -131,14 +143,20 @@ def fill_holes(solid: NDArray[np.bool_], distance: NDArray[np.float32], least: f
 
 
 def _without_edge_strips(solid: NDArray[np.bool_], sheet: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """`solid` less narrow strips along a whole side of the sheet; those leave `sheet` too (in place).
+    """`solid` less narrow strips along a whole side of the sheet; those leave `sheet` too (in
+    place).
 
     They are what shows of the book's edge or its gutter. A strip is a run of lines from the sheet's
     side, marked over 60 % of their length, that ends within 4 % of the sheet.
     """
     import numpy as np
 
-    for marked, page in ((solid, sheet), (solid.T, sheet.T), (solid[::-1], sheet[::-1]), (solid.T[::-1], sheet.T[::-1])):
+    for marked, page in (
+        (solid, sheet),
+        (solid.T, sheet.T),
+        (solid[::-1], sheet[::-1]),
+        (solid.T[::-1], sheet.T[::-1]),
+    ):
         lines = np.flatnonzero(page.any(axis=1))
         if lines.size < 8:
             continue
@@ -151,7 +169,11 @@ def _without_edge_strips(solid: NDArray[np.bool_], sheet: NDArray[np.bool_]) -> 
 
 
 def _sort_components(
-    solid: NDArray[np.bool_], mark: NDArray[np.bool_], sheet: NDArray[np.bool_], rule: RegionRule, scale: float
+    solid: NDArray[np.bool_],
+    mark: NDArray[np.bool_],
+    sheet: NDArray[np.bool_],
+    rule: RegionRule,
+    scale: float,
 ) -> tuple[list[NDArray[np.bool_]], list[NDArray[np.bool_]], NDArray[np.bool_]]:
     """Masks of the figures, of the lines of lettering, and of what hugs the sheet's border.
 
@@ -185,8 +207,12 @@ def _touched(labels: NDArray[np.int32], count: int, mask: NDArray[np.bool_]) -> 
     return touched
 
 
-def _low_components(labels: NDArray[np.int32], count: int, mark: NDArray[np.bool_], highest: float) -> NDArray[np.bool_]:
-    """For each label 0..count whether it may be of letters: low, or up to two lines grown together."""
+def _low_components(
+    labels: NDArray[np.int32], count: int, mark: NDArray[np.bool_], highest: float
+) -> NDArray[np.bool_]:
+    """For each label 0..count whether it may be of letters: low, or up to two lines grown
+    together.
+    """
     import numpy as np
     from scipy import ndimage
 
@@ -195,7 +221,7 @@ def _low_components(labels: NDArray[np.int32], count: int, mark: NDArray[np.bool
         height[index] = box[0].stop - box[0].start
     tallest = np.zeros(count + 1, dtype=np.int64)
     for box in ndimage.find_objects(morphology.label(mark)[0]):
-        rows, columns = box
+        rows = box[0]
         if rows.stop - rows.start > highest:
             owners = np.unique(labels[box][mark[box]])
             tallest[owners] = np.maximum(tallest[owners], rows.stop - rows.start)

@@ -59,12 +59,15 @@ def decode(text: str, height: int, width: int) -> NDArray[np.bool_]:
     """
     import numpy as np
 
-    counts = np.array(_from_text(text), dtype=np.int64)
+    numbers, whole = _from_text(text), height * width
+    if max(map(abs, numbers)) > whole:
+        raise InvalidRecord(f"a run longer than the mask of {height} x {width}")
+    counts = np.array(numbers, dtype=np.int64)
     counts[1::2] = np.cumsum(counts[1::2])
     counts[2::2] = np.cumsum(counts[2::2])
-    if (counts < 0).any() or int(counts.sum()) != height * width:
+    if (counts < 0).any() or int(counts.sum()) != whole:
         raise InvalidRecord(
-            f"run lengths add up to {int(counts.sum())}, expected {height} x {width} = {height * width}",
+            f"runs add up to {int(counts.sum())}, expected {height} x {width} = {whole}",
             "the mask was cut or changed: run segment again for this plate",
         )
     values = np.arange(counts.size) % 2 == 1
@@ -78,13 +81,13 @@ def _from_text(text: str) -> list[int]:
     for code in text.encode("ascii", "replace"):
         bits = code - 48
         if not 0 <= bits < 64 or shift > 5 * LONGEST:
-            raise InvalidRecord(f"character {chr(code)!r} does not belong in compressed run lengths")
+            raise InvalidRecord(f"{chr(code)!r} does not belong in compressed run lengths")
         value |= (bits & 31) << shift
         shift += 5
         if bits & 32:
             continue
         numbers.append(value - (1 << shift) if bits & 16 else value)
         value = shift = 0
-    if shift or not numbers or max(map(abs, numbers)) >= 1 << 62:
+    if shift or not numbers:
         raise InvalidRecord("compressed run lengths that end in the middle of a number")
     return numbers

@@ -1,6 +1,8 @@
-"""Where the sheet lies on a scanner bed, an easel or black felt: the dark surround of a photographed page.
+"""Where the sheet lies on a scanner bed, an easel or black felt: the dark surround of a
+photographed page.
 
-Works on lightness alone and only ever answers with a convex sheet, so that dark engravings inside the
+Works on lightness alone and only ever answers with a convex sheet, so that dark engravings inside
+the
 page stay inside. Knows nothing of paper colour or figures.
 """
 
@@ -58,7 +60,9 @@ def find_sheet(lightness: NDArray[np.float32], rule: SurroundRule) -> NDArray[np
     if float((small[outside] < rule.darkest).mean()) < rule.uniform or not _is_page(sheet):
         return None
     sheet &= ~_wedges(small < rule.darkest, sheet, round(rule.wedge * max(sheet.shape)))
-    whole = np.repeat(np.repeat(sheet, STEP, axis=0), STEP, axis=1)[: lightness.shape[0], : lightness.shape[1]]
+    whole = np.repeat(np.repeat(sheet, STEP, axis=0), STEP, axis=1)[
+        : lightness.shape[0], : lightness.shape[1]
+    ]
     return morphology.erode(whole, max(STEP, round(rule.trim * max(lightness.shape))))
 
 
@@ -84,13 +88,16 @@ def fill_convex(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
 
     corners = hull_corners(mask)
     filled = mask.copy()
-    rows, columns = polygon(corners[:, 1] - 0.5, corners[:, 0] - 0.5, mask.shape)
+    edges = corners - 0.5
+    rows, columns = polygon(edges[:, 1], edges[:, 0], mask.shape)  # type: ignore[no-untyped-call]
     filled[rows, columns] = True
     return np.asarray(filled, dtype=bool)
 
 
 def hull_area(mask: NDArray[np.bool_]) -> float:
-    """Area in pixels of the convex hull of a bool (h, w) mask with at least one True; at least its count."""
+    """Area in pixels of the convex hull of a bool (h, w) mask with at least one True; at least its
+    count.
+    """
     corners = hull_corners(mask)
     x, y = corners[:, 0], corners[:, 1]
     return float(abs((x * _next(y) - y * _next(x)).sum()) / 2)
@@ -103,7 +110,9 @@ def _next(values: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def hull_corners(mask: NDArray[np.bool_]) -> NDArray[np.float64]:
-    """Corners (k, 2) as x, y of the convex hull of the pixels' squares, in pixel edges 0..w, 0..h."""
+    """Corners (k, 2) as x, y of the convex hull of the pixels' squares, in pixel edges 0..w,
+    0..h.
+    """
     import numpy as np
     from scipy.spatial import ConvexHull
 
@@ -111,8 +120,10 @@ def hull_corners(mask: NDArray[np.bool_]) -> NDArray[np.float64]:
     inked = mask[rows]
     left = inked.argmax(axis=1)
     right = mask.shape[1] - inked[:, ::-1].argmax(axis=1)
-    points = np.concatenate([np.column_stack([x, y]) for x in (left, right) for y in (rows, rows + 1)])
-    return points[ConvexHull(points).vertices].astype(np.float64)
+    points = np.concatenate(
+        [np.column_stack([x, y]) for x in (left, right) for y in (rows, rows + 1)]
+    )
+    return np.asarray(points[ConvexHull(points).vertices], dtype=np.float64)
 
 
 def _is_page(sheet: NDArray[np.bool_]) -> bool:

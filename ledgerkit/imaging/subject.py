@@ -1,7 +1,8 @@
 """What a descriptor looks at: the figures of a plate, a tile or one region, laid on even paper.
 
 Cropped to what is not paper, captions and dark surround painted over, brought to a square. So that
-layout, paper tone and lettering do not decide what is like what. Source: imaging notes D.1, lesson 4.
+layout, paper tone and lettering do not decide what is like what. Source: imaging notes D.1, lesson
+4.
 """
 
 from __future__ import annotations
@@ -34,7 +35,8 @@ class Subject:
 def figures_of(rgb: NDArray[np.uint8], scene: Scene, side: int) -> Subject:
     """The figures of a plate, uint8 (h, w, 3), whose scene was cut at the same or a smaller size.
 
-    Where the scene has no figure the sheet as a whole is the subject; where it has no paper, the sheet
+    Where the scene has no figure the sheet as a whole is the subject; where it has no paper, the
+    sheet
     is the figure and keeps its own pixels.
     """
     import numpy as np
@@ -50,10 +52,13 @@ def figures_of(rgb: NDArray[np.uint8], scene: Scene, side: int) -> Subject:
     return lay_out(rgb, figure, scene.paper.lab, side)
 
 
-def marks_of(rgb: NDArray[np.uint8], paper_lab: tuple[float, float, float], threshold: float, side: int) -> Subject:
+def marks_of(
+    rgb: NDArray[np.uint8], paper_lab: tuple[float, float, float], threshold: float, side: int
+) -> Subject:
     """What is off the paper's colour on a tile, uint8 (h, w, 3), by the paper of its plate.
 
-    The frame of the tile stays as it is: where a mark lies on a tile is part of what the tile shows.
+    The frame of the tile stays as it is: where a mark lies on a tile is part of what the tile
+    shows.
     """
     import numpy as np
 
@@ -71,7 +76,9 @@ def lay_out(
     *,
     crop: bool = True,
 ) -> Subject:
-    """`mask`, bool (h, w) with at least one True, cut out of `rgb` and laid on paper in a square."""
+    """`mask`, bool (h, w) with at least one True, cut out of `rgb` and laid on paper in a
+    square.
+    """
     import numpy as np
     from PIL import Image
 
@@ -88,5 +95,7 @@ def lay_out(
     picture = Image.new("RGB", (side, side), (int(colour[0]), int(colour[1]), int(colour[2])))
     picture.paste(Image.fromarray(clean).resize(size, Image.Resampling.LANCZOS), place)
     cover = Image.new("L", (side, side), 0)
-    cover.paste(Image.fromarray(mask.astype(np.uint8) * 255).resize(size, Image.Resampling.BOX), place)
+    cover.paste(
+        Image.fromarray(mask.astype(np.uint8) * 255).resize(size, Image.Resampling.BOX), place
+    )
     return Subject(np.asarray(picture), np.asarray(cover, dtype=np.float32) / np.float32(255))

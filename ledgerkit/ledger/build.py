@@ -7,17 +7,20 @@ final name: its `write_parquet` truncates in place and does not flush.
 from __future__ import annotations
 
 import io
+import os
 import time
+from collections.abc import Iterator
 from importlib import metadata
 from typing import TYPE_CHECKING, Any
 
 from ledgerkit import layout, schema
+from ledgerkit.backends import run_all
 from ledgerkit.canonical import canonical_bytes, sha256_hex
 from ledgerkit.durable import Job
 from ledgerkit.errors import LedgerkitError, LedgerRefused
-from ledgerkit.ledger.columns import artifacts_table, gates_table, plates_table, runs_table
-from ledgerkit.ledger.gather import Gathered, gather
-from ledgerkit.ledger.results import RESULTS, result_table
+from ledgerkit.ledger.document import LEDGER_NAME, ledger_document
+from ledgerkit.ledger.gather import gather_collection
+from ledgerkit.ledger.share import Share, Tables, share_tables, tables_of
 from ledgerkit.repository import Archive
 from ledgerkit.sealing import seal_new
 from ledgerkit.software import VERSION
@@ -25,14 +28,15 @@ from ledgerkit.views import ConsolidateView
 
 if TYPE_CHECKING:
     import polars as pl
-    import pyarrow as pa
 
 ROW_GROUP = 1 << 16
-LEDGER_FILE = "ledger.json"
+SHARES_A_WORKER = 4
+WORTH_PROCESSES = 10_000
+"""Records from which on starting processes costs less than it saves."""
 
 
 def consolidate(archive: Archive, *, wait: float = 60.0) -> ConsolidateView:
-    """Rebuild `ledger/` from manifests and records. Raises `LedgerRefused`; the former ledgers stay."""
+    """Rebuild `ledger/` from the records. Raises `LedgerRefused`; the former ledgers stay."""
     began = time.monotonic()
     with archive.job() as job:
         seal_new(archive, job)
@@ -42,7 +46,7 @@ def consolidate(archive: Archive, *, wait: float = 60.0) -> ConsolidateView:
         if changed:
             staged = _stage(archive, job, files)
             with archive.store.locked(wait):
-                aside = _replace(archive, job, staged, files)
+                aside = _replace(archive, job, staged)
     return _view(document, changed, aside, time.monotonic() - began)
 
 
@@ -53,20 +57,28 @@ def check(archive: Archive) -> ConsolidateView:
     return _view(document, differing(archive, files), None, time.monotonic() - began)
 
 
-def _view(document: dict[str, Any], changed: list[str], aside: str | None, seconds: float) -> ConsolidateView:
+def _view(
+    document: dict[str, Any], changed: list[str], aside: str | None, seconds: float
+) -> ConsolidateView:
     rows = {name: table["rows"] for name, table in document["tables"].items()}
-    return ConsolidateView(rows, document["manifests"], document["runs"], changed, aside, round(seconds, 3))
+    return ConsolidateView(
+        rows, document["manifests"], document["runs"], changed, aside, round(seconds, 3)
+    )
 
 
 def build(archive: Archive) -> tuple[dict[str, bytes], dict[str, Any]]:
-    """Bytes of every ledger file by name, and the content of `ledger.json`. Raises `LedgerRefused`."""
-    gathered = gather(archive)
+    """Bytes of each ledger file by name, and the content of `ledger.json`; or `LedgerRefused`."""
     try:
-        frames = _frames(archive, gathered)
+        shares = list(_shares(archive))
+        frames = _frames(shares)
     except LedgerRefused:
         raise
     except LedgerkitError as error:
-        raise LedgerRefused(f"the ledgers were not rebuilt: {error.message}", error.hint or "The former ledgers stay.") from error
+        raise LedgerRefused(
+            f"the ledgers were not rebuilt: {error.message}",
+            error.hint or "The former ledgers stay. See what is wrong with: ledgerkit audit",
+        ) from error
+    digests = sorted(digest for share in shares for digest in share.digests)
     files: dict[str, bytes] = {}
     tables: dict[str, Any] = {}
     for name, frame in frames.items():
@@ -83,30 +95,51 @@ def build(archive: Archive) -> tuple[dict[str, bytes], dict[str, Any]]:
         "schema_version": "ledger.v1",
         "log_size": None,
         "log_root": None,
-        "manifests": len(gathered.plates),
-        "runs": len(gathered.runs),
-        "records_sha256": gathered.records_sha256,
-        "versions": {"ledgerkit": VERSION, "polars": metadata.version("polars"), "pyarrow": metadata.version("pyarrow")},
+        "manifests": sum(share.manifests for share in shares),
+        "runs": sum(share.runs for share in shares),
+        "records_sha256": sha256_hex("".join(digests).encode()),
+        "versions": {
+            "ledgerkit": VERSION,
+            "polars": metadata.version("polars"),
+            "pyarrow": metadata.version("pyarrow"),
+        },
         "tables": tables,
     }
-    files[LEDGER_FILE] = canonical_bytes(document) + b"\n"
+    files[LEDGER_NAME] = canonical_bytes(document) + b"\n"
     return files, document
 
 
-def _frames(archive: Archive, gathered: Gathered) -> dict[str, pl.DataFrame]:
-    import polars as pl
+def _shares(archive: Archive) -> Iterator[Tables]:
+    """Tables of the collection, then of all plates in shares; in processes where that pays."""
+    collection, seals = gather_collection(archive)
+    yield tables_of(archive, collection)
+    plates = archive.plate_ids()
+    workers = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1
+    workers = workers if _records(archive, plates) >= WORTH_PROCESSES else 1
+    size = max(1, -(-len(plates) // (SHARES_A_WORKER * workers)))
+    parts = [plates[start : start + size] for start in range(0, len(plates), size)]
+    shares = [Share(str(archive.root), part, seals.of_plates(part)) for part in parts]
+    found: dict[int, Tables] = {}
+    for outcome in run_all(share_tables, shares, workers=workers):
+        if outcome.error is not None:
+            raise outcome.error
+        found[outcome.index] = outcome.value or share_tables(shares[outcome.index])
+    yield from (found[index] for index in sorted(found))
 
-    found: dict[str, pa.Table] = {name: result_table(archive, gathered, name) for name in RESULTS}
-    found |= {
-        "plates": plates_table(gathered, found["headers"]),
-        "runs": runs_table(gathered),
-        "artifacts": artifacts_table(gathered),
-        "gates": gates_table(gathered),
-    }
+
+def _records(archive: Archive, plates: list[str]) -> int:
+    """About how many records there are, judged from the first plates."""
+    sample = plates[:20]
+    return sum(len(archive.run_ids(plate)) for plate in sample) * len(plates) // max(len(sample), 1)
+
+
+def _frames(shares: list[Tables]) -> dict[str, pl.DataFrame]:
+    import polars as pl
+    import pyarrow as pa
+
     frames: dict[str, pl.DataFrame] = {}
     for name in schema.TABLES:
-        schema.check_table(name, found[name], f"ledger {name}")
-        frame = pl.from_arrow(found.pop(name))
+        frame = pl.from_arrow(pa.concat_tables([share.tables.pop(name) for share in shares]))
         assert isinstance(frame, pl.DataFrame)
         frames[name] = frame
     frames["cluster_members"] = _with_subject_runs(frames)
@@ -119,25 +152,39 @@ def _frames(archive: Archive, gathered: Gathered) -> dict[str, pl.DataFrame]:
 
 
 def _with_subject_runs(frames: dict[str, pl.DataFrame]) -> pl.DataFrame:
-    """Members of clusters with the run that made their subject, taken from the vectors they cluster."""
+    """Members of clusters with the run that made their subject, from the vectors they cluster."""
     import polars as pl
 
     members = frames["cluster_members"]
-    read = frames["artifacts"].filter(pl.col("direction") == "input", pl.col("role") == "table:embeddings").select("run_id", pl.col("made_by").alias("embed_run"))
-    vectors = frames["embeddings"].select("subject_id", pl.col("run_id").alias("embed_run"), pl.col("subject_run_id").alias("maker"))
-    known = read.join(vectors, on="embed_run").select("run_id", "subject_id", "maker").unique(["run_id", "subject_id"])
+    read = (
+        frames["artifacts"]
+        .filter(pl.col("direction") == "input", pl.col("role") == "table:embeddings")
+        .select("run_id", pl.col("made_by").alias("embed_run"))
+    )
+    vectors = frames["embeddings"].select(
+        "subject_id", pl.col("run_id").alias("embed_run"), pl.col("subject_run_id").alias("maker")
+    )
+    known = (
+        read.join(vectors, on="embed_run")
+        .select("run_id", "subject_id", "maker")
+        .unique(["run_id", "subject_id"])
+    )
     joined = members.join(known, on=["run_id", "subject_id"], how="left", maintain_order="left")
     return joined.with_columns(pl.col("maker").alias("subject_run_id")).select(members.columns)
 
 
 def _check_key(name: str, frame: pl.DataFrame, key: list[str]) -> None:
-    twice = frame.select(key).is_duplicated()
-    if twice.any():
-        row = frame.filter(twice).select(key).row(0, named=True)
-        raise LedgerRefused(
-            f"ledger {name}: the key {', '.join(key)} is not unique: {row} stands {int(twice.sum())} times",
-            "Two records say they are the same: the former ledgers stay.",
-        )
+    if not frame.select(key).is_duplicated().any():
+        return
+    import polars as pl
+
+    counted = frame.group_by(key).len("times").filter(pl.col("times") > 1).sort(key)
+    *values, times = counted.row(0)
+    named = ", ".join(f"{column} {value}" for column, value in zip(key, values, strict=True))
+    raise LedgerRefused(
+        f"ledger {name}: the key {', '.join(key)} is not unique: {named} stands {times} times",
+        "Two records say they are the same: the former ledgers stay.",
+    )
 
 
 def _check_references(frames: dict[str, pl.DataFrame]) -> None:
@@ -151,13 +198,16 @@ def _check_references(frames: dict[str, pl.DataFrame]) -> None:
             if lost.height:
                 raise LedgerRefused(
                     f"ledger {name}: {column} {lost[wanted].sort()[0]} is not in {target}",
-                    "A record names something that the repository does not hold: restore it from a replica. The former ledgers stay.",
+                    "A record names something that the repository does not hold: restore it "
+                    "from a replica. The former ledgers stay.",
                 )
 
 
 def _parquet(frame: pl.DataFrame) -> bytes:
     buffer = io.BytesIO()
-    frame.write_parquet(buffer, compression="zstd", compression_level=3, statistics=True, row_group_size=ROW_GROUP)
+    frame.write_parquet(
+        buffer, compression="zstd", compression_level=3, statistics=True, row_group_size=ROW_GROUP
+    )
     return buffer.getvalue()
 
 
@@ -166,7 +216,9 @@ def differing(archive: Archive, files: dict[str, bytes]) -> list[str]:
     found = []
     for name, data in sorted(files.items()):
         path = f"{layout.LEDGER}/{name}"
-        if archive.tree.size(path) != len(data) or archive.tree.digest(path).sha256 != sha256_hex(data):
+        if archive.tree.size(path) != len(data) or archive.tree.digest(path).sha256 != sha256_hex(
+            data
+        ):
             found.append(name)
     return found
 
@@ -179,32 +231,32 @@ def _stage(archive: Archive, job: Job, files: dict[str, bytes]) -> str:
     return staged
 
 
-def _replace(archive: Archive, job: Job, staged: str, files: dict[str, bytes]) -> str | None:
-    """Exchange the ledgers; where files that are not ours were moved to."""
-    former = archive.store.exchange(staged, layout.LEDGER)
-    if former is None:
-        return None
-    ours = {f"{name}.parquet" for name in schema.TABLES} | {LEDGER_FILE}
-    known = _former_digests(archive, former)
-    foreign = [path for path in archive.tree.walk(former) if path.removeprefix(f"{former}/") not in ours or known.get(path.rpartition("/")[2], True) is False]
-    if not foreign:
-        return None
+def _replace(archive: Archive, job: Job, staged: str) -> str | None:
+    """Exchange the ledgers; where files that are not ours were moved to.
+
+    They are moved before the exchange: what goes wrong then leaves them aside, never in the former
+    folder, which is removed with the job.
+    """
+    known = _former_digests(archive)
+    foreign = [path for path in archive.tree.walk(layout.LEDGER) if not known.get(path)]
     aside = f"{layout.WORKING}/aside/{job.job_id}"
     for path in foreign:
-        archive.store.move(path, f"{aside}/{path.removeprefix(f'{former}/')}")
-    return aside
+        archive.store.move(path, f"{aside}/{path.removeprefix(f'{layout.LEDGER}/')}")
+    archive.store.exchange(staged, layout.LEDGER)
+    return aside if foreign else None
 
 
-def _former_digests(archive: Archive, former: str) -> dict[str, bool]:
-    """For each file of the former ledgers whether its bytes are those that their ledger.json lists.
+def _former_digests(archive: Archive) -> dict[str, bool]:
+    """For each file of the present ledgers whether its bytes are those that ledger.json lists.
 
     Without a ledger.json of ours nothing there is ours.
     """
-    import json
-
-    try:
-        document = json.loads(archive.tree.read(f"{former}/{LEDGER_FILE}"))
-        listed = {table["file"]: table["sha256"] for table in document["tables"].values()}
-    except (LedgerkitError, ValueError, KeyError, TypeError, AttributeError):
-        return {f"{name}.parquet": False for name in schema.TABLES} | {LEDGER_FILE: False}
-    return {name: archive.tree.digest(f"{former}/{name}").sha256 == digest for name, digest in listed.items() if archive.tree.exists(f"{former}/{name}")}
+    document = ledger_document(archive.tree)
+    if document is None:
+        return {}
+    found = {f"{layout.LEDGER}/{LEDGER_NAME}": True}
+    for name, table in document["tables"].items():
+        path = f"{layout.LEDGER}/{name}.parquet"
+        if archive.tree.size(path) == table["bytes"]:
+            found[path] = archive.tree.digest(path).sha256 == table["sha256"]
+    return found

@@ -1,17 +1,20 @@
-"""The tables whose rows are records: plates, runs, artifacts, gates, and the labels of the catalogue."""
+"""Tables whose rows are records: plates, runs, artifacts, gates, and labels of the catalogue."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
 from ledgerkit import layout, schema
 from ledgerkit.canonical import canonical_bytes
+from ledgerkit.catalogue import ALIASES
 from ledgerkit.ledger.gather import Gathered, PlateFacts
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-IDENTITY_FIELDS = frozenset({"plate", "name", "slug", "fileName", "download"})
+IDENTITY_FIELDS = frozenset(alias for aliases in ALIASES.values() for alias in aliases)
 """Fields of a catalogue entry that identify the plate; the others say something of it."""
 
 
@@ -43,7 +46,7 @@ def runs_table(gathered: Gathered) -> pa.Table:
         "run_id": [run.run_id for run in runs],
         "task_id": [run.task_id for run in runs],
         "job_id": [run.job_id for run in runs],
-        "subject": [layout.COLLECTION if run.subject == layout.COLLECTION else "plate" for run in runs],
+        "subject": [_subject_kind(run.subject) for run in runs],
         "plate_id": [None if run.subject == layout.COLLECTION else run.subject for run in runs],
         "operation": [run.operation for run in runs],
         "version": [run.version for run in runs],
@@ -58,7 +61,7 @@ def runs_table(gathered: Gathered) -> pa.Table:
         "platform": [run.environment.platform for run in runs],
         "device": [run.environment.device for run in runs],
         "libraries": [_json(run.environment.libraries) for run in runs],
-        "models": [_json([{"id": model.id, "revision": model.revision, "sha256": model.sha256, "license": model.license} for model in run.models]) for run in runs],
+        "models": [_json(msgspec.to_builtins(run.models)) for run in runs],
         "input_count": [len(one.inputs) for one in facts],
         "output_count": [len(one.outputs) for one in facts],
         "output_bytes": [sum(output.bytes for output in one.outputs) for one in facts],
@@ -81,8 +84,12 @@ def runs_table(gathered: Gathered) -> pa.Table:
     })  # fmt: skip
 
 
+def _subject_kind(subject: str) -> str:
+    return layout.COLLECTION if subject == layout.COLLECTION else "plate"
+
+
 def _json(value: Any) -> str:
-    if not value:
+    if value in ({}, []):
         return "{}" if isinstance(value, dict) else "[]"
     return canonical_bytes(value).decode()
 
@@ -122,24 +129,51 @@ def gates_table(gathered: Gathered) -> pa.Table:
     })  # fmt: skip
 
 
+_MANIFEST_COLUMNS = (
+    "plate_id",
+    "plate_number",
+    "title",
+    "slug",
+    "source_image",
+    "download_url",
+    "license",
+    "created_at",
+)
+_HEADER_COLUMNS = (
+    "format",
+    "width",
+    "height",
+    "megapixels",
+    "mode",
+    "bit_depth",
+    "orientation",
+    "icc_profile",
+)
+
+
 def plates_table(gathered: Gathered, headers: pa.Table) -> pa.Table:
     """One row per plate, with the facts of its current header run."""
-    facts_by_plate = {row["plate_id"]: row for row in headers.to_pylist() if row["run_id"] in gathered.current}
+    facts_by_plate = {
+        row["plate_id"]: row for row in headers.to_pylist() if row["run_id"] in gathered.current
+    }
     plates = gathered.plates
     found = [facts_by_plate.get(plate.manifest.plate_id, {}) for plate in plates]
-    columns: dict[str, Any] = {name: [getattr(plate.manifest, name) for plate in plates] for name in (
-        "plate_id", "plate_number", "title", "slug", "source_image", "download_url", "license", "created_at",
-    )}  # fmt: skip
-    columns |= {name: [row.get(name) for row in found] for name in (
-        "format", "width", "height", "megapixels", "mode", "bit_depth", "orientation", "icc_profile",
-    )}  # fmt: skip
+    columns: dict[str, Any] = {
+        name: [getattr(plate.manifest, name) for plate in plates] for name in _MANIFEST_COLUMNS
+    }
+    columns |= {name: [row.get(name) for row in found] for name in _HEADER_COLUMNS}
     columns |= {
         "source_path": [plate.source_path for plate in plates],
         "source_bytes": [plate.source.bytes if plate.source else None for plate in plates],
         "source_sha256": [plate.source.sha256 if plate.source else None for plate in plates],
         "source_xxh3_128": [plate.source.xxh3_128 if plate.source else None for plate in plates],
-        "source_ok": [None if plate.seal_run_id is None else plate.source is not None for plate in plates],
-        "media_type": [row.get("media_type") or _media_type(plate) for row, plate in zip(found, plates, strict=True)],
+        "source_ok": [
+            None if plate.seal_run_id is None else plate.source is not None for plate in plates
+        ],
+        "media_type": [
+            row.get("media_type") or _media_type(plate)
+            for row, plate in zip(found, plates, strict=True)
+        ],
         "metadata": [plate.metadata for plate in plates],
         "manifest_version": [plate.manifest.version for plate in plates],
         "manifest_sha256": [plate.manifest_sha256 for plate in plates],
@@ -161,12 +195,26 @@ def catalogue_labels(gathered: Gathered) -> dict[str, list[Any]]:
     for plate in gathered.plates:
         if plate.seal_run_id is None:
             continue
-        for scheme, value in sorted((plate.manifest.metadata or {}).items()):
-            if scheme in IDENTITY_FIELDS or not isinstance(value, (str, int, float)) or value == "":
+        for scheme, field in sorted((plate.manifest.metadata or {}).items()):
+            if scheme in IDENTITY_FIELDS:
                 continue
-            row = {"subject_id": plate.manifest.plate_id, "subject_kind": "plate", "subject_run_id": None, "scheme": scheme, "value": str(value), "run_id": plate.seal_run_id, "log_index": None}
-            for name, item in row.items():
-                columns[name].append(item)
+            for value in _label_values(field):
+                row = {
+                    "subject_id": plate.manifest.plate_id,
+                    "subject_kind": "plate",
+                    "subject_run_id": None,
+                    "scheme": scheme,
+                    "value": value,
+                    "run_id": plate.seal_run_id,
+                    "log_index": None,
+                }
+                for name, item in row.items():
+                    columns[name].append(item)
     return columns
 
 
+def _label_values(field: Any) -> list[str]:
+    """What a catalogue field says, as texts: each item of a list once; nothing for null and ""."""
+    items = field if isinstance(field, list) else [field]
+    texts = [item if isinstance(item, str) else _json(item) for item in items if item is not None]
+    return sorted({text for text in texts if text})

@@ -6,14 +6,13 @@ path and the rule: a ledger never says less than the records without saying so.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
 from ledgerkit import layout, schema
 from ledgerkit.canonical import parse_json, sha256_hex
-from ledgerkit.errors import DigestMismatch, LedgerkitError, LedgerRefused
+from ledgerkit.errors import DigestMismatch, InvalidRecord, LedgerRefused
 from ledgerkit.records import Input, Manifest, Output, Run, current_runs, decode_manifest
 from ledgerkit.repository import Archive, Sealed
 from ledgerkit.staging import JSON_LINES
@@ -43,38 +42,64 @@ class RunFacts:
 
 @dataclass
 class Gathered:
-    """All facts of a repository, in order."""
+    """All facts of some plates, or of the collection."""
 
     plates: list[PlateFacts] = field(default_factory=list)
     runs: list[RunFacts] = field(default_factory=list)
     current: set[str] = field(default_factory=set)
-    records_sha256: str = ""
+    by_table: dict[str, list[tuple[RunFacts, Output]]] = field(default_factory=dict)
+
+    @property
+    def digests(self) -> list[str]:
+        """SHA-256 of every manifest and record read."""
+        return [
+            *(plate.manifest_sha256 for plate in self.plates),
+            *(facts.sha256 for facts in self.runs),
+        ]
 
 
-def gather(archive: Archive) -> Gathered:
-    """Read the repository. Raises `LedgerRefused` that names the first bad file and the rule."""
+@dataclass(frozen=True)
+class Seals:
+    """What the seal runs vouch for: everything by path, and sources by plate."""
+
+    files: dict[str, Sealed]
+    sources: dict[str, tuple[str, Sealed]]
+
+    def of_plates(self, plates: list[str]) -> Seals:
+        """Only what concerns these plates: small enough to be sent to a worker."""
+        paths = (f"{layout.plate_folder(plate)}/{layout.MANIFEST}" for plate in plates)
+        return Seals(
+            {path: self.files[path] for path in paths if path in self.files},
+            {plate: self.sources[plate] for plate in plates if plate in self.sources},
+        )
+
+
+def gather_collection(archive: Archive) -> tuple[Gathered, Seals]:
+    """The collection's runs, and what its seals vouch for. Raises `LedgerkitError`."""
+    gathered = Gathered(runs=list(_run_facts(archive, layout.COLLECTION)))
+    files = archive.seals([facts.run for facts in gathered.runs])
+    _complete(gathered, {})
+    return gathered, Seals(files, _sources(files))
+
+
+def gather_plates(archive: Archive, plates: list[str], seals: Seals) -> Gathered:
+    """Manifests and runs of these plates. Raises `LedgerkitError` naming the first bad file."""
     gathered = Gathered()
-    try:
-        collection = list(_run_facts(archive, layout.COLLECTION))
-        seals = archive.seals([facts.run for facts in collection])
-        sources = _sources(seals)
-        for plate in archive.plate_ids():
-            gathered.plates.append(_plate_facts(archive, plate, seals, sources))
-            gathered.runs += _run_facts(archive, plate)
-        gathered.runs += collection
-    except LedgerkitError as error:
-        if isinstance(error, LedgerRefused):
-            raise
-        raise LedgerRefused(
-            f"the ledgers were not rebuilt: {error.message}",
-            error.hint or "The former ledgers stay. See what is wrong with: ledgerkit audit",
-        ) from error
-    gathered.runs.sort(key=lambda facts: facts.run.run_id)
-    digests = {plate: sealed.sha256 for plate, (_, sealed) in sources.items()}
-    gathered.current = current_runs((facts.run for facts in gathered.runs), digests)
-    listed = sorted([*(plate.manifest_sha256 for plate in gathered.plates), *(facts.sha256 for facts in gathered.runs)])
-    gathered.records_sha256 = hashlib.sha256("".join(listed).encode()).hexdigest()
+    for plate in plates:
+        gathered.plates.append(_plate_facts(archive, plate, seals.files, seals.sources))
+        gathered.runs += _run_facts(archive, plate)
+    _complete(gathered, {plate: sealed.sha256 for plate, (_, sealed) in seals.sources.items()})
     return gathered
+
+
+def _complete(gathered: Gathered, sources: dict[str, str]) -> None:
+    """Which runs are current, and which outputs hold rows of which table."""
+    gathered.current = current_runs((facts.run for facts in gathered.runs), sources)
+    for facts in gathered.runs:
+        for output in facts.outputs:
+            if output.role.startswith("table:"):
+                name = output.role.removeprefix("table:")
+                gathered.by_table.setdefault(name, []).append((facts, output))
 
 
 def _sources(seals: dict[str, Sealed]) -> dict[str, tuple[str, Sealed]]:
@@ -86,26 +111,33 @@ def _sources(seals: dict[str, Sealed]) -> dict[str, tuple[str, Sealed]]:
     return found
 
 
-def _plate_facts(archive: Archive, plate: str, seals: dict[str, Sealed], sources: dict[str, tuple[str, Sealed]]) -> PlateFacts:
+def _plate_facts(
+    archive: Archive, plate: str, seals: dict[str, Sealed], sources: dict[str, tuple[str, Sealed]]
+) -> PlateFacts:
     path = f"{layout.plate_folder(plate)}/{layout.MANIFEST}"
     data = archive.tree.read(path, max_bytes=1 << 20)
     digest = sha256_hex(data)
     sealed = seals.get(path)
     if sealed is not None and sealed.sha256 != digest:
         raise DigestMismatch(
-            f"{path} was changed after it was sealed: sealed SHA-256 {sealed.sha256}, found {digest}",
+            f"{path} was changed after it was sealed: "
+            f"sealed SHA-256 {sealed.sha256}, found {digest}",
             "Restore it from a replica; a correction is a new run, never an edit.",
         )
     manifest, _ = decode_manifest(data, path)
     if manifest.plate_id != plate:
-        raise LedgerRefused(f"{path} says plate_id {manifest.plate_id}, but lies in the folder of {plate}")
+        raise LedgerRefused(
+            f"{path} says plate_id {manifest.plate_id}, but lies in the folder of {plate}"
+        )
     metadata = None
     if manifest.metadata is not None:
         from ledgerkit.canonical import canonical_bytes
 
         metadata = canonical_bytes(parse_json(data, path)["metadata"]).decode()
     source_path, source = sources.get(plate, (None, None))
-    return PlateFacts(manifest, digest, metadata, sealed.run_id if sealed else None, source_path, source)
+    return PlateFacts(
+        manifest, digest, metadata, sealed.run_id if sealed else None, source_path, source
+    )
 
 
 def _run_facts(archive: Archive, subject: str) -> Iterator[RunFacts]:
@@ -114,23 +146,22 @@ def _run_facts(archive: Archive, subject: str) -> Iterator[RunFacts]:
 
 
 def stored_rows(archive: Archive, gathered: Gathered, table: str) -> Iterator[tuple[RunFacts, Any]]:
-    """Table outputs of all runs: a list of row structs, or an Arrow table, with the run they are from."""
-    role = f"table:{table}"
-    for facts in gathered.runs:
-        for output in facts.outputs:
-            if output.role != role:
-                continue
-            data = archive.tree.read_checked(output.path, output.sha256)
-            if output.media_type == JSON_LINES:
-                yield facts, schema.decode_rows(table, data, output.path)
-            else:
-                yield facts, _parquet(table, data, output.path)
+    """Table outputs of all runs, each a list of row structs or an Arrow table, with their run."""
+    for facts, output in gathered.by_table.get(table, []):
+        data = archive.tree.read_checked(output.path, output.sha256)
+        if output.media_type == JSON_LINES:
+            yield facts, schema.decode_rows(table, data, output.path)
+        else:
+            yield facts, _parquet(table, data, output.path)
 
 
 def _parquet(table: str, data: bytes, path: str) -> Any:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    found = pq.read_table(pa.BufferReader(data))
+    try:
+        found = pq.read_table(pa.BufferReader(data))
+    except (pa.ArrowException, OSError) as error:
+        raise InvalidRecord(f"{path} is no Parquet file: {error}") from error
     schema.check_table(table, found, path, stored=True)
     return found

@@ -12,7 +12,17 @@ from ledgerkit.repository import Archive
 if TYPE_CHECKING:
     import pyarrow as pa
 
-RESULTS = ("headers", "measures", "tiles", "segments", "embeddings", "clusters", "cluster_members", "labels", "figures")
+RESULTS = (
+    "headers",
+    "measures",
+    "tiles",
+    "segments",
+    "embeddings",
+    "clusters",
+    "cluster_members",
+    "labels",
+    "figures",
+)
 
 
 def result_table(archive: Archive, gathered: Gathered, name: str) -> pa.Table:
@@ -43,7 +53,9 @@ def _with_run_columns(name: str, rows: pa.Table, facts: RunFacts) -> pa.Table:
     import pyarrow as pa
 
     count = rows.num_rows
-    columns: dict[str, Any] = {column: rows.column(column).combine_chunks() for column in rows.column_names}
+    columns: dict[str, Any] = {
+        column: rows.column(column).combine_chunks() for column in rows.column_names
+    }
     columns["run_id"] = pa.repeat(facts.run.run_id, count)
     columns["log_index"] = pa.nulls(count, pa.int64())
     if "subject_run_id" in schema.columns(name):

@@ -1,7 +1,8 @@
 """Describe plates, tiles or segments by a vector of form, texture and colour, without any weights.
 
 A plate is cropped to its figures, captions left out; a segment is cut out by its mask; a tile keeps
-its frame. What is not subject becomes the plate's paper colour. The vectors depend on nothing but the
+its frame. What is not subject becomes the plate's paper colour. The vectors depend on nothing but
+the
 one image, have length 1, and are the same whatever else is in the collection.
 Source: imaging notes D.1; Dalal & Triggs 2005; Oliva & Torralba 2001; Ojala et al. 2002.
 """
@@ -37,19 +38,32 @@ class Parameters:
 
     of: str = field(
         default="plates",
-        metadata={"help": "What gets a vector", "unit": "", "choices": ("plates", "tiles", "segments")},
+        metadata={
+            "help": "What gets a vector",
+            "unit": "",
+            "choices": ("plates", "tiles", "segments"),
+        },
     )
     long_side: int = field(
-        default=1024, metadata={"help": "Long side of the image that subjects are cut from", "unit": "pixel"}
+        default=1024,
+        metadata={"help": "Long side of the image that subjects are cut from", "unit": "pixel"},
     )
-    form_weight: float = field(default=0.4, metadata={"help": "Weight of each of the two form blocks", "unit": "1"})
-    texture_weight: float = field(default=1.0, metadata={"help": "Weight of the texture block", "unit": "1"})
-    colour_weight: float = field(default=0.7, metadata={"help": "Weight of the colour block", "unit": "1"})
+    form_weight: float = field(
+        default=0.4, metadata={"help": "Weight of each of the two form blocks", "unit": "1"}
+    )
+    texture_weight: float = field(
+        default=1.0, metadata={"help": "Weight of the texture block", "unit": "1"}
+    )
+    colour_weight: float = field(
+        default=0.7, metadata={"help": "Weight of the colour block", "unit": "1"}
+    )
 
 
 def takes(parameters: Parameters) -> tuple[str, ...]:
     """What is described, and for segments the image they lie on."""
-    return {"plates": ("whole",), "tiles": ("tiles",), "segments": ("whole", "segments")}[parameters.of]
+    return {"plates": ("whole",), "tiles": ("tiles",), "segments": ("whole", "segments")}[
+        parameters.of
+    ]
 
 
 def variant(parameters: Parameters) -> str:
@@ -125,10 +139,10 @@ def _tiles(inputs: Inputs, parameters: Parameters) -> Iterator[tuple[Row, Subjec
     from ledgerkit.imaging.place import whole_tile
     from ledgerkit.imaging.subject import marks_of
 
-    tiles = list(inputs.rows("tiles"))
-    whole = whole_tile(tiles)
+    rows: list[Row] = list(inputs.rows("tiles"))
+    whole = whole_tile(rows)
     scene = _cut_small(_read(inputs, whole, parameters.long_side))
-    for tile in [tile for tile in tiles if tile["kind"] == "tile"] or [whole]:
+    for tile in [row for row in rows if row["kind"] == "tile"] or [whole]:
         row = {"subject_id": tile["tile_id"], "subject_kind": "tile", "plate_id": tile["plate_id"]}
         pixels = _read(inputs, tile, parameters.long_side)
         yield row, marks_of(pixels, scene.paper.lab, scene.threshold, SIDE)
@@ -144,12 +158,19 @@ def _segments(inputs: Inputs, parameters: Parameters) -> Iterator[tuple[Row, Sub
     paper = next((row["mean_lab"] for row in segments if row["kind"] == "paper"), [100.0, 0.0, 0.0])
     for segment in segments:
         if segment["kind"] in DESCRIBED:
-            row = {"subject_id": segment["segment_id"], "subject_kind": "segment", "plate_id": segment["plate_id"]}
+            row = {
+                "subject_id": segment["segment_id"],
+                "subject_kind": "segment",
+                "plate_id": segment["plate_id"],
+            }
             yield row, _cut_out(pixels, tile, segment, (paper[0], paper[1], paper[2]))
 
 
 def _cut_out(
-    pixels: NDArray[np.uint8], tile: Row, segment: Mapping[str, Any], paper: tuple[float, float, float]
+    pixels: NDArray[np.uint8],
+    tile: Row,
+    segment: Mapping[str, Any],
+    paper: tuple[float, float, float],
 ) -> Subject:
     """One segment by its mask, which is brought to the size of its crop."""
     import numpy as np

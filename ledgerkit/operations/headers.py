@@ -9,9 +9,6 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING
 
-from ledgerkit.imaging.bounded import MAX_HEADER_BYTES
-from ledgerkit.imaging.header import read_header
-
 if TYPE_CHECKING:
     from ledgerkit.handles import Inputs, Outputs
 
@@ -27,7 +24,7 @@ class Parameters:
     """Settings of `headers`."""
 
     max_header_bytes: int = field(
-        default=MAX_HEADER_BYTES,
+        default=64 * 1024 * 1024,
         metadata={"help": "Refuse a file whose header asks for more than this", "unit": "bytes"},
     )
 
@@ -44,6 +41,8 @@ def variant(parameters: Parameters) -> str:
 
 def run(inputs: Inputs, parameters: Parameters, outputs: Outputs) -> None:
     """Write one `headers` row. Raises `UnreadableImage` or `LimitExceeded` with the reason."""
+    from ledgerkit.imaging.header import read_header
+
     with inputs.file("source").open_header() as file:
         header = read_header(file, max_header_bytes=parameters.max_header_bytes)
     outputs.rows("headers", [{"plate_id": inputs.plate_id} | asdict(header)])

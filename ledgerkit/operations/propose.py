@@ -28,12 +28,25 @@ MAKES = ()
 class Parameters:
     """Limits that the proposal starts from."""
 
-    downscale_over_megapixels: float = field(default=25.0, metadata={"help": "Plates with more get a smaller derivative", "unit": "megapixels"})
-    downscale_long_side: int = field(default=4096, metadata={"help": "Long side of the smaller derivative", "unit": "pixels"})
-    tile_size: int = field(default=2048, metadata={"help": "Side of a tile, overlap included", "unit": "pixels"})
-    tile_overlap: int = field(default=256, metadata={"help": "What neighbouring tiles share", "unit": "pixels"})
-    outliers: str = field(default="tile", metadata={"help": "What outliers get", "choices": ("tile", "downscale")})
-    format: str = field(default="jpeg", metadata={"help": "File format of derivatives", "choices": ("jpeg", "png")})
+    downscale_over_megapixels: float = field(
+        default=25.0,
+        metadata={"help": "Plates with more get a smaller derivative", "unit": "megapixels"},
+    )
+    downscale_long_side: int = field(
+        default=4096, metadata={"help": "Long side of the smaller derivative", "unit": "pixels"}
+    )
+    tile_size: int = field(
+        default=2048, metadata={"help": "Side of a tile, overlap included", "unit": "pixels"}
+    )
+    tile_overlap: int = field(
+        default=256, metadata={"help": "What neighbouring tiles share", "unit": "pixels"}
+    )
+    outliers: str = field(
+        default="tile", metadata={"help": "What outliers get", "choices": ("tile", "downscale")}
+    )
+    format: str = field(
+        default="jpeg", metadata={"help": "File format of derivatives", "choices": ("jpeg", "png")}
+    )
     quality: int = field(default=92, metadata={"help": "JPEG quality"})
 
 
@@ -50,13 +63,18 @@ def variant(parameters: Parameters) -> str:
 def run(inputs: Inputs, parameters: Parameters, outputs: Outputs) -> None:
     """Write `policy.json` and the deciding table, one line a plate, largest first."""
     if parameters.tile_overlap * 2 >= parameters.tile_size:
-        raise MissingInput(f"tile_overlap {parameters.tile_overlap} must be less than half of tile_size {parameters.tile_size}")
+        raise MissingInput(
+            f"tile_overlap {parameters.tile_overlap} must be less than half of tile_size {parameters.tile_size}"
+        )
     rows = sorted(inputs.rows("headers"), key=lambda row: (-row["megapixels"], row["plate_id"]))
     sizes = sorted(row["megapixels"] for row in rows)
     first, third = _quantile(sizes, 0.25), _quantile(sizes, 0.75)
     fence = max(third + 3 * (third - first), parameters.downscale_over_megapixels)
     deciding = [_decision(row, parameters.downscale_over_megapixels, fence) for row in rows]
-    counts = {action: sum(one["action"] == action for one in deciding) for action in ("keep size", "downscale", "outlier")}
+    counts = {
+        action: sum(one["action"] == action for one in deciding)
+        for action in ("keep size", "downscale", "outlier")
+    }
     rationale = (
         f"{len(rows)} plates of {sizes[0]:.2f} to {sizes[-1]:.2f} megapixels, median {_quantile(sizes, 0.5):.2f}. "
         f"{counts['keep size']} keep their size, {counts['downscale']} above {parameters.downscale_over_megapixels:g} megapixels are made smaller, "
@@ -94,4 +112,12 @@ def _quantile(ordered: list[float], share: float) -> float:
 def _decision(row: dict[str, Any], limit: float, fence: float) -> dict[str, Any]:
     size = row["megapixels"]
     action = "outlier" if size > fence else "downscale" if size > limit else "keep size"
-    return {"plate_id": row["plate_id"], "megapixels": size, "width": row["width"], "height": row["height"], "mode": row["mode"], "bit_depth": row["bit_depth"], "action": action}
+    return {
+        "plate_id": row["plate_id"],
+        "megapixels": size,
+        "width": row["width"],
+        "height": row["height"],
+        "mode": row["mode"],
+        "bit_depth": row["bit_depth"],
+        "action": action,
+    }

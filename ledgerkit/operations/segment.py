@@ -1,6 +1,7 @@
 """Cut each plate into paper, figures, lettering and dark surround, without any weights.
 
-Works on the whole plate brought to `long_side` pixels: colour distance to the paper, Otsu's threshold
+Works on the whole plate brought to `long_side` pixels: colour distance to the paper, Otsu's
+threshold
 with a floor, closing, holes, connected components. Regions come back as COCO run lengths over their
 box, boxes in oriented source pixels, and cover the plate without gap or overlap.
 Source: imaging notes D.2, F.2, F.3; Otsu 1979; run lengths as in COCO (Lin et al. 2014).
@@ -8,11 +9,14 @@ Source: imaging notes D.2, F.2, F.3; Otsu 1979; run lengths as in COCO (Lin et a
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from ledgerkit.handles import Inputs, Outputs
     from ledgerkit.imaging.regions import RegionRule, Scene
 
@@ -28,30 +32,48 @@ class Parameters:
     """Settings of `segment`."""
 
     long_side: int = field(
-        default=1536, metadata={"help": "Long side of the image the plate is cut on", "unit": "pixel"}
+        default=1536,
+        metadata={"help": "Long side of the image the plate is cut on", "unit": "pixel"},
     )
     otsu_share: float = field(
-        default=0.6, metadata={"help": "Share of Otsu's threshold above which a pixel is not paper", "unit": "1"}
+        default=0.6,
+        metadata={
+            "help": "Share of Otsu's threshold above which a pixel is not paper",
+            "unit": "1",
+        },
     )
     faint_share: float = field(
         default=0.45,
-        metadata={"help": "Share of Otsu's threshold for faint pixels that touch sure ones", "unit": "1"},
+        metadata={
+            "help": "Share of Otsu's threshold for faint pixels that touch sure ones",
+            "unit": "1",
+        },
     )
     threshold_floor: float = field(
-        default=6.0, metadata={"help": "Least colour distance to the paper of any mark", "unit": "CIEDE76"}
+        default=6.0,
+        metadata={"help": "Least colour distance to the paper of any mark", "unit": "CIEDE76"},
     )
     full_bleed_spread: float = field(
         default=25.0,
-        metadata={"help": "Spread of the border's colour above which a plate has no paper", "unit": "CIEDE76"},
+        metadata={
+            "help": "Spread of the border's colour above which a plate has no paper",
+            "unit": "CIEDE76",
+        },
     )
     closing: int = field(
-        default=3, metadata={"help": "Radius over which marks are joined, at a long side of 1536", "unit": "pixel"}
+        default=3,
+        metadata={
+            "help": "Radius over which marks are joined, at a long side of 1536",
+            "unit": "pixel",
+        },
     )
     smallest: float = field(
-        default=0.002, metadata={"help": "Least area of a figure, as a share of the sheet", "unit": "1"}
+        default=0.002,
+        metadata={"help": "Least area of a figure, as a share of the sheet", "unit": "1"},
     )
     letter_height: float = field(
-        default=0.03, metadata={"help": "Greatest height of lettering, as a share of the long side", "unit": "1"}
+        default=0.03,
+        metadata={"help": "Greatest height of lettering, as a share of the long side", "unit": "1"},
     )
 
 
@@ -95,52 +117,72 @@ def _rule(parameters: Parameters) -> RegionRule:
     )
 
 
-def _rows(scene: Scene, tile: Mapping[str, Any]) -> list[dict[str, Any]]:
+def _rows(scene: Scene, tile: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     """Rows of `segments`, in the order of the scene's regions; empty regions have none."""
     import numpy as np
     from scipy import ndimage
+
+    labels, kinds = scene.labels, len(scene.kinds)
+    flat = labels.ravel()
+    count = np.bincount(flat, minlength=kinds)
+    channels = [scene.lab[..., place].ravel() for place in range(3)] + [
+        scene.paper.distance.ravel()
+    ]
+    sums = np.stack([np.bincount(flat, channel, kinds) for channel in channels], axis=1)
+    means = sums / np.maximum(count, 1)[:, None]
+    for index, box in enumerate(ndimage.find_objects(labels + 1, max_label=kinds)):
+        if box is not None:
+            mask = labels[box] == index
+            row = {
+                "plate_id": tile["plate_id"],
+                "tile_id": tile["tile_id"],
+                "kind": scene.kinds[index],
+                "parent_id": None,
+                **_geometry(mask, box[1].start, box[0].start, labels.shape, tile),
+                "mean_lab": [round(float(value), 3) for value in means[index, :3]],
+                "contrast": round(float(means[index, 3]), 3),
+                "score": None,
+                "source_sha256": tile["source_sha256"],
+            }
+            yield {"segment_id": segment_id(row), **row}
+
+
+def _geometry(
+    mask: NDArray[np.bool_], left: int, top: int, shape: tuple[int, ...], tile: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Box, area, centroid, mask and solidity of a region whose box starts at `left`, `top`.
+
+    `shape`: height and width of the working image. Lengths come out in oriented source pixels.
+    """
+    import numpy as np
 
     from ledgerkit.imaging import rle
     from ledgerkit.imaging.place import scale_of, to_source
     from ledgerkit.imaging.scanbed import hull_area
 
-    height, width = scene.labels.shape
-    across, down = scale_of(tile, width, height)
-    flat = (scene.labels.ravel(), None, len(scene.kinds))
-    count = np.bincount(flat[0], minlength=flat[2])
-    lab = [np.bincount(flat[0], scene.lab[..., i].ravel(), flat[2]) for i in range(3)]
-    contrast = np.bincount(flat[0], scene.paper.distance.ravel(), flat[2])
-    rows = []
-    for index, box in enumerate(ndimage.find_objects(scene.labels + 1, max_label=flat[2])):
-        if box is None:
-            continue
-        mask = scene.labels[box] == index
-        y, x = np.nonzero(mask)
-        place = (box[1].start, box[0].start, box[1].stop, box[0].stop)
-        row = {
-            "plate_id": tile["plate_id"],
-            "tile_id": tile["tile_id"],
-            "kind": scene.kinds[index],
-            "parent_id": None,
-            **dict(zip(("x0", "y0", "x1", "y1"), to_source(tile, width, height, place), strict=True)),
-            "area": float(count[index]) * across * down,
-            "centroid_x": round(tile["x0"] + (place[0] + float(x.mean()) + 0.5) * across, 3),
-            "centroid_y": round(tile["y0"] + (place[1] + float(y.mean()) + 0.5) * down, 3),
-            "mask": rle.encode(mask),
-            "mask_width": mask.shape[1],
-            "mask_height": mask.shape[0],
-            "solidity": round(float(count[index]) / hull_area(mask), 4),
-            "mean_lab": [round(float(channel[index] / count[index]), 3) for channel in lab],
-            "contrast": round(float(contrast[index] / count[index]), 3),
-            "score": None,
-            "source_sha256": tile["source_sha256"],
-        }
-        rows.append({"segment_id": segment_id(row), **row})
-    return rows
+    across, down = scale_of(tile, shape[1], shape[0])
+    place = (left, top, left + mask.shape[1], top + mask.shape[0])
+    x0, y0, x1, y1 = to_source(tile, shape[1], shape[0], place)
+    y, x = np.nonzero(mask)
+    return {
+        "x0": x0,
+        "y0": y0,
+        "x1": x1,
+        "y1": y1,
+        "area": x.size * across * down,
+        "centroid_x": round(tile["x0"] + (left + float(x.mean()) + 0.5) * across, 3),
+        "centroid_y": round(tile["y0"] + (top + float(y.mean()) + 0.5) * down, 3),
+        "mask": rle.encode(mask),
+        "mask_width": mask.shape[1],
+        "mask_height": mask.shape[0],
+        "solidity": round(x.size / hull_area(mask), 4),
+    }
 
 
 def segment_id(row: Mapping[str, Any]) -> str:
-    """The identity of a region: from plate, source, kind and geometry alone, so a re-run gives it again."""
+    """The identity of a region: from plate, source, kind and geometry alone, so a re-run gives it
+    again.
+    """
     import hashlib
 
     from ledgerkit.canonical import canonical_bytes
@@ -151,7 +193,9 @@ def segment_id(row: Mapping[str, Any]) -> str:
     return "segment-" + hashlib.sha256(canonical_bytes(identity)).hexdigest()[:20]
 
 
-def _check(scene: Scene, rows: list[dict[str, Any]], tile: Mapping[str, Any], outputs: Outputs) -> None:
+def _check(
+    scene: Scene, rows: list[dict[str, Any]], tile: Mapping[str, Any], outputs: Outputs
+) -> None:
     """Gates: the decoded masks cover every pixel once, there is paper, there are figures."""
     import numpy as np
 
@@ -160,24 +204,19 @@ def _check(scene: Scene, rows: list[dict[str, Any]], tile: Mapping[str, Any], ou
     height, width = scene.labels.shape
     whole = (tile["x1"] - tile["x0"]) * (tile["y1"] - tile["y0"])
     share = sum(row["area"] for row in rows) / whole
-    pixels = sum(int(np.count_nonzero(rle.decode(row["mask"], row["mask_height"], row["mask_width"]))) for row in rows)
-    outputs.gate(
-        "regions",
-        "coverage",
-        pixels == height * width and abs(share - 1) < 1e-9,
-        share,
-        f"the {len(rows)} regions hold {pixels} of {height * width} pixels of the working image",
+    pixels = sum(
+        int(np.count_nonzero(rle.decode(row["mask"], row["mask_height"], row["mask_width"])))
+        for row in rows
     )
+    told = f"{len(rows)} regions hold {pixels} of {height * width} pixels of the working image"
+    complete = pixels == height * width and abs(share - 1) < 1e-9
+    outputs.gate("regions", "coverage", complete, share, told)
     paper = scene.paper
-    outputs.gate(
-        "regions",
-        "paper",
-        paper.found,
-        paper.spread,
-        f"the border is paper ({paper.kind}; spread {paper.spread:.1f})"
-        if paper.found
-        else f"no paper: the border is dark or its colours spread by {paper.spread:.1f}; the sheet is one figure",
-    )
+    told = f"the border is paper: {paper.kind}, its colours spread by {paper.spread:.1f}"
+    if not paper.found:
+        told = f"no paper: the border is dark, or its colours spread by {paper.spread:.1f}"
+    outputs.gate("regions", "paper", paper.found, paper.spread, told)
     figures = sum(row["kind"] == "figure" for row in rows)
-    message = f"{figures} figures, {sum(row['kind'] == 'lettering' for row in rows)} lines of lettering"
-    outputs.gate("regions", "figures", figures > 0, float(figures), message)
+    lines = sum(row["kind"] == "lettering" for row in rows)
+    told = f"{figures} figures, {lines} lines of lettering"
+    outputs.gate("regions", "figures", figures > 0, float(figures), told)

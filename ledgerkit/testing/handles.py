@@ -69,8 +69,16 @@ class LocalInputs:
         if table not in self.by_table:
             raise MissingInput(f"no table {table} among the inputs")
         given = self.by_table[table]
-        for one in given if isinstance(given, list) and given and isinstance(given[0], pa.Table) else [given]:
-            yield one if isinstance(one, pa.Table) else pa.Table.from_pylist([dict(row) for row in one])
+        for one in (
+            given
+            if isinstance(given, list) and given and isinstance(given[0], pa.Table)
+            else [given]
+        ):
+            yield (
+                one
+                if isinstance(one, pa.Table)
+                else pa.Table.from_pylist([dict(row) for row in one])
+            )
 
     def rows(self, table: str) -> Iterator[dict[str, Any]]:
         for one in self.tables(table):

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -44,7 +46,7 @@ def test_neighbours_share_at_least_the_overlap(
 ) -> None:
     overlap = data.draw(st.integers(0, size - 1))
     row = [tile for tile in grid(width, height, size, overlap) if tile.row == 0]
-    for left, right in zip(row, row[1:], strict=False):
+    for left, right in pairwise(row):
         assert left.box.x1 - right.box.x0 >= overlap
         assert right.box.x0 > left.box.x0
 
@@ -100,15 +102,18 @@ def test_a_point_comes_home_within_half_a_source_pixel(
     x = data.draw(st.floats(x0, x0 + width))
     y = data.draw(st.floats(y0, y0 + height))
     there = ((x - c) / a, (y - f) / e)
-    assert -1e-6 <= there[0] <= across + 1e-6 and -1e-6 <= there[1] <= down + 1e-6
-    assert abs(a * there[0] + c - x) < 0.5 and abs(e * there[1] + f - y) < 0.5
+    assert -1e-6 <= there[0] <= across + 1e-6
+    assert -1e-6 <= there[1] <= down + 1e-6
+    assert abs(a * there[0] + c - x) < 0.5
+    assert abs(e * there[1] + f - y) < 0.5
 
 
 @given(st.integers(1, 40_000), st.integers(1, 40_000), st.integers(1, 8192))
 def test_sizes_are_as_ordered_and_never_larger(width: int, height: int, long_side: int) -> None:
     across, down = fit_long_side(width, height, long_side)
     assert max(across, down) == min(long_side, max(width, height))
-    assert 1 <= across <= width and 1 <= down <= height
+    assert 1 <= across <= width
+    assert 1 <= down <= height
 
 
 def test_identity_depends_on_plate_source_and_geometry() -> None:

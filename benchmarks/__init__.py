@@ -1,0 +1,1 @@
+"""One module a claim, each run against its peer in the same run: `python -m benchmarks [NAME ...]`."""

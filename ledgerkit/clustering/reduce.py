@@ -1,0 +1,190 @@
+"""Vectors to fewer dimensions: principal components, the neighbour graph, UMAP, and the way out.
+
+Every function takes rows in canonical order and gives the same bytes for the same rows and seed.
+Source: McInnes, Healy & Melville 2018 (UMAP); Kobak & Linderman 2021 (starting from principal
+components, which also spares the spectral solver that hangs on disconnected graphs: umap#771,
+#1026).
+"""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Matrix = NDArray[np.float32]
+
+BLOCK = 2048
+LARGEST_EXACT = 50_000
+"""Rows up to which neighbours are found exactly; UMAP's own approximate search takes over
+beyond.
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """Coordinates and how they came about."""
+
+    points: NDArray[np.float64]
+    """float64 (n, d)."""
+    method: str
+    """'umap' or 'pca'."""
+    reason: str
+    """Why UMAP was not used; empty when it was."""
+
+
+@dataclass(frozen=True, slots=True)
+class Neighbours:
+    """The nearest neighbours of each row by cosine, itself first."""
+
+    indices: NDArray[np.int32]
+    """int32 (n, k)."""
+    distances: NDArray[np.float32]
+    """float32 (n, k), 1 - cosine, 0..2."""
+
+
+def normalise(matrix: Matrix) -> Matrix:
+    """Rows at L2 norm 1, float32 (n, d); rows must not be zero."""
+    import numpy as np
+
+    lengths = np.sqrt(np.einsum("ij,ij->i", matrix, matrix, dtype=np.float64))
+    return np.asarray(matrix / lengths[:, None].astype(np.float32), dtype=np.float32)
+
+
+def principal(matrix: Matrix, components: int, whiten: bool) -> Matrix:
+    """The first principal components of `matrix`, float32 (n, min(components, rank)), columns by
+    falling variance.
+
+    By eigenvectors of the covariance, or of the rows' products where there are fewer rows than
+    columns:
+    exact, and without a seed. With `whiten` every column has variance 1. Signs are fixed: the
+    largest entry of each axis is
+    positive. Fewer columns come back than asked for where the vectors span fewer dimensions.
+    """
+    import numpy as np
+
+    centred = matrix.astype(np.float64) if len(matrix) <= LARGEST_EXACT else matrix.copy()
+    centred -= centred.mean(axis=0, dtype=np.float64).astype(centred.dtype)
+    if len(matrix) < matrix.shape[1]:
+        variances, within = np.linalg.eigh(centred @ centred.T)
+        kept = _kept(variances, components)
+        axes = centred.T @ within[:, kept] / np.sqrt(variances[kept])
+    else:
+        variances, within = np.linalg.eigh((centred.T @ centred).astype(np.float64))
+        kept = _kept(variances, components)
+        axes = within[:, kept]
+    axes = axes * np.sign(axes[np.abs(axes).argmax(axis=0), np.arange(axes.shape[1])])
+    points = centred @ axes
+    if whiten:
+        points /= np.sqrt(variances[kept] / max(1, len(matrix) - 1))
+    return np.asarray(points, dtype=np.float32)
+
+
+def _kept(variances: NDArray[np.float64], components: int) -> NDArray[np.int64]:
+    """Places of the largest variances, largest first, less those that are rounding errors."""
+    import numpy as np
+
+    order = np.argsort(-variances, kind="stable")[:components]
+    least = max(1e-9 * float(variances.clip(0).sum()), 1e-9)
+    return np.asarray(order[variances[order] > least], dtype=np.int64)
+
+
+def neighbours(unit: Matrix, count: int) -> Neighbours:
+    """The `count` nearest rows of each row of `unit` (L2 norm 1), itself first, ties by row
+    number.
+    """
+    import numpy as np
+
+    indices = np.empty((len(unit), count), dtype=np.int32)
+    distances = np.empty((len(unit), count), dtype=np.float32)
+    for start in range(0, len(unit), BLOCK):
+        block = slice(start, min(start + BLOCK, len(unit)))
+        rows = np.arange(block.stop - block.start)
+        near = unit[block] @ unit.T
+        near[rows, rows + start] = 3.0
+        best = np.sort(np.argpartition(-near, count - 1, axis=1)[:, :count], axis=1)
+        found = np.take_along_axis(near, best, axis=1)
+        order = np.argsort(-found, axis=1, kind="stable")
+        indices[block] = np.take_along_axis(best, order, axis=1)
+        distances[block] = 1 - np.take_along_axis(found, order, axis=1)
+    distances[:, 0] = 0
+    return Neighbours(indices, np.clip(distances, 0, 2))
+
+
+def lay_out(
+    unit: Matrix,
+    near: Neighbours | None,
+    *,
+    dimensions: int,
+    count: int,
+    min_dist: float,
+    seed: int,
+) -> Layout:
+    """`unit` (float32, L2 norm 1) in `dimensions` by UMAP, or by principal components where UMAP
+    cannot.
+
+    `near`: neighbours found before, so that the map and the clusters share them; None lets UMAP
+    search.
+    `count`: neighbours per point, itself included. Fails for no input: the reason is in the result.
+    """
+    import numpy as np
+
+    start = principal(unit, dimensions, False)
+    if len(unit) < 4:
+        return _by_components(start, dimensions, f"{len(unit)} vectors are too few for UMAP")
+    if start.shape[1] < dimensions:
+        reason = f"the vectors span {start.shape[1]} dimensions, {dimensions} are needed"
+        return _by_components(start, dimensions, reason)
+    try:
+        points = _umap(unit, near, start, count=count, min_dist=min_dist, seed=seed)
+    except (ValueError, ArithmeticError, MemoryError, ImportError) as error:
+        return _by_components(start, dimensions, f"UMAP failed: {type(error).__name__}: {error}")
+    if not np.isfinite(points).all():
+        return _by_components(start, dimensions, "UMAP gave coordinates that are not finite")
+    return Layout(points.astype(np.float64), "umap", "")
+
+
+def _umap(
+    unit: Matrix, near: Neighbours | None, start: Matrix, *, count: int, min_dist: float, seed: int
+) -> NDArray[np.float32]:
+    import numpy as np
+
+    with warnings.catch_warnings():
+        # Caught by their words, because umap and what it imports give them no class of their own.
+        warnings.filterwarnings("ignore", message=r"precomputed_knn\[2\]", category=UserWarning)
+        warnings.filterwarnings(
+            "ignore", message="A few of your vertices were disconnected", category=UserWarning
+        )
+        warnings.filterwarnings(
+            "ignore", category=UserWarning, module="umap", message=".*[Tt]ensorflow"
+        )
+        warnings.filterwarnings("ignore", category=ImportWarning)
+        import umap
+
+        model = umap.UMAP(
+            n_neighbors=count,
+            n_components=start.shape[1],
+            min_dist=min_dist,
+            metric="cosine",
+            init=start.astype(np.float32),
+            random_state=seed,
+            n_jobs=1,
+            force_approximation_algorithm=near is not None,
+            precomputed_knn=(None, None, None)
+            if near is None
+            else (near.indices, near.distances, None),
+        )
+        return np.asarray(model.fit_transform(unit), dtype=np.float32)
+
+
+def _by_components(start: Matrix, dimensions: int, reason: str) -> Layout:
+    """Principal components, filled up with zeros where the vectors span fewer dimensions."""
+    import numpy as np
+
+    points = np.zeros((len(start), dimensions), dtype=np.float64)
+    points[:, : start.shape[1]] = start
+    return Layout(points, "pca", reason)

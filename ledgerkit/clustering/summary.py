@@ -1,0 +1,91 @@
+"""What is said of a clustering: centroids, medoids, representatives, and how good it is.
+
+Everything in the original space and by cosine: agreement in the layout's own space says nothing
+(imaging notes 0.5). Source: Rousseeuw 1987 (silhouette); workflow W0 (Gini of cluster sizes).
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from ledgerkit.canonical import canonical_bytes
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+REPRESENTATIVES = 9
+LARGEST_SILHOUETTE = 8000
+"""Clustered rows up to which the silhouette is exact; beyond, it is taken on a seeded sample."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cluster:
+    """One cluster."""
+
+    cluster_id: str
+    label: int
+    size: int
+    centroid: NDArray[np.float32]
+    """Mean of the members' unit vectors, at L2 norm 1, float32 (d,)."""
+    nearest: tuple[str, ...]
+    """Members nearest the centroid by cosine, nearest first, at most 9; the first is the medoid."""
+
+
+def clusters_of(
+    unit: NDArray[np.float32], labels: NDArray[np.int64], subjects: Sequence[str], level: int
+) -> list[Cluster]:
+    """The clusters of `labels` (int64 (n,), -1 noise), by label. `unit` float32 (n, d), L2 norm
+    1.
+    """
+    import numpy as np
+
+    made = []
+    for label in range(int(labels.max(initial=-1)) + 1):
+        rows = np.flatnonzero(labels == label)
+        mean = unit[rows].astype(np.float64).mean(axis=0)
+        length = float(np.linalg.norm(mean))
+        centroid = (mean / length if length > 1e-12 else unit[rows[0]].astype(np.float64)).astype(
+            np.float32
+        )
+        near = np.round(unit[rows].astype(np.float64) @ centroid.astype(np.float64), 9)
+        order = rows[np.argsort(-near, kind="stable")][:REPRESENTATIVES]
+        members = [subjects[int(row)] for row in rows]
+        nearest = tuple(subjects[int(row)] for row in order)
+        made.append(Cluster(cluster_id(members, level), label, len(rows), centroid, nearest))
+    return made
+
+
+def cluster_id(members: Sequence[str], level: int) -> str:
+    """The identity of a cluster: its level and its members, whatever it is called or numbered."""
+    return "cluster-" + hashlib.sha256(canonical_bytes([level, sorted(members)])).hexdigest()[:20]
+
+
+def silhouette(unit: NDArray[np.float32], labels: NDArray[np.int64], seed: int) -> float | None:
+    """Mean cosine silhouette of the clustered rows, -1..1; None where it is not defined.
+
+    It needs two clusters and more rows than clusters. Singletons count 0 (Rousseeuw).
+    """
+    import numpy as np
+    from sklearn.metrics import silhouette_score
+
+    rows = np.flatnonzero(labels >= 0)
+    if rows.size > LARGEST_SILHOUETTE:
+        rows = np.sort(np.random.default_rng(seed).choice(rows, LARGEST_SILHOUETTE, replace=False))
+    if not 2 <= np.unique(labels[rows]).size < rows.size:
+        return None
+    return float(silhouette_score(unit[rows], labels[rows], metric="cosine"))
+
+
+def gini(sizes: Sequence[int]) -> float | None:
+    """Gini coefficient of cluster sizes, 0 (equal) to 1; None without clusters."""
+    if not sizes:
+        return None
+    count = len(sizes)
+    weighted = sum(
+        (2 * place - count - 1) * size for place, size in enumerate(sorted(sizes), start=1)
+    )
+    return weighted / (count * sum(sizes) + 1e-12)

@@ -1,0 +1,257 @@
+"""Draw a clustering for looking at: a map of thumbnails, a contact sheet per cluster, one of the
+noise.
+
+Members nearest the centroid come first, then the others by strength of membership. Each plate is
+decoded once, whatever is cut from it. The pictures decide nothing; they show.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from ledgerkit.errors import MissingInput
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+    from ledgerkit.handles import Inputs, Outputs, Row
+
+VERSION = "1"
+EVENT_TYPE = "visualization"
+SUBJECT = "collection"
+LIBRARIES = ("numpy", "pillow", "pyvips")
+MAKES = ("figures",)
+
+CELL, COLUMNS, READ = 170, 6, 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Parameters:
+    """Settings of `montage`."""
+
+    of: str = field(
+        default="plates",
+        metadata={
+            "help": "What was grouped",
+            "unit": "",
+            "choices": ("plates", "tiles", "segments"),
+        },
+    )
+    members: int = field(
+        default=36, metadata={"help": "Most members shown of a cluster", "unit": "1"}
+    )
+    thumbnails: int = field(
+        default=250, metadata={"help": "Most thumbnails on the map; others are dots", "unit": "1"}
+    )
+    map_side: int = field(default=1400, metadata={"help": "Side of the map", "unit": "pixel"})
+    thumbnail_side: int = field(
+        default=64, metadata={"help": "Long side of a thumbnail on the map", "unit": "pixel"}
+    )
+    sheets: int = field(
+        default=60,
+        metadata={"help": "Most contact sheets drawn, largest clusters first", "unit": "1"},
+    )
+
+
+def takes(parameters: Parameters) -> tuple[str, ...]:
+    """The clustering, the plates' images, and where on them tiles or segments lie."""
+    images = {"plates": ("whole",), "tiles": ("tiles",), "segments": ("whole", "segments")}[
+        parameters.of
+    ]
+    return ("cluster_members", "clusters", *images)
+
+
+def variant(parameters: Parameters) -> str:
+    """What was grouped."""
+    return parameters.of
+
+
+def run(inputs: Inputs, parameters: Parameters, outputs: Outputs) -> None:
+    """Write the pictures and one row of `figures` each."""
+    members = sorted(inputs.rows("cluster_members"), key=lambda row: str(row["subject_id"]))
+    members = [row for row in members if row["subject_kind"] == parameters.of.removesuffix("s")]
+    if not members:
+        raise MissingInput(
+            f"no clustering of {parameters.of} among the inputs",
+            f"run: ledgerkit cluster --of {parameters.of}",
+        )
+    clusters = sorted(inputs.rows("clusters"), key=lambda row: int(row["label"]))
+    sheets = _choose_sheets(members, clusters, parameters)
+    on_map = {str(row["subject_id"]) for row in evenly(members, parameters.thumbnails)}
+    wanted = on_map | {str(row["subject_id"]) for _, rows in sheets for row in rows}
+    pictures = dict(
+        _thumbnails(inputs, [row for row in members if row["subject_id"] in wanted], parameters)
+    )
+    rows = [_draw_map(members, clusters, on_map, pictures, parameters, outputs)]
+    rows += [
+        _draw_sheet(label, chosen, members, pictures, parameters, outputs)
+        for label, chosen in sheets
+    ]
+    outputs.rows("figures", rows)
+    lost = len(wanted) - len(pictures)
+    outputs.gate(
+        "pictures",
+        "found",
+        lost == 0,
+        float(lost),
+        f"{lost} of {len(wanted)} subjects have no image",
+    )
+
+
+def evenly(rows: Sequence[Row], most: int) -> list[Row]:
+    """At most `most` of `rows`, evenly spread over their order."""
+    if len(rows) <= most:
+        return list(rows)
+    return [rows[place * len(rows) // most] for place in range(most)]
+
+
+def _choose_sheets(
+    members: list[dict[str, Any]], clusters: list[dict[str, Any]], parameters: Parameters
+) -> list[tuple[int, list[Row]]]:
+    """Label and members of each sheet: nearest the centroid first, then by falling probability."""
+    sheets: list[tuple[int, list[Row]]] = []
+    by_label: dict[int, list[dict[str, Any]]] = {}
+    for row in members:
+        by_label.setdefault(int(row["label"]), []).append(row)
+    for cluster in clusters[: parameters.sheets]:
+        nearest = {name: place for place, name in enumerate(cluster["representatives"])}
+        mine = by_label.get(int(cluster["label"]), [])
+        mine.sort(
+            key=lambda row: (
+                nearest.get(row["subject_id"], len(nearest)),
+                -row["probability"],
+                row["subject_id"],
+            )
+        )
+        sheets.append((int(cluster["label"]), list(mine[: parameters.members])))
+    if -1 in by_label:
+        sheets.append((-1, evenly(by_label[-1], parameters.members)))
+    return sheets
+
+
+def _thumbnails(
+    inputs: Inputs, members: Sequence[Row], parameters: Parameters
+) -> Iterator[tuple[str, Image]]:
+    """Subject id and thumbnail, RGB, at most a cell in size; each image file is read once."""
+    from PIL import Image
+
+    from ledgerkit.imaging.decode import read_shrunk
+    from ledgerkit.imaging.place import to_image
+
+    images, boxes = _where(inputs, members, parameters.of)
+    for key in sorted(images):
+        tile = images[key]
+        with inputs.image(tile).open() as file:
+            pixels = read_shrunk(file, READ if parameters.of == "segments" else 2 * CELL)
+        picture = Image.fromarray(pixels)
+        for subject, box in boxes[key]:
+            cut = (
+                picture
+                if box is None
+                else picture.crop(to_image(tile, picture.width, picture.height, box))
+            )
+            cut.thumbnail((CELL - 16, CELL - 16), Image.Resampling.LANCZOS)
+            yield subject, cut
+
+
+def _where(
+    inputs: Inputs, members: Sequence[Row], of: str
+) -> tuple[dict[str, Row], dict[str, list[tuple[str, Any]]]]:
+    """Image rows by key (plate or tile id), and for each the subjects on it with their source
+    box.
+    """
+    from ledgerkit.imaging.place import box_of
+
+    by_tile = of == "tiles"
+    wanted = {str(row["subject_id"] if by_tile else row["plate_id"]) for row in members}
+    images: dict[str, Row] = {}
+    for tile in inputs.rows("tiles"):
+        key = str(tile["tile_id"] if by_tile else tile["plate_id"])
+        if key in wanted and (by_tile or tile["kind"] == "whole"):
+            images[key] = tile
+    boxes: dict[str, list[tuple[str, Any]]] = {key: [] for key in images}
+    found: Mapping[str, Any] = {}
+    if of == "segments":
+        found = {row["segment_id"]: box_of(row) for row in inputs.rows("segments")}
+    for member in members:
+        subject = str(member["subject_id"])
+        key = subject if by_tile else str(member["plate_id"])
+        if key in images and (of != "segments" or subject in found):
+            boxes[key].append((subject, found.get(subject)))
+    return images, boxes
+
+
+def _draw_map(
+    members: Sequence[Row],
+    clusters: Sequence[Row],
+    on_map: set[str],
+    pictures: Mapping[str, Image],
+    parameters: Parameters,
+    outputs: Outputs,
+) -> dict[str, Any]:
+    from ledgerkit.imaging.contact import Point, draw_map
+
+    points = []
+    for row in members:
+        picture = pictures.get(row["subject_id"]) if row["subject_id"] in on_map else None
+        if picture is not None:
+            picture = picture.copy()
+            picture.thumbnail((parameters.thumbnail_side, parameters.thumbnail_side))
+        points.append(Point(row["x"], row["y"], row["label"], picture))
+    title = f"{len(members)} {parameters.of}, {len(clusters)} clusters"
+    image = draw_map(title, points, [row["size"] for row in clusters], side=parameters.map_side)
+    return _keep(image, "map", f"Map of {title}", ["map"], outputs)
+
+
+def _draw_sheet(
+    label: int,
+    chosen: Sequence[Row],
+    members: Sequence[Row],
+    pictures: Mapping[str, Image],
+    parameters: Parameters,
+    outputs: Outputs,
+) -> dict[str, Any]:
+    from ledgerkit.imaging.contact import draw_sheet
+
+    size = sum(row["label"] == label for row in members)
+    shown = [
+        (_caption(row), pictures[row["subject_id"]])
+        for row in chosen
+        if row["subject_id"] in pictures
+    ]
+    name = "Noise" if label < 0 else f"Cluster {label}"
+    title = f"{name}: {len(shown)} of {size} {parameters.of}"
+    image = draw_sheet(title, shown, label, cell=CELL, columns=COLUMNS)
+    return _keep(
+        image, "montage-noise" if label < 0 else f"montage-{label}", title, ["montage"], outputs
+    )
+
+
+def _caption(row: Row) -> str:
+    """The plate, and for parts of it the first digits of their own id."""
+    if row["subject_kind"] == "plate":
+        return str(row["plate_id"])
+    return f"{row['plate_id']} {str(row['subject_id']).rpartition('-')[2][:6]}"
+
+
+def _keep(image: Image, name: str, title: str, tags: list[str], outputs: Outputs) -> dict[str, Any]:
+    """Write a picture and return its row of `figures`."""
+    import hashlib
+
+    from ledgerkit.imaging.contact import to_png
+
+    data = to_png(image)
+    with outputs.open(f"{name}.png", "figure", "image/png") as file:
+        file.write(data)
+    return {
+        "figure_id": name,
+        "title": title,
+        "file": f"{name}.png",
+        "media_type": "image/png",
+        "sha256": hashlib.sha256(data).hexdigest(),
+        "width": image.width,
+        "height": image.height,
+        "tags": tags,
+    }

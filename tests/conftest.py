@@ -1,0 +1,78 @@
+"""What all tests share: a tiny real repository, the command line as a process, hypothesis profiles.
+
+Profiles: `fast` (the default: few examples, the same ones every time) and `full`
+(`HYPOTHESIS_PROFILE=full`: many, and new ones each time).
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, settings
+from PIL import Image
+
+from ledgerkit.api import Repository
+
+_SLOW_IS_FINE = (HealthCheck.too_slow, HealthCheck.function_scoped_fixture)
+settings.register_profile(
+    "fast", max_examples=40, deadline=None, derandomize=True, suppress_health_check=_SLOW_IS_FINE
+)
+settings.register_profile(
+    "full", max_examples=2000, deadline=None, suppress_health_check=_SLOW_IS_FINE
+)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "fast"))
+
+FORMATS = ("jpg", "png", "tif")
+
+
+@pytest.fixture(scope="session")
+def scans(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What an archivist has: `data.json` and `images/` with three scans. Do not change it.
+
+    Plate 1 is a JPEG, 2 a PNG, 3 a TIFF, each of 16x16 pixels in RGB, each different.
+    """
+    folder = tmp_path_factory.mktemp("scans")
+    (folder / "images").mkdir()
+    entries = []
+    for number, suffix in enumerate(FORMATS, 1):
+        name = f"{number}-plate-{number}.{suffix}"
+        pixels = np.random.default_rng(number).integers(0, 256, (16, 16, 3), np.uint8)
+        Image.fromarray(pixels).save(folder / "images" / name)
+        entry = {"plate": number, "name": f"Plate {number}", "slug": f"plate-{number}"}
+        entries.append(entry | {"fileName": name, "download": f"https://example.org/{name}"})
+    (folder / "data.json").write_text(json.dumps(entries))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def _ingested(scans: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("ingested") / "archive"
+    Repository.init(root).ingest(scans / "data.json", scans / "images")
+    return root
+
+
+@pytest.fixture
+def tiny(_ingested: Path, tmp_path: Path) -> Repository:
+    """Three ingested and sealed plates in `tmp_path / "archive"`; nothing has run yet."""
+    root = tmp_path / "archive"
+    shutil.copytree(_ingested, root, symlinks=True)
+    return Repository.open(root)
+
+
+@pytest.fixture
+def command() -> Callable[..., subprocess.CompletedProcess[str]]:
+    """`command("headers", "-C", root)`: the command line in a process of its own, captured."""
+
+    def run(*arguments: object, timeout: float = 120.0) -> subprocess.CompletedProcess[str]:
+        given = [sys.executable, "-m", "ledgerkit", *map(str, arguments)]
+        return subprocess.run(given, capture_output=True, text=True, timeout=timeout, check=False)
+
+    return run
