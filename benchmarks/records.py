@@ -7,7 +7,8 @@ from pathlib import Path
 
 from ledgerkit.ingest import init
 from ledgerkit.records import Input, Resources, task_id
-from ledgerkit.repository import Archive, StagedRun, write_staged
+from ledgerkit.repository import Archive
+from ledgerkit.staged import StagedRun, write_staged
 
 PLATES = 1000
 BATCH = 1024

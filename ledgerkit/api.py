@@ -130,8 +130,9 @@ class Repository:
         over the ledger `plates`. Raises `MissingInput` when a phase before is not done.
         """
         from ledgerkit import engine
+        from ledgerkit.planning import Request
 
-        request = engine.Request(
+        request = Request(
             operation, parameters, self.select(plates, where), force, stale, retry_failed
         )
         return engine.run(self._archive, request, workers=workers, progress=progress, wait=wait)
@@ -148,14 +149,12 @@ class Repository:
         **parameters: Any,
     ) -> DryRunView:
         """What `run` would do, for about how long and with how much disk."""
-        from ledgerkit import engine
+        from ledgerkit.planning import Request, dry_run
 
-        return engine.dry_run(
-            self._archive,
-            engine.Request(
-                operation, parameters, self.select(plates, where), force, stale, retry_failed
-            ),
+        request = Request(
+            operation, parameters, self.select(plates, where), force, stale, retry_failed
         )
+        return dry_run(self._archive, request)
 
     def select(self, plates: str | list[str] | None, where: str | None) -> list[str] | None:
         """Plate ids of a selection and a condition together; None for all."""

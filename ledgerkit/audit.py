@@ -23,7 +23,8 @@ from ledgerkit.findings import Finding, finding, sound, writable
 from ledgerkit.imaging.header import read_header
 from ledgerkit.ledger.document import LEDGER_FILE, ledger_document
 from ledgerkit.records import Manifest, Run, decode_manifest, decode_run
-from ledgerkit.repository import Archive, Sealed
+from ledgerkit.repository import Archive
+from ledgerkit.staged import Sealed
 from ledgerkit.views import AuditView, Megapixels
 
 WARNING_MEGAPIXELS = 90.0
@@ -361,7 +362,9 @@ def _ledgers(archive: Archive, found: _Collected) -> list[dict[str, Any]]:
         found.add("LEDGER_INVALID", f"{layout.LEDGER}/{name}", "it is missing")
     if document is None and archive.tree.exists(LEDGER_FILE):
         found.add("LEDGER_INVALID", LEDGER_FILE, "it breaks ledger.v1.schema.json")
-    reason = query.behind(archive)
+    reason = None
+    with contextlib.suppress(OSError):  # a folder that nobody may read is a finding already
+        reason = query.behind(archive)
     if reason:
         found.add("LEDGER_BEHIND", layout.LEDGER, reason[0].upper() + reason[1:])
     return ledgers

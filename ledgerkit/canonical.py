@@ -8,6 +8,7 @@ numbers as doubles would change them; write such numbers as strings.
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, BinaryIO
@@ -77,7 +78,7 @@ def parse_json(data: bytes, where: str, max_bytes: int = 64 << 20) -> Any:
         raise LimitExceeded(f"{where}: {len(data)} bytes of JSON exceed max_bytes = {max_bytes}")
 
     def refuse_constant(text: str) -> Any:
-        raise InvalidRecord(f"{where}: {text} is not JSON")
+        raise InvalidRecord(f"{where}: {text} is no number in JSON")
 
     def refuse_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         found = dict(pairs)
@@ -87,9 +88,18 @@ def parse_json(data: bytes, where: str, max_bytes: int = 64 << 20) -> Any:
             raise InvalidRecord(f"{where}: key given twice: {', '.join(twice)}")
         return found
 
+    def finite(text: str) -> float:
+        number = float(text)
+        return number if math.isfinite(number) else refuse_constant(text)
+
     try:
         text = data.decode("utf-8")
-        return json.loads(text, parse_constant=refuse_constant, object_pairs_hook=refuse_duplicates)
+        return json.loads(
+            text,
+            parse_float=finite,
+            parse_constant=refuse_constant,
+            object_pairs_hook=refuse_duplicates,
+        )
     except (UnicodeDecodeError, ValueError, RecursionError) as error:
         raise InvalidRecord(
             f"{where}: not valid JSON: {error}", "Repair the file or restore it from a replica."

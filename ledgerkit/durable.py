@@ -12,13 +12,9 @@ is written, so that no error is lost (the reason is told in transparency-dev/tes
 from __future__ import annotations
 
 import contextlib
-import ctypes
-import errno
-import fcntl
 import json
 import os
 import sys
-import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,16 +24,21 @@ import msgspec
 
 from ledgerkit import layout
 from ledgerkit.canonical import Digests, Hasher
-from ledgerkit.errors import CommitFailed, InvalidRecord, RepositoryBusy, UnsafePath
+from ledgerkit.disk import (
+    disk_errors,
+    exchange,
+    flush_below,
+    flush_file_system,
+    fsync,
+    make_parents,
+    protect,
+    rename_new,
+    take_lock,
+    write_all,
+)
+from ledgerkit.errors import CommitFailed, InvalidRecord, UnsafePath
 
-_RENAME_NOREPLACE = 1
-_RENAME_EXCHANGE = 2
-_AT_FDCWD = -100
-_libc = ctypes.CDLL(None, use_errno=True)
-_syncfs = getattr(_libc, "syncfs", None)
-_renameat2 = getattr(_libc, "renameat2", None)
 FILE_MODE = 0o444
-FOLDER_MODE = 0o555
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +123,7 @@ class Store:
     def make_folder(self, path: str) -> Path:
         """The folder at `path`, made with its parents where it does not exist."""
         found = f"{self.root}/{path}"
-        with _disk_errors(path):
+        with disk_errors(path):
             try:
                 os.mkdir(found)
             except FileExistsError:
@@ -133,12 +134,12 @@ class Store:
 
     def write_new(self, path: str, data: bytes, mode: int = FILE_MODE) -> None:
         """A new file with exactly these bytes. Raises `CommitFailed` when the name is taken."""
-        with _disk_errors(path):
+        with disk_errors(path):
             descriptor = os.open(
                 f"{self.root}/{path}", os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode
             )
             try:
-                _write_all(descriptor, data)
+                write_all(descriptor, data)
             finally:
                 os.close(descriptor)
 
@@ -148,14 +149,11 @@ class Store:
         Where the system cannot flush a whole file system, `paths` are flushed with all below them.
         An error here is final: what was written is not reported as kept.
         """
-        with _disk_errors("flush"):
-            if _syncfs is not None:
-                if _syncfs(self._descriptor()) != 0:
-                    number = ctypes.get_errno()
-                    raise OSError(number, os.strerror(number))
+        with disk_errors("flush"):
+            if flush_file_system(self._descriptor()):
                 return
             for path in paths:
-                _flush_below(self.root / path)
+                flush_below(self.root / path)
 
     @contextlib.contextmanager
     def locked(self, wait: float = 10.0) -> Iterator[None]:
@@ -165,14 +163,14 @@ class Store:
         """
         self.make_folder(layout.WORKING)
         self._refuse_links(layout.LOCK, set())
-        with _disk_errors(layout.LOCK):
+        with disk_errors(layout.LOCK):
             descriptor = os.open(
                 self.root / layout.LOCK,
                 os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC,
                 0o644,
             )
         try:
-            _take_lock(descriptor, wait)
+            take_lock(descriptor, wait)
             holder = json.dumps(
                 {
                     "pid": os.getpid(),
@@ -180,7 +178,7 @@ class Store:
                     "command": " ".join(sys.argv)[:200],
                 }
             )
-            with _disk_errors(layout.LOCK):
+            with disk_errors(layout.LOCK):
                 os.ftruncate(descriptor, 0)
                 os.pwrite(descriptor, holder.encode(), 0)
             self.finish_intent()
@@ -220,13 +218,13 @@ class Store:
             ],
         }
         beside = f"{layout.INTENT}.{job_id}"
-        with _disk_errors(beside), contextlib.suppress(FileNotFoundError):
+        with disk_errors(beside), contextlib.suppress(FileNotFoundError):
             os.unlink(self.root / beside)
         self.write_new(beside, msgspec.json.encode(intent), 0o644)
-        with _disk_errors(layout.INTENT):
-            _fsync(self.root / beside)
+        with disk_errors(layout.INTENT):
+            fsync(self.root / beside)
             os.rename(self.root / beside, self.root / layout.INTENT)
-            _fsync(self.root / layout.WORKING)
+            fsync(self.root / layout.WORKING)
         self.finish_intent()
 
     def finish_intent(self) -> bool:
@@ -242,20 +240,20 @@ class Store:
             self._finish_move(move)
             folders.add(os.path.dirname(move["final"]))
         self.flush(sorted(folders))
-        with _disk_errors(layout.INTENT):
+        with disk_errors(layout.INTENT):
             os.unlink(self.root / layout.INTENT)
         return True
 
     def _finish_move(self, move: _PlannedMove) -> None:
         staged, final = f"{self.root}/{move['staged']}", f"{self.root}/{move['final']}"
         try:
-            with _disk_errors(move["final"]):
+            with disk_errors(move["final"]):
                 rename_new(staged, final)
         except CommitFailed as error:
             self._explain_move(move, error)
-        with _disk_errors(move["final"]):
+        with disk_errors(move["final"]):
             for below in move["protect"]:
-                _protect(final, below, move["digests"])
+                protect(final, below, move["digests"])
 
     def _explain_move(self, move: _PlannedMove, error: CommitFailed) -> None:
         """Return when the move was made before, make missing parents, or raise what is the matter."""
@@ -274,7 +272,7 @@ class Store:
             ) from error
         if os.path.isdir(os.path.dirname(final)):
             raise error
-        with _disk_errors(move["final"]):
+        with disk_errors(move["final"]):
             os.makedirs(os.path.dirname(final), exist_ok=True)
             rename_new(staged, final)
 
@@ -282,12 +280,12 @@ class Store:
         """Put the folder `staged` in the place of `final` in one step; where the former one now lies."""
         new, old = self.root / staged, self.root / final
         self.flush([staged])
-        with _disk_errors(final):
+        with disk_errors(final):
             if not os.path.lexists(old):
                 rename_new(new, old)
                 self.flush([os.path.dirname(final) or "."])
                 return None
-            if _renameat2 is not None and _rename(new, old, _RENAME_EXCHANGE):
+            if exchange(new, old):
                 self.flush([os.path.dirname(final) or "."])
                 return staged
             aside = f"{staged}.former"
@@ -298,19 +296,19 @@ class Store:
 
     def move(self, source: str, target: str) -> None:
         """Rename within the repository, never over an existing name."""
-        with _disk_errors(target):
-            _make_parents(self.root / target)
+        with disk_errors(target):
+            make_parents(self.root / target)
             rename_new(self.root / source, self.root / target)
 
     def replace_working(self, path: str, data: bytes) -> None:
         """A small working file of ours below `.ledgerkit/`, replaced as a whole; never evidence."""
-        with _disk_errors(path):
+        with disk_errors(path):
             beside = self.root / f"{path}.new"
             descriptor = os.open(
                 beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644
             )
             try:
-                _write_all(descriptor, data)
+                write_all(descriptor, data)
             finally:
                 os.close(descriptor)
             beside.replace(self.root / path)
@@ -329,38 +327,6 @@ class Store:
                 target.unlink()
 
 
-class Job:
-    """The staging folder of one invocation, held by its own kernel lock until the job ends."""
-
-    def __init__(self, store: Store, job_id: str) -> None:
-        self.store = store
-        self.job_id = job_id
-        self.folder = f"{layout.STAGING}/{job_id}"
-        self._descriptor = -1
-
-    def __enter__(self) -> Job:
-        self.store._refuse_links(self.folder, set())
-        self.store.make_folder(self.folder)
-        with _disk_errors(self.folder):
-            self._descriptor = os.open(
-                self.store.root / self.folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644
-            )
-        fcntl.flock(self._descriptor, fcntl.LOCK_EX)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        os.close(self._descriptor)
-        if not os.path.lexists(self.store.root / layout.INTENT):
-            with contextlib.suppress(
-                OSError
-            ):  # what was committed is kept; the rest is only rubbish
-                self.store.remove_working(self.folder)
-
-    def item(self, name: str) -> str:
-        """Path of a staged item of this job."""
-        return f"{self.folder}/{name}"
-
-
 class StagedFile:
     """A new file in staging, digested while it is written. Its name must be free."""
 
@@ -368,7 +334,7 @@ class StagedFile:
         self.path = path
         self._hasher = Hasher()
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
-        with _disk_errors(path.name):
+        with disk_errors(path.name):
             try:
                 self._descriptor = os.open(path, flags, FILE_MODE)
             except FileNotFoundError:
@@ -377,139 +343,18 @@ class StagedFile:
 
     def write(self, data: bytes | memoryview) -> int:
         view = memoryview(data).cast("B")
-        with _disk_errors(self.path.name):
-            _write_all(self._descriptor, view)
+        with disk_errors(self.path.name):
+            write_all(self._descriptor, view)
         self._hasher.update(view)
         return len(view)
 
     def close(self) -> Digests:
         """Size and digests of what was written; the file takes no more."""
-        with _disk_errors(self.path.name):
+        with disk_errors(self.path.name):
             os.close(self._descriptor)
         return self._hasher.digests()
-
-
-def abandoned_jobs(root: Path) -> list[str]:
-    """Staging folders whose job is gone: what a crash left. Read-only."""
-    found = []
-    with contextlib.suppress(FileNotFoundError):
-        for entry in sorted(os.listdir(root / layout.STAGING)):
-            try:
-                descriptor = os.open(
-                    root / layout.STAGING / entry / "lock", os.O_RDONLY | os.O_CLOEXEC
-                )
-            except OSError:
-                found.append(entry)
-                continue
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
-                found.append(entry)
-            except OSError:
-                pass
-            finally:
-                os.close(descriptor)
-    return found
-
-
-def rename_new(source: Path | str, target: Path | str) -> None:
-    """Rename, never over an existing name. Raises `FileExistsError`."""
-    if _renameat2 is not None and _rename(source, target, _RENAME_NOREPLACE):
-        return
-    if os.path.lexists(target):
-        raise FileExistsError(errno.EEXIST, "name is taken", str(target))
-    os.rename(source, target)
-
-
-def _rename(source: Path | str, target: Path | str, flags: int) -> bool:
-    """renameat2; False where the file system does not know the flag."""
-    assert _renameat2 is not None
-    if _renameat2(_AT_FDCWD, os.fsencode(source), _AT_FDCWD, os.fsencode(target), flags) == 0:
-        return True
-    number = ctypes.get_errno()
-    if number in (errno.EINVAL, errno.ENOSYS, errno.ENOTSUP):
-        return False
-    raise OSError(number, os.strerror(number), str(target))
-
-
-@contextlib.contextmanager
-def _disk_errors(path: str) -> Iterator[None]:
-    try:
-        yield
-    except FileExistsError as error:
-        raise CommitFailed(f"{path} exists already and is never replaced") from error
-    except OSError as error:
-        hint = "Free some space, then run the command again: it goes on where it stopped."
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
-            hint = "Nothing of this batch was reported as kept. Check the disk and the permissions, then run it again."
-        raise CommitFailed(f"cannot write {path}: {error.strerror or error}", hint) from error
-
-
-def _take_lock(descriptor: int, wait: float) -> None:
-    deadline = time.monotonic() + wait
-    while True:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            return
-        except OSError as error:
-            if error.errno not in (errno.EAGAIN, errno.EACCES):
-                raise CommitFailed(f"cannot lock {layout.LOCK}: {error.strerror}") from error
-        if time.monotonic() >= deadline:
-            holder = os.pread(descriptor, 1000, 0).decode("utf-8", "replace") or "unknown"
-            raise RepositoryBusy(
-                f"another process is writing to the repository: {holder}",
-                "Wait for it, or give --wait SECONDS.",
-            )
-        time.sleep(0.02)
-
-
-def _write_all(descriptor: int, data: bytes | memoryview) -> None:
-    view = memoryview(data)
-    while view:
-        view = view[os.write(descriptor, view) :]
-
-
-def _make_parents(path: Path) -> None:
-    if not path.parent.exists():
-        path.parent.mkdir(parents=True, exist_ok=True)
-
-
-def _protect(final: str, below: str, names: Iterable[str]) -> None:
-    """Take the write permission off the folder `below` and those of the named files in it.
-
-    The files never had it. Folders are known from the names, deepest first.
-    """
-    folders = {below}
-    for name in names:
-        folder = os.path.dirname(name)
-        while folder != below and folder not in folders and folder.startswith(below):
-            folders.add(folder)
-            folder = os.path.dirname(folder)
-    for folder in sorted(folders, key=len, reverse=True):
-        path = f"{final}/{folder}" if folder else final
-        if os.path.isdir(path):
-            os.chmod(path, FOLDER_MODE)
 
 
 def _make_writable_and_retry(function: Any, path: str, _: Any) -> None:
     os.chmod(os.path.dirname(path), 0o755)
     function(path)
-
-
-def _fsync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def _flush_below(path: Path) -> None:
-    if path.is_dir():
-        for folder, _, names in os.walk(path):
-            for name in names:
-                _fsync(Path(folder) / name)
-            _fsync(Path(folder))
-        _fsync(path.parent)
-    elif path.exists():
-        _fsync(path)
-        _fsync(path.parent)

@@ -1,26 +1,29 @@
 """Plan, run, commit: the one place that joins operations, backends and the store.
 
-A plan is made lazily, plate after plate; workers stage; this process commits in batches. What was
+Decisions are asked for as workers get free; workers stage; this process commits in batches. What was
 committed stays, whatever happens next.
 """
 
 from __future__ import annotations
 
+import contextlib
+import signal
+import threading
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, replace
-from typing import Any
+from collections.abc import Callable, Generator, Iterator
+from dataclasses import replace
 
-from ledgerkit import layout, operation, software
+from ledgerkit import operation
 from ledgerkit.backends import Outcome, processes, run_all
-from ledgerkit.durable import Job
 from ledgerkit.errors import LedgerkitError, MissingInput
-from ledgerkit.history import History, Resolved, collect
-from ledgerkit.operation import Operation, resolved
-from ledgerkit.records import Failure, Gate, Input, Resources, Run, Supersedes, task_id
-from ledgerkit.repository import Archive, StagedRun
+from ledgerkit.history import History
+from ledgerkit.jobs import Job
+from ledgerkit.planning import Request, decide, failure_view
+from ledgerkit.records import Failure, Gate, Input, Resources, Run, Supersedes
+from ledgerkit.repository import Archive
 from ledgerkit.sealing import seal_new
-from ledgerkit.views import DryRunView, FailureView, JobView, Progress
+from ledgerkit.staged import StagedRun
+from ledgerkit.views import FailureView, JobView, Progress
 from ledgerkit.worker import Result, Task, perform
 
 BATCH_RUNS = 1024
@@ -33,168 +36,6 @@ class Interrupted(LedgerkitError):
     """The user ended the job; everything finished was committed."""
 
     exit_code = 130
-
-
-@dataclass(frozen=True)
-class Request:
-    """What is asked for: an operation with parameters, on which plates, and what to do again."""
-
-    operation: str
-    parameters: dict[str, Any] = field(default_factory=dict)
-    plates: list[str] | None = None
-    force: bool = False
-    stale: bool = False
-    retry_failed: bool = False
-
-
-@dataclass(frozen=True)
-class Decision:
-    """What is to be done for one subject: run, done, stale, failed (before) or blocked."""
-
-    kind: str
-    subject: str
-    task: Task | None = None
-    supersedes: Supersedes | None = None
-    error: LedgerkitError | None = None
-
-
-def decide(archive: Archive, history: History, request: Request) -> Iterator[Decision]:
-    """One decision for each subject of the request, in order, made when asked for."""
-    loaded = operation.load(request.operation)
-    parameters = loaded.make_parameters(request.parameters)
-    tokens = loaded.takes(parameters)
-    plates = history.sealed_plates() if request.plates is None else request.plates
-    if loaded.on_collection:
-        found, lacking = collect(history, tokens, plates, parameters)
-        yield from (Decision("blocked", plate, error=error) for plate, error in lacking)
-        if plates and len(lacking) == len(plates):
-            return
-        yield _decision(archive, history, request, loaded, parameters, layout.COLLECTION, found)
-        return
-    for plate in plates:
-        try:
-            found = Resolved()
-            for token in tokens:
-                found.add(history.resolve(token, plate, parameters))
-            yield _decision(archive, history, request, loaded, parameters, plate, found)
-        except LedgerkitError as error:
-            yield Decision("blocked", plate, error=error)
-        history.forget(plate)
-
-
-def _decision(
-    archive: Archive,
-    history: History,
-    request: Request,
-    loaded: Operation,
-    parameters: Any,
-    subject: str,
-    found: Resolved,
-) -> Decision:
-    settings = resolved(parameters)
-    identity = task_id(
-        loaded.name,
-        loaded.version,
-        settings,
-        subject,
-        (),
-        [(given.role, given.sha256) for given in found.inputs],
-    )
-    variant = found.variant(loaded.variant(parameters))
-    task = Task(
-        str(archive.root),
-        loaded.name,
-        settings,
-        subject,
-        variant,
-        tuple(found.inputs),
-        "",
-        identity,
-    )
-    same = [run for run in history.runs(subject) if run.task_id == identity]
-    done = [run for run in same if run.status != "failed"]
-    if request.force or not same:
-        return Decision("run", subject, task)
-    if not done:
-        return (
-            Decision("run", subject, task) if request.retry_failed else Decision("failed", subject)
-        )
-    reason = stale_reason(done[-1], loaded)
-    if reason is None:
-        return Decision("done", subject)
-    if request.stale:
-        return Decision("run", subject, task, Supersedes(done[-1].run_id, reason))
-    return Decision("stale", subject)
-
-
-def stale_reason(run: Run, loaded: Operation) -> str | None:
-    """Why a run would be made with other code or libraries today; None when it would not."""
-    now = {"ledgerkit": software.VERSION, **loaded.environment()}
-    then = {"ledgerkit": run.code.ledgerkit, **run.environment.libraries}
-    changed = [
-        f"{name} {then.get(name, 'absent')} -> {now.get(name, 'absent')}"
-        for name in sorted(now.keys() | then.keys())
-        if now.get(name) != then.get(name)
-    ]
-    return "made with other code or libraries: " + ", ".join(changed) if changed else None
-
-
-def dry_run(archive: Archive, request: Request) -> DryRunView:
-    """What `run` would do, for about how long and with how much disk. Writes nothing."""
-    history = History(archive)
-    kinds: dict[str, int] = {}
-    would_run: list[str] = []
-    blocked: list[FailureView] = []
-    for decision in decide(archive, history, request):
-        kinds[decision.kind] = kinds.get(decision.kind, 0) + 1
-        if decision.kind == "run":
-            would_run.append(decision.subject)
-        if decision.error:
-            blocked.append(_failure_view(decision.subject, decision.error))
-    seconds, size, basis = _estimate(history, request.operation, would_run)
-    return DryRunView(
-        request.operation,
-        would_run,
-        kinds.get("done", 0),
-        kinds.get("stale", 0),
-        kinds.get("failed", 0),
-        blocked,
-        seconds,
-        size,
-        basis,
-    )
-
-
-def _estimate(
-    history: History, name: str, would_run: list[str]
-) -> tuple[float | None, int | None, str]:
-    """Seconds and bytes, scaled by source size from earlier runs of the same operation."""
-    if not would_run:
-        return 0.0, 0, "nothing to do"
-    seconds, made, read = 0.0, 0, 0
-    judged = 0
-    subjects = (
-        [layout.COLLECTION] if would_run == [layout.COLLECTION] else history.sealed_plates()[:200]
-    )
-    for subject in subjects:
-        for run in history.runs(subject):
-            if run.operation == name and run.status == "complete":
-                judged += 1
-                seconds += run.resources.seconds
-                made += sum(output.bytes for output in history.archive.outputs(run))
-                read += history.source(subject).bytes if subject != layout.COLLECTION else 1
-    if not judged:
-        return None, None, f"no earlier {name} run to judge from"
-    ahead = sum(
-        history.source(subject).bytes if subject != layout.COLLECTION else 1
-        for subject in would_run
-    )
-    scale = ahead / max(read, 1)
-    return (
-        round(seconds * scale, 1),
-        round(made * scale),
-        f"scaled by source size from {judged} earlier runs, one worker",
-    )
 
 
 class _Batch:
@@ -214,7 +55,9 @@ class _Batch:
 
     def commit(self) -> None:
         staged, self.staged = self.staged, []
-        if staged:
+        if not staged:
+            return
+        with _unbroken():
             self.committed += self.archive.commit(
                 self.job, staged, force=self.again, wait=self.wait
             )
@@ -267,18 +110,38 @@ def run(
         return work.view(batch, time.monotonic() - began)
 
 
-def _run_tasks(work: _Work, batch: _Batch, outcomes: Iterator[Outcome[Result]]) -> None:
-    for outcome in outcomes:
-        task = work.outstanding.pop(outcome.index)
-        if outcome.lost:
-            work.lost.append(task)
-            continue
-        if outcome.error is not None:
-            batch.commit()
-            raise outcome.error
-        assert outcome.value is not None
-        batch.add(work.finish(task, outcome.value))
-        work.report(task.subject)
+def _run_tasks(
+    work: _Work, batch: _Batch, outcomes: Generator[Outcome[Result], None, None]
+) -> None:
+    """Take outcomes as they come. Closing the generator ends the workers before staging is cleared."""
+    with contextlib.closing(outcomes):
+        for outcome in outcomes:
+            task = work.outstanding.pop(outcome.index)
+            if outcome.lost:
+                work.lost.append(task)
+                continue
+            if outcome.error is not None:
+                batch.commit()
+                raise outcome.error
+            assert outcome.value is not None
+            batch.add(work.finish(task, outcome.value))
+            work.report(task.subject)
+
+
+@contextlib.contextmanager
+def _unbroken() -> Iterator[None]:
+    """Ctrl-C waits until the end of the block: a commit is finished, not left to the next writer."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    caught: list[int] = []
+    before = signal.signal(signal.SIGINT, lambda number, _: caught.append(number))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+    if caught:
+        raise KeyboardInterrupt
 
 
 class _Work:
@@ -321,7 +184,7 @@ class _Work:
         for decision in decide(self.archive, self.history, self.request):
             self.counts[decision.kind] = self.counts.get(decision.kind, 0) + 1
             if decision.error:
-                self.blocked.append(_failure_view(decision.subject, decision.error))
+                self.blocked.append(failure_view(decision.subject, decision.error))
             if decision.task is None:
                 self.report(decision.subject)
                 continue
@@ -414,7 +277,3 @@ class _Work:
             lost=[task.subject for task in self.lost],
             run_ids=[one.run_id for one in committed] if len(committed) <= 1000 else [],
         )
-
-
-def _failure_view(subject: str, error: LedgerkitError) -> FailureView:
-    return FailureView(subject, type(error).__name__, error.message, error.hint)

@@ -12,7 +12,7 @@ from typing import Any
 
 from ledgerkit import layout
 from ledgerkit.records import FailedItem, Input, Output, Resources, task_id
-from ledgerkit.repository import StagedRun
+from ledgerkit.staged import StagedRun
 from ledgerkit.staging import Artifact
 from ledgerkit.worker import TIME_FORMAT, peak_rss_bytes
 

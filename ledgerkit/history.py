@@ -14,7 +14,8 @@ from typing import Any
 from ledgerkit import layout, operation
 from ledgerkit.errors import LedgerkitError, MissingInput
 from ledgerkit.records import Output, Run, current_runs, policy_part
-from ledgerkit.repository import Archive, Sealed
+from ledgerkit.repository import Archive
+from ledgerkit.staged import Sealed
 from ledgerkit.worker import TaskInput
 
 IMAGES = {"whole": "whole", "tiles": None}

@@ -19,13 +19,15 @@ from typing import Any
 from ledgerkit import layout
 from ledgerkit.canonical import READ_SIZE, canonical_bytes, digest_bytes
 from ledgerkit.catalogue import Entry, check_entries, read_catalogue
-from ledgerkit.durable import Job, Move, StagedFile
+from ledgerkit.durable import Move, StagedFile
 from ledgerkit.errors import LedgerkitError, UnreadableImage, UsageError
 from ledgerkit.events import Event, staged_name
 from ledgerkit.findings import ERROR, Finding, finding
+from ledgerkit.jobs import Job
 from ledgerkit.records import Manifest, Output, Source, encode
-from ledgerkit.repository import Archive, StagedRun, write_staged
+from ledgerkit.repository import Archive
 from ledgerkit.sealing import BATCH, JSON, missing_root_files, seal_new, seal_run
+from ledgerkit.staged import StagedRun, write_staged
 from ledgerkit.views import IngestView
 from ledgerkit.worker import TIME_FORMAT
 

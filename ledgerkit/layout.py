@@ -32,8 +32,10 @@ COLLECTION = "collection"
 
 PLATE_ID = re.compile(r"plate-([0-9]{3}|[1-9][0-9]{3,})", re.ASCII)
 RUN_ID = re.compile(r"run-[0-9]{8}-[0-9]{6}Z-[0-9a-f]{12}", re.ASCII)
-_RESERVED = re.compile(r"(con|prn|aux|nul|com[0-9¹²³]|lpt[0-9¹²³])(\..*)?", re.IGNORECASE)
-_FORBIDDEN = frozenset('<>:"\\|?*') | {chr(code) for code in range(32)} | {"\x7f"}
+_RESERVED = re.compile(
+    r"(con|conin\$|conout\$|prn|aux|nul|com[0-9¹²³]|lpt[0-9¹²³])(\..*)?", re.IGNORECASE
+)
+_FORBIDDEN = frozenset('<>:"\\|?*') | {chr(code) for code in (*range(32), *range(127, 160))}
 MAX_NAME_BYTES = 255
 
 
@@ -90,7 +92,11 @@ def contained_path(path: str) -> str:
     for part in path.split("/"):
         if part in ("", ".", ".."):
             raise UnsafePath(f"path with an empty, '.' or '..' element: {path!r}")
-        if len(part.encode("utf-8", "surrogateescape")) > MAX_NAME_BYTES:
+        try:
+            length = len(part.encode("utf-8", "surrogateescape"))
+        except UnicodeEncodeError as error:
+            raise UnsafePath(f"path that no file can have: {path!r}") from error
+        if length > MAX_NAME_BYTES:
             raise UnsafePath(f"name of more than {MAX_NAME_BYTES} bytes in path: {path[:80]!r}...")
     return path
 

@@ -11,8 +11,9 @@ from ledgerkit.errors import MissingInput, UsageError
 from ledgerkit.events import Event, staged_name
 from ledgerkit.history import History
 from ledgerkit.records import Input
-from ledgerkit.repository import Archive, write_staged
+from ledgerkit.repository import Archive
 from ledgerkit.sealing import JSON, seal_new
+from ledgerkit.staged import write_staged
 
 
 def proposed(archive: Archive) -> tuple[dict[str, Any], Input]:

@@ -6,7 +6,9 @@ link nor a renamed folder can lead out of the root. Nothing here opens a file fo
 
 from __future__ import annotations
 
+import contextlib
 import errno
+import hashlib
 import os
 import stat
 from collections.abc import Iterator
@@ -14,8 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-from ledgerkit.canonical import Digests, digest_stream
-from ledgerkit.errors import DigestMismatch, LimitExceeded, MissingInput, UnsafePath
+from ledgerkit.canonical import READ_SIZE, Digests, digest_stream
+from ledgerkit.errors import DigestMismatch, LedgerkitError, LimitExceeded, MissingInput, UnsafePath
 from ledgerkit.layout import contained_path
 
 MAX_RECORD_BYTES = 64 << 20
@@ -42,22 +44,29 @@ class Tree:
     def __init__(self, root: Path) -> None:
         self.root = Path(root)
 
-    def _open_folder(self, path: str) -> int:
+    def _open_folder(self, path: str, wanted: str | None = None) -> int:
+        """A handle on the folder at `path`; messages name what is `wanted` in it."""
+        parts = contained_path(path).split("/") if path else []
         handle = os.open(self.root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
-            for part in contained_path(path).split("/") if path else ():
-                below = os.open(part, _FOLDER, dir_fd=handle)
+            for part in parts:
+                try:
+                    below = os.open(part, _FOLDER, dir_fd=handle)
+                except NotADirectoryError as error:  # what Linux says of a link here
+                    if stat.S_ISLNK(os.stat(part, dir_fd=handle, follow_symlinks=False).st_mode):
+                        raise OSError(errno.ELOOP, os.strerror(errno.ELOOP)) from error
+                    raise
                 os.close(handle)
                 handle = below
         except OSError as error:
             os.close(handle)
-            raise _explained(error, path) from error
+            raise _explained(error, wanted or path) from error
         return handle
 
     def open(self, path: str) -> BinaryIO:
         """The regular file at `path`, for reading. Raises `MissingInput`, `UnsafePath`."""
         folder, _, name = contained_path(path).rpartition("/")
-        handle = self._open_folder(folder)
+        handle = self._open_folder(folder, path)
         try:
             descriptor = os.open(name, _FILE, dir_fd=handle)
         except OSError as error:
@@ -112,6 +121,8 @@ class Tree:
                     finally:
                         os.close(below)
                     try:
+                        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+                            raise UnsafePath(f"not a regular file: {folder}/{name}/{file}")
                         data = _read_all(descriptor, max_bytes)
                     finally:
                         os.close(descriptor)
@@ -127,25 +138,34 @@ class Tree:
 
     def exists(self, path: str) -> bool:
         """Whether anything, a link included, lies at `path`."""
-        try:
-            os.lstat(self.root / contained_path(path))
-        except OSError:
-            return False
-        return True
+        return self._found(path) is not None
 
     def size(self, path: str) -> int | None:
         """Size in bytes of the regular file at `path`; None when there is none."""
+        found = self._found(path)
+        return found.st_size if found is not None and stat.S_ISREG(found.st_mode) else None
+
+    def _found(self, path: str) -> os.stat_result | None:
+        """What lies at `path`, a link itself included; None when nothing does or a link is in the way."""
+        folder, _, name = contained_path(path).rpartition("/")
         try:
-            found = os.lstat(self.root / contained_path(path))
+            handle = self._open_folder(folder)
+        except (LedgerkitError, OSError):
+            return None
+        try:
+            return os.stat(name, dir_fd=handle, follow_symlinks=False)
         except OSError:
             return None
-        return found.st_size if stat.S_ISREG(found.st_mode) else None
+        finally:
+            os.close(handle)
 
     def entries(self, path: str = "") -> list[Entry]:
         """What lies in the folder at `path`, sorted by name; empty when there is no such folder."""
+        if path:
+            contained_path(path)
         try:
             handle = self._open_folder(path)
-        except MissingInput:
+        except (MissingInput, UnsafePath):
             return []
         try:
             with os.scandir(handle) as found:
@@ -162,17 +182,84 @@ class Tree:
         return sorted(listed, key=lambda entry: os.fsencode(entry.name))
 
     def folders(self, path: str = "") -> list[str]:
-        """Names of the folders in the folder at `path`, sorted."""
-        return [entry.name for entry in self.entries(path) if entry.is_folder]
+        """Names of the folders in the folder at `path`, sorted; none when there is no such folder."""
+        try:
+            handle = self._open_folder(path)
+        except (MissingInput, UnsafePath):
+            return []
+        try:
+            return [name for name, is_folder in _listed(handle) if is_folder]
+        finally:
+            os.close(handle)
 
     def walk(self, path: str) -> Iterator[str]:
         """Paths of everything below `path` that is not a folder, sorted within each folder."""
-        for entry in self.entries(path):
-            below = f"{path}/{entry.name}" if path else entry.name
-            if entry.is_folder:
-                yield from self.walk(below)
-            else:
-                yield below
+        if path:
+            contained_path(path)
+        try:
+            handle = self._open_folder(path)
+        except (MissingInput, UnsafePath):
+            return
+        try:
+            yield from _walk(handle, path)
+        finally:
+            os.close(handle)
+
+    @contextlib.contextmanager
+    def folder(self, path: str) -> Iterator[Folder]:
+        """The folder at `path`, held open: for reading many of its files. Raises `MissingInput`."""
+        handle = self._open_folder(path)
+        try:
+            yield Folder(handle, path)
+        finally:
+            os.close(handle)
+
+
+@dataclass(frozen=True, slots=True)
+class Folder:
+    """A folder held open by its handle."""
+
+    handle: int
+    path: str
+
+    def sha256(self, name: str) -> tuple[int, str]:
+        """Size and SHA-256 of a file in the folder. Raises `MissingInput`, `UnsafePath`."""
+        try:
+            descriptor = os.open(name, _FILE, dir_fd=self.handle)
+        except OSError as error:
+            raise _explained(error, f"{self.path}/{name}") from error
+        try:
+            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+                raise UnsafePath(f"not a regular file: {self.path}/{name}")
+            hasher = hashlib.sha256()
+            size = 0
+            while data := os.read(descriptor, READ_SIZE):
+                hasher.update(data)
+                size += len(data)
+                if len(data) < READ_SIZE and size == os.fstat(descriptor).st_size:
+                    break
+            return size, hasher.hexdigest()
+        finally:
+            os.close(descriptor)
+
+
+def _walk(handle: int, path: str) -> Iterator[str]:
+    for name, is_folder in _listed(handle):
+        below = f"{path}/{name}" if path else name
+        if not is_folder:
+            yield below
+            continue
+        inner = os.open(name, _FOLDER, dir_fd=handle)
+        try:
+            yield from _walk(inner, below)
+        finally:
+            os.close(inner)
+
+
+def _listed(handle: int) -> list[tuple[str, bool]]:
+    with os.scandir(handle) as found:
+        entries = [(entry.name, entry.is_dir(follow_symlinks=False)) for entry in found]
+    return sorted(entries, key=lambda entry: os.fsencode(entry[0]))
 
 
 def _read_all(descriptor: int, max_bytes: int) -> bytes:

@@ -10,7 +10,7 @@ import contextlib
 import os
 import secrets
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -18,9 +18,10 @@ from typing import Any
 import msgspec
 
 from ledgerkit import layout, software
-from ledgerkit.canonical import canonical_lines, digest_bytes, sha256_hex
-from ledgerkit.durable import Job, Move, Store
+from ledgerkit.canonical import canonical_lines, sha256_hex
+from ledgerkit.durable import Move, Store
 from ledgerkit.errors import InvalidRecord, LimitExceeded, MissingInput, RepositoryNotFound
+from ledgerkit.jobs import Job
 from ledgerkit.reading import Tree
 from ledgerkit.records import (
     EVENTS,
@@ -28,70 +29,20 @@ from ledgerkit.records import (
     Agent,
     Code,
     Environment,
-    FailedItem,
-    Failure,
-    Gate,
     Input,
     Listing,
     Manifest,
-    Model,
     Output,
-    Resources,
     Run,
-    Supersedes,
     decode_inputs,
     decode_manifest,
     decode_outputs,
     decode_run,
     encode,
 )
-from ledgerkit.staging import Artifact
+from ledgerkit.staged import Sealed, StagedRun, moves_of, outputs_of
 
 _NEWEST = f"{layout.WORKING}/newest"
-
-
-@dataclass(frozen=True, slots=True)
-class Sealed:
-    """What a seal run says of a file that came in."""
-
-    sha256: str
-    xxh3_128: str
-    bytes: int
-    media_type: str
-    run_id: str
-
-
-@dataclass(frozen=True)
-class StagedRun:
-    """A finished execution, staged, that waits for its run id: everything a record says but the ids.
-
-    `staged` is the folder below the root that becomes the run; `<staged>.cache` becomes its cache.
-    `sealed` are outputs that lie outside the run: the files that a seal run vouches for.
-    """
-
-    staged: str
-    task_id: str
-    operation: str
-    version: str
-    event_type: str
-    subject: str
-    variant: str
-    parameters: dict[str, Any]
-    inputs: list[Input]
-    artifacts: list[Artifact]
-    started_at: str
-    ended_at: str
-    resources: Resources
-    libraries: dict[str, str] = field(default_factory=dict)
-    models: list[Model] = field(default_factory=list)
-    gates: list[Gate] = field(default_factory=list)
-    status: str = "complete"
-    failed_items: list[FailedItem] = field(default_factory=list)
-    failure: Failure | None = None
-    supersedes: Supersedes | None = None
-    person: str | None = None
-    device: str = "cpu"
-    sealed: list[Output] = field(default_factory=list)
 
 
 class Archive:
@@ -240,7 +191,7 @@ class Archive:
                 run_id, moment = self._free_run_id(one, moment, present[one.subject])
                 run, digests = self._record(one, run_id, job.job_id)
                 runs.append(run)
-                all_moves += _moves(one, run, digests)
+                all_moves += moves_of(one, run, digests)
             self._remember_moment(moment)
             self.store.commit(job.job_id, all_moves)
         return runs
@@ -299,7 +250,7 @@ class Archive:
         """Write `run.json`, listings and `run.sha256` into the staged run; the digests of its files."""
         folder = one.staged
         self.store.make_folder(folder)
-        outputs = sorted([*_outputs(one, run_id), *one.sealed], key=lambda output: output.path)
+        outputs = sorted([*outputs_of(one, run_id), *one.sealed], key=lambda output: output.path)
         inputs = sorted(one.inputs, key=lambda given: given.path)
         inputs_listing = self._listing(folder, "listings/inputs.jsonl", inputs)
         outputs_listing = self._listing(folder, "listings/outputs.jsonl", outputs)
@@ -360,47 +311,3 @@ class Archive:
         self.store.make_folder(f"{folder}/listings")
         self.store.write_new(f"{folder}/{name}", data)
         return Listing(name, len(items), len(data), sha256_hex(data))
-
-
-def _moves(one: StagedRun, run: Run, digests: dict[str, str]) -> list[Move]:
-    """The run's folder, and before it its cache, to their final names."""
-    moves = [Move(one.staged, run.folder, digests)]
-    cached = {
-        artifact.name.removeprefix("cache/"): artifact.sha256
-        for artifact in one.artifacts
-        if artifact.name.startswith("cache/")
-    }
-    if cached:
-        moves.insert(
-            0, Move(f"{one.staged}.cache", layout.cache_folder(one.subject, run.run_id), cached)
-        )
-    return moves
-
-
-def _outputs(one: StagedRun, run_id: str) -> list[Output]:
-    folder = layout.run_folder(one.subject, run_id)
-    cache = layout.cache_folder(one.subject, run_id)
-    return [
-        Output(
-            f"{cache}/{artifact.name.removeprefix('cache/')}"
-            if artifact.name.startswith("cache/")
-            else f"{folder}/{artifact.name}",
-            artifact.role,
-            artifact.media_type,
-            artifact.bytes,
-            artifact.sha256,
-            artifact.xxh3_128,
-            artifact.pixels_sha256,
-        )
-        for artifact in one.artifacts
-    ]
-
-
-def write_staged(
-    store: Store, staged: str, name: str, role: str, media_type: str, data: bytes
-) -> Artifact:
-    """A small file into a staged run: `name` is `outputs/...`."""
-    store.make_folder(os.path.dirname(f"{staged}/{name}"))
-    store.write_new(f"{staged}/{name}", data)
-    digests = digest_bytes(data)
-    return Artifact(name, role, media_type, digests.bytes, digests.sha256, digests.xxh3_128)

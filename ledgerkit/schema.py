@@ -8,6 +8,7 @@ twice; the slow validator is only asked to explain what a fast check refused. No
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
@@ -49,14 +50,20 @@ def names() -> list[str]:
 
 @cache
 def _validator(name: str) -> Any:
-    from jsonschema import Draft202012Validator, FormatChecker
+    from jsonschema import Draft202012Validator, FormatChecker, ValidationError, validators
     from referencing import Registry, Resource
 
+    def pattern(validator: Any, wanted: str, value: Any, _: Any) -> Iterator[Any]:
+        # `$` of Python's expressions stands before a last line feed too; that of JSON Schema does not.
+        if validator.is_type(value, "string") and not re.search(wanted.replace("$", r"\Z"), value):
+            yield ValidationError(f"{value!r} does not match {wanted!r}")
+
+    strict = validators.extend(Draft202012Validator, {"pattern": pattern})
     resources = [
         (BASE + file, Resource.from_contents(json.loads((folder() / file).read_bytes())))
         for file in names()
     ]
-    return Draft202012Validator(
+    return strict(
         load(name), registry=Registry().with_resources(resources), format_checker=FormatChecker()
     )
 

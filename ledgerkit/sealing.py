@@ -14,12 +14,14 @@ from itertools import islice
 
 from ledgerkit import layout, schema, software
 from ledgerkit.canonical import canonical_bytes, sha256_hex
-from ledgerkit.durable import Job, Move
+from ledgerkit.durable import Move
 from ledgerkit.errors import InvalidRecord, LedgerkitError
 from ledgerkit.events import Event, staged_name
+from ledgerkit.jobs import Job
 from ledgerkit.reading import Tree
 from ledgerkit.records import FailedItem, Output
-from ledgerkit.repository import Archive, StagedRun
+from ledgerkit.repository import Archive
+from ledgerkit.staged import StagedRun
 from ledgerkit.worker import TIME_FORMAT
 
 BATCH = 10_000
@@ -38,7 +40,8 @@ class PlateSeal:
 def seal_new(archive: Archive, job: Job, progress: Progress | None = None) -> int:
     """Seal everything that no seal run lists yet; the number of plates sealed now."""
     known = set(archive.seals())
-    waiting = [plate for plate in archive.plate_ids() if not _is_sealed(archive, plate, known)]
+    sealed = _sealed_plates(known)
+    waiting = [plate for plate in archive.plate_ids() if plate not in sealed]
     root_files, moves = missing_root_files(archive, job)
     root_files += [
         seal_file(archive.tree, path, role)
@@ -84,13 +87,16 @@ def _batches(plates: list[str]) -> Iterator[list[str]]:
         yield batch
 
 
-def _is_sealed(archive: Archive, plate: str, known: set[str]) -> bool:
-    if f"{layout.plate_folder(plate)}/{layout.MANIFEST}" not in known:
-        return False
-    try:
-        return archive.source_path(plate) in known
-    except LedgerkitError:
-        return True
+def _sealed_plates(known: set[str]) -> set[str]:
+    """Plates whose manifest and source are sealed, from the paths alone."""
+    manifests, sources = set(), set()
+    for path in known:
+        parts = path.split("/")
+        if parts[0] == layout.PLATES and len(parts) == 3 and parts[2] == layout.MANIFEST:
+            manifests.add(parts[1])
+        elif parts[0] == layout.PLATES and len(parts) == 4 and parts[2] == layout.SOURCE:
+            sources.add(parts[1])
+    return manifests & sources
 
 
 def seal_plate(archive: Archive, plate: str, known: set[str]) -> PlateSeal:

@@ -6,9 +6,9 @@ from collections import Counter
 from dataclasses import dataclass, field
 
 from ledgerkit import layout, operation
-from ledgerkit.durable import abandoned_jobs
-from ledgerkit.engine import stale_reason
 from ledgerkit.history import History
+from ledgerkit.jobs import abandoned_jobs
+from ledgerkit.planning import stale_reason
 from ledgerkit.query import behind
 from ledgerkit.records import Run, policy_part
 from ledgerkit.repository import Archive

@@ -19,9 +19,12 @@ from ledgerkit import layout
 from ledgerkit.canonical import canonical_bytes, parse_json
 from ledgerkit.errors import LedgerkitError, MissingInput
 from ledgerkit.findings import Finding, finding, sound
-from ledgerkit.reading import Tree
+from ledgerkit.reading import Folder, Tree
 
 Progress = Callable[[int, int], None]
+LARGE_BYTES = 4 << 20
+Wanted = tuple[int | None, str]
+"""Recorded size, where one is, and SHA-256."""
 _BROKEN = (LedgerkitError, OSError, KeyError, TypeError, AttributeError, ValueError, RecursionError)
 """What a document that is not what it should be can raise while it is read."""
 _CHECKSUM = re.compile(r"([0-9a-f]{64}) [ *](?:\./)?([^\n]+)")
@@ -60,39 +63,40 @@ def verify(root: Path, *, workers: int = 2, progress: Progress | None = None) ->
     began = time.monotonic()
     tree = Tree(root)
     expected = _Expected()
-    for folder in _run_folders(tree):
+    present = [*tree.walk(layout.PLATES), *tree.walk(layout.RUNS)]
+    for folder in _run_folders(present):
         try:
             _expect_run(tree, folder, expected)
         except _BROKEN as error:
             expected.findings.append(finding("RUN_INVALID", folder, error))
     _expect_sources(tree, expected)
     _expect_ledgers(tree, expected)
-    unlisted, not_checked = _unlisted(tree, expected)
+    unlisted, not_checked = _unlisted(present, expected)
     findings = expected.findings + unlisted
-    size = files = 0
-    listed = sorted(expected.digests.items())
-    with ThreadPoolExecutor(workers) as pool:
-        for place, (found, read) in enumerate(
-            pool.map(lambda item: _compare(tree, *item), listed), 1
-        ):
-            if found is not None:
-                findings.append(found)
-            if read is not None:
-                size += read
-                files += 1
-            if progress:
-                progress(place, len(listed))
+    size = files = done = 0
+    for results in _compare_all(tree, expected.digests, workers):
+        for found, read in results:
+            findings += [found] if found else []
+            size += read or 0
+            files += read is not None
+        done += len(results)
+        if progress:
+            progress(done, len(expected.digests))
     return VerifyView(
         files, size, not_checked, findings, sound(findings), round(time.monotonic() - began, 3)
     )
 
 
-def _run_folders(tree: Tree) -> Iterator[str]:
-    for plate in tree.folders(layout.PLATES):
-        for name in tree.folders(f"{layout.PLATES}/{plate}/{layout.RUNS}"):
-            yield f"{layout.PLATES}/{plate}/{layout.RUNS}/{name}"
-    for name in tree.folders(layout.RUNS):
-        yield f"{layout.RUNS}/{name}"
+def _run_folders(present: list[str]) -> list[str]:
+    """Folders of runs, from the files that lie in them."""
+    found = set()
+    for path in present:
+        parts = path.split("/")
+        if parts[0] == layout.RUNS and len(parts) > 2:
+            found.add("/".join(parts[:2]))
+        elif len(parts) > 4 and parts[2] == layout.RUNS:
+            found.add("/".join(parts[:4]))
+    return sorted(found)
 
 
 def _expect_run(tree: Tree, folder: str, expected: _Expected) -> None:
@@ -182,38 +186,85 @@ def _expect_ledgers(tree: Tree, expected: _Expected) -> None:
         expected.findings.append(finding("LEDGER_INVALID", path, error))
 
 
-def _unlisted(tree: Tree, expected: _Expected) -> tuple[list[Finding], int]:
+def _unlisted(present: list[str], expected: _Expected) -> tuple[list[Finding], int]:
     """Files in plates and runs that nothing lists; how many of them merely wait for their seal."""
     findings: list[Finding] = []
     waiting = 0
-    for top in (layout.PLATES, layout.RUNS):
-        for path in tree.walk(top):
-            if path in expected.digests or path.endswith(f"/{layout.RECORD_CHECKSUM}"):
-                continue
-            parts = path.split("/")
-            incoming = (layout.MANIFEST, layout.SOURCE_CHECKSUM, layout.SOURCE)
-            if top == layout.PLATES and len(parts) > 2 and parts[2] in incoming:
-                waiting += 1
-            else:
-                findings.append(finding("UNLISTED_FILE", path))
+    for path in present:
+        if path in expected.digests or path.endswith(f"/{layout.RECORD_CHECKSUM}"):
+            continue
+        parts = path.split("/")
+        incoming = (layout.MANIFEST, layout.SOURCE_CHECKSUM, layout.SOURCE)
+        if parts[0] == layout.PLATES and len(parts) > 2 and parts[2] in incoming:
+            waiting += 1
+        else:
+            findings.append(finding("UNLISTED_FILE", path))
     return findings, waiting
 
 
+def _compare_all(
+    tree: Tree, digests: dict[str, Wanted], workers: int
+) -> Iterator[list[tuple[Finding | None, int | None]]]:
+    """Compare everything: large files in threads, small ones meanwhile here.
+
+    Hashing lets other threads run, opening files does not: for small files, threads only get into
+    each other's way (twice as slow as one after another when it was measured).
+    """
+    folders = _by_folder(digests)
+    large = [one for one in folders if sum(size or 0 for _, (size, _) in one[1]) >= LARGE_BYTES]
+    small = [one for one in folders if sum(size or 0 for _, (size, _) in one[1]) < LARGE_BYTES]
+    with ThreadPoolExecutor(workers) as pool:
+        waiting = [pool.submit(_compare, tree, *one) for one in large]
+        for one in small:
+            yield _compare(tree, *one)
+        for future in waiting:
+            yield future.result()
+
+
+def _by_folder(digests: dict[str, Wanted]) -> list[tuple[str, list[tuple[str, Wanted]]]]:
+    """What is expected, folder by folder, so that each folder is opened once."""
+    folders: dict[str, list[tuple[str, Wanted]]] = {}
+    for path, wanted in sorted(digests.items()):
+        folder, _, name = path.rpartition("/")
+        folders.setdefault(folder, []).append((name, wanted))
+    return sorted(folders.items())
+
+
 def _compare(
-    tree: Tree, path: str, wanted: tuple[int | None, str]
-) -> tuple[Finding | None, int | None]:
-    size, digest = wanted
+    tree: Tree, folder: str, names: list[tuple[str, Wanted]]
+) -> list[tuple[Finding | None, int | None]]:
+    """For each file what is wrong with it, and how many bytes were read."""
     try:
-        found = tree.digest(path)
-    except MissingInput:
-        code = "LEDGER_INVALID" if path.startswith(f"{layout.LEDGER}/") else "OUTPUT_MISSING"
-        return finding(code, path, "it is missing" if code == "LEDGER_INVALID" else path), None
+        with tree.folder(folder) as opened:
+            return [_compare_file(opened, name, *wanted) for name, wanted in names]
     except (LedgerkitError, OSError) as error:
-        return finding("DIGEST_MISMATCH", path, error), None
-    if size is not None and found.bytes != size:
-        said = f"{found.bytes} bytes, {size} are recorded"
-        return finding("SIZE_MISMATCH", path, said), found.bytes
-    if found.sha256 != digest:
-        said = f"recorded SHA-256 {digest}, found {found.sha256}"
-        return finding("DIGEST_MISMATCH", path, said), found.bytes
-    return None, found.bytes
+        return [(_unreadable(_joined(folder, name), error), None) for name, _ in names]
+
+
+def _compare_file(
+    opened: Folder, name: str, size: int | None, digest: str
+) -> tuple[Finding | None, int | None]:
+    path = _joined(opened.path, name)
+    try:
+        found_size, found = opened.sha256(name)
+    except (LedgerkitError, OSError) as error:
+        return _unreadable(path, error), None
+    if size is not None and found_size != size:
+        said = f"{found_size} bytes, {size} are recorded"
+        return finding("SIZE_MISMATCH", path, said), found_size
+    if found != digest:
+        said = f"recorded SHA-256 {digest}, found {found}"
+        return finding("DIGEST_MISMATCH", path, said), found_size
+    return None, found_size
+
+
+def _joined(folder: str, name: str) -> str:
+    return f"{folder}/{name}" if folder else name
+
+
+def _unreadable(path: str, error: Exception) -> Finding:
+    if not isinstance(error, MissingInput):
+        return finding("DIGEST_MISMATCH", path, error)
+    if path.startswith(f"{layout.LEDGER}/"):
+        return finding("LEDGER_INVALID", path, "it is missing")
+    return finding("OUTPUT_MISSING", path, path)

@@ -22,6 +22,7 @@ RANKS = {
     "canonical": 1,
     "layout": 1,
     "views": 1,
+    "disk": 1,
     "handles": 1,
     "schema": 2,
     "durable": 2,
@@ -31,15 +32,18 @@ RANKS = {
     "clustering": 2,
     "models": 2,
     "records": 3,
+    "jobs": 3,
     "staging": 3,
     "catalogue": 3,
     "verify": 3,
     "operations": 3,
     "operation": 4,
-    "repository": 4,
+    "staged": 4,
+    "repository": 5,
     "worker": 5,
     "events": 6,
     "history": 6,
+    "planning": 7,
     "sealing": 7,
     "engine": 8,
     "ledger": 8,
@@ -65,7 +69,7 @@ ALONE = {
     "torch": ("models",),
     "pyvips": ("imaging", "operation"),
 }
-WALLED_OFF = ("repository", "records", "durable", "staging")
+WALLED_OFF = ("repository", "records", "disk", "durable", "jobs", "staging", "staged")
 WITNESS = frozenset({"layout", "canonical", "schema", "findings", "errors", "reading"})
 LONGEST_MODULE = 400
 LONGEST_BODY = 40

@@ -37,11 +37,11 @@ def unsendable(number: int) -> Any:
 
 def raise_unsendable(number: int) -> int:
     if number == 3:
-        raise _Unsendable("one", "two")
+        raise _UnsendableError("one", "two")
     return number
 
 
-class _Unsendable(Exception):
+class _UnsendableError(Exception):
     """Cannot be made again from its `args`, as careless exceptions of libraries cannot."""
 
     def __init__(self, one: str, two: str) -> None:

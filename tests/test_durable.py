@@ -13,8 +13,10 @@ import pytest
 from ledgerkit import layout
 from ledgerkit.api import Repository
 from ledgerkit.canonical import digest_bytes
-from ledgerkit.durable import Job, Move, StagedFile, Store, abandoned_jobs, rename_new
+from ledgerkit.disk import rename_new
+from ledgerkit.durable import Move, StagedFile, Store
 from ledgerkit.errors import CommitFailed, LedgerkitError, UnsafePath
+from ledgerkit.jobs import Job, abandoned_jobs
 from ledgerkit.repository import Archive
 
 

@@ -18,8 +18,9 @@ from ledgerkit.api import Repository
 from ledgerkit.canonical import canonical_bytes, sha256_hex
 from ledgerkit.errors import InvalidRecord, MissingInput, RepositoryNotFound
 from ledgerkit.records import Input, Resources
-from ledgerkit.repository import Archive, StagedRun
+from ledgerkit.repository import Archive
 from ledgerkit.schema import problems
+from ledgerkit.staged import StagedRun
 from ledgerkit.staging import StagedOutputs
 from ledgerkit.testing.compare import comparable
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
@@ -26,7 +26,7 @@ class Outcome(Generic[Value]):
 
 def run_all(
     function: Callable[[Task], Value], tasks: Iterable[Task], *, workers: int
-) -> Iterator[Outcome[Value]]:
+) -> Generator[Outcome[Value], None, None]:
     """Call `function` on every task; outcomes in any order, never an exception for a task.
 
     With one worker everything runs in this process, one after another.

@@ -11,11 +11,11 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Future, ProcessPoolExecutor, wait
 from itertools import islice
 from multiprocessing import connection
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar
 
 from ledgerkit.backends import Outcome
 
@@ -32,55 +32,82 @@ def run_all(
     *,
     workers: int,
     isolated: bool = False,
-) -> Iterator[Outcome[Value]]:
+) -> Generator[Outcome[Value], None, None]:
     """Call `function` on every task in `workers` processes; outcomes as they come.
 
     `isolated` sends one task at a time to one process, so that a task that kills its worker takes
     no other with it: for trying lost ones again.
     """
     waiting = iter(enumerate(tasks))
-    workers = 1 if isolated else workers
-    at_once = 1 if isolated else 2 * workers
-    size = 1
-    pool = _new_pool(workers)
-    under_way: dict[Future[tuple[list[Outcome[Value]], float]], Bundle] = {}
+    crew: _Crew[Value] = _Crew(function, 1 if isolated else workers, isolated)
     try:
-        while True:
-            broken = False
-            while (
-                not broken and len(under_way) < at_once and (bundle := list(islice(waiting, size)))
-            ):
-                try:
-                    under_way[pool.submit(_perform, function, bundle)] = bundle
-                except BrokenExecutor:
-                    broken = True
-                    yield from _lost(bundle)
-            if not under_way and not broken:
-                return
-            done, _ = wait(under_way, return_when=FIRST_COMPLETED) if under_way else (set(), set())
-            for future in done:
-                bundle = under_way.pop(future)
-                try:
-                    outcomes, seconds = future.result()
-                except BrokenExecutor:
-                    broken = True
-                    yield from _lost(bundle)
-                    continue
-                size = 1 if isolated else _next_size(seconds / len(bundle))
-                yield from outcomes
-            if broken:
-                for bundle in under_way.values():
-                    yield from _lost(bundle)
-                under_way = {}
-                pool.shutdown(wait=False, cancel_futures=True)
-                pool = _new_pool(workers)
+        while crew.send(waiting):
+            yield from crew.answers()
     finally:
-        _stop(pool)
+        crew.stop()
 
 
-def _lost(bundle: Bundle) -> Iterator[Outcome[Any]]:
-    for index, _ in bundle:
-        yield Outcome(index, lost=True)
+class _Crew(Generic[Value]):
+    """A pool of processes, the bundles it has been sent, and a new pool when a worker died."""
+
+    def __init__(self, function: Callable[[Any], Value], workers: int, isolated: bool) -> None:
+        self.function, self.workers, self.isolated = function, workers, isolated
+        self.pool = _new_pool(workers)
+        self.under_way: dict[Future[tuple[list[Outcome[Value]], float]], Bundle] = {}
+        self.lost: list[Bundle] = []
+        self.broken = False
+        self.size = 1
+
+    def send(self, waiting: Iterator[tuple[int, Any]]) -> bool:
+        """Keep the workers busy; whether any answer is to be waited for."""
+        at_once = 1 if self.isolated else 2 * self.workers
+        while not self.broken and len(self.under_way) < at_once:
+            bundle = list(islice(waiting, self.size))
+            if not bundle:
+                break
+            try:
+                self.under_way[self.pool.submit(_perform, self.function, bundle)] = bundle
+            except BrokenExecutor:
+                self.broken = True
+                self.lost.append(bundle)
+        return bool(self.under_way or self.lost)
+
+    def answers(self) -> Iterator[Outcome[Value]]:
+        """Outcomes that are there; what died with a worker comes back as lost."""
+        if self.under_way and not self.broken:
+            done, _ = wait(self.under_way, return_when=FIRST_COMPLETED)
+            for future in done:
+                yield from self._answer(future, self.under_way.pop(future))
+        if self.broken:
+            self.lost += self.under_way.values()
+            self.under_way = {}
+            self.pool.shutdown(wait=False, cancel_futures=True)
+            self.pool = _new_pool(self.workers)
+            self.broken = False
+        lost, self.lost = self.lost, []
+        yield from (Outcome(index, lost=True) for bundle in lost for index, _ in bundle)
+
+    def _answer(
+        self, future: Future[tuple[list[Outcome[Value]], float]], bundle: Bundle
+    ) -> list[Outcome[Value]]:
+        try:
+            outcomes, seconds = future.result()
+        except BrokenExecutor:
+            self.broken = True
+            self.lost.append(bundle)
+            return []
+        except Exception as error:  # an answer that cannot be sent, of one task of the bundle
+            if len(bundle) == 1:
+                return [Outcome(bundle[0][0], error=error)]
+            self.lost.append(bundle)
+            return []
+        if not self.isolated:
+            self.size = _next_size(seconds / len(bundle))
+        return outcomes
+
+    def stop(self) -> None:
+        """End the workers at once: what they have not answered is not wanted any more."""
+        _stop(self.pool)
 
 
 def _new_pool(workers: int) -> ProcessPoolExecutor:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
@@ -14,7 +14,7 @@ Value = TypeVar("Value")
 
 def run_all(
     function: Callable[[Task], Value], tasks: Iterable[Task], *, workers: int = 1
-) -> Iterator[Outcome[Value]]:
+) -> Generator[Outcome[Value], None, None]:
     """Call `function` on each task in turn. Only the user's interrupt ends it early."""
     from ledgerkit.backends import Outcome
 

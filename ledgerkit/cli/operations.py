@@ -20,8 +20,8 @@ from ledgerkit.operation import Parameter
 from ledgerkit.views import DryRunView, JobView
 
 
-def command_of(name: str) -> click.Command:
-    """The command that runs an operation."""
+def command_of(name: str, group: str = "") -> click.Command:
+    """The command that runs an operation; `group` is the one it stands in, as `policy `."""
     loaded = operation.load(name)
 
     def callback(**given: Any) -> int:
@@ -36,7 +36,7 @@ def command_of(name: str) -> click.Command:
         command = option(command)
     return click.command(
         name,
-        help=f"{document}\n\n\b\nExample:\n  ledgerkit {name}{selection}",
+        help=f"{document}\n\n\b\nExample:\n  ledgerkit {group}{name}{selection}",
         short_help=operation.summary(name),
     )(command)
 

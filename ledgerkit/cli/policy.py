@@ -19,7 +19,9 @@ class _PolicyGroup(click.Group):
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         return (
-            command_of("propose") if cmd_name == "propose" else super().get_command(ctx, cmd_name)
+            command_of("propose", "policy ")
+            if cmd_name == "propose"
+            else super().get_command(ctx, cmd_name)
         )
 
 

@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any
 from ledgerkit import layout, schema
 from ledgerkit.backends import run_all
 from ledgerkit.canonical import canonical_bytes, sha256_hex
-from ledgerkit.durable import Job
 from ledgerkit.errors import LedgerkitError, LedgerRefused
+from ledgerkit.jobs import Job
 from ledgerkit.ledger.document import LEDGER_NAME, ledger_document
 from ledgerkit.ledger.gather import gather_collection
 from ledgerkit.ledger.share import Share, Tables, share_tables, tables_of
@@ -239,6 +239,8 @@ def _replace(archive: Archive, job: Job, staged: str) -> str | None:
     """
     known = _former_digests(archive)
     foreign = [path for path in archive.tree.walk(layout.LEDGER) if not known.get(path)]
+    if layout.LEDGER not in archive.tree.folders() and archive.tree.exists(layout.LEDGER):
+        foreign = [layout.LEDGER]
     aside = f"{layout.WORKING}/aside/{job.job_id}"
     for path in foreign:
         archive.store.move(path, f"{aside}/{path.removeprefix(f'{layout.LEDGER}/')}")

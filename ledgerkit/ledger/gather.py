@@ -14,7 +14,8 @@ from ledgerkit import layout, schema
 from ledgerkit.canonical import parse_json, sha256_hex
 from ledgerkit.errors import DigestMismatch, InvalidRecord, LedgerRefused
 from ledgerkit.records import Input, Manifest, Output, Run, current_runs, decode_manifest
-from ledgerkit.repository import Archive, Sealed
+from ledgerkit.repository import Archive
+from ledgerkit.staged import Sealed
 from ledgerkit.staging import JSON_LINES
 
 

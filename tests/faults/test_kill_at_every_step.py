@@ -23,8 +23,9 @@ from PIL import Image
 from ledgerkit.api import Repository
 from ledgerkit.errors import LedgerkitError
 from ledgerkit.records import Resources
-from ledgerkit.repository import Archive, StagedRun
+from ledgerkit.repository import Archive
 from ledgerkit.sealing import seal_new
+from ledgerkit.staged import StagedRun
 from ledgerkit.staging import StagedOutputs
 from ledgerkit.testing.crash import fail_at, kill_at, steps
 

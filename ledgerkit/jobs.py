@@ -1,0 +1,66 @@
+"""Jobs: one invocation, with a staging folder that its own kernel lock holds for as long as it lives."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+from pathlib import Path
+
+from ledgerkit import layout
+from ledgerkit.disk import disk_errors
+from ledgerkit.durable import Store
+
+
+class Job:
+    """The staging folder of one invocation, held by its own kernel lock until the job ends."""
+
+    def __init__(self, store: Store, job_id: str) -> None:
+        self.store = store
+        self.job_id = job_id
+        self.folder = f"{layout.STAGING}/{job_id}"
+        self._descriptor = -1
+
+    def __enter__(self) -> Job:
+        self.store._refuse_links(self.folder, set())
+        self.store.make_folder(self.folder)
+        with disk_errors(self.folder):
+            self._descriptor = os.open(
+                self.store.root / self.folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644
+            )
+        fcntl.flock(self._descriptor, fcntl.LOCK_EX)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        os.close(self._descriptor)
+        if not os.path.lexists(self.store.root / layout.INTENT):
+            with contextlib.suppress(
+                OSError
+            ):  # what was committed is kept; the rest is only rubbish
+                self.store.remove_working(self.folder)
+
+    def item(self, name: str) -> str:
+        """Path of a staged item of this job."""
+        return f"{self.folder}/{name}"
+
+
+def abandoned_jobs(root: Path) -> list[str]:
+    """Staging folders whose job is gone: what a crash left. Read-only."""
+    found = []
+    with contextlib.suppress(FileNotFoundError):
+        for entry in sorted(os.listdir(root / layout.STAGING)):
+            try:
+                descriptor = os.open(
+                    root / layout.STAGING / entry / "lock", os.O_RDONLY | os.O_CLOEXEC
+                )
+            except OSError:
+                found.append(entry)
+                continue
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+                found.append(entry)
+            except OSError:
+                pass
+            finally:
+                os.close(descriptor)
+    return found

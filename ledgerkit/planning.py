@@ -1,0 +1,187 @@
+"""Plan: what is asked for, what is done already, what would be read. It writes nothing.
+
+A plan is made lazily, one decision a subject, so that a million plates need no list of a million
+tasks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from ledgerkit import layout, operation, software
+from ledgerkit.errors import LedgerkitError
+from ledgerkit.history import History, Resolved, collect
+from ledgerkit.operation import Operation, resolved
+from ledgerkit.records import Run, Supersedes, task_id
+from ledgerkit.repository import Archive
+from ledgerkit.views import DryRunView, FailureView
+from ledgerkit.worker import Task
+
+
+@dataclass(frozen=True)
+class Request:
+    """What is asked for: an operation with parameters, on which plates, and what to do again."""
+
+    operation: str
+    parameters: dict[str, Any] = field(default_factory=dict)
+    plates: list[str] | None = None
+    force: bool = False
+    stale: bool = False
+    retry_failed: bool = False
+
+
+@dataclass(frozen=True)
+class Decision:
+    """What is to be done for one subject: run, done, stale, failed (before) or blocked."""
+
+    kind: str
+    subject: str
+    task: Task | None = None
+    supersedes: Supersedes | None = None
+    error: LedgerkitError | None = None
+
+
+def decide(archive: Archive, history: History, request: Request) -> Iterator[Decision]:
+    """One decision for each subject of the request, in order, made when asked for."""
+    loaded = operation.load(request.operation)
+    parameters = loaded.make_parameters(request.parameters)
+    tokens = loaded.takes(parameters)
+    plates = history.sealed_plates() if request.plates is None else request.plates
+    if loaded.on_collection:
+        found, lacking = collect(history, tokens, plates, parameters)
+        yield from (Decision("blocked", plate, error=error) for plate, error in lacking)
+        if plates and len(lacking) == len(plates):
+            return
+        yield _decision(archive, history, request, loaded, parameters, layout.COLLECTION, found)
+        return
+    for plate in plates:
+        try:
+            found = Resolved()
+            for token in tokens:
+                found.add(history.resolve(token, plate, parameters))
+            yield _decision(archive, history, request, loaded, parameters, plate, found)
+        except LedgerkitError as error:
+            yield Decision("blocked", plate, error=error)
+        history.forget(plate)
+
+
+def _decision(
+    archive: Archive,
+    history: History,
+    request: Request,
+    loaded: Operation,
+    parameters: Any,
+    subject: str,
+    found: Resolved,
+) -> Decision:
+    settings = resolved(parameters)
+    identity = task_id(
+        loaded.name,
+        loaded.version,
+        settings,
+        subject,
+        (),
+        [(given.role, given.sha256) for given in found.inputs],
+    )
+    variant = found.variant(loaded.variant(parameters))
+    task = Task(
+        str(archive.root),
+        loaded.name,
+        settings,
+        subject,
+        variant,
+        tuple(found.inputs),
+        "",
+        identity,
+    )
+    same = [run for run in history.runs(subject) if run.task_id == identity]
+    done = [run for run in same if run.status != "failed"]
+    if request.force or not same:
+        return Decision("run", subject, task)
+    if not done:
+        return (
+            Decision("run", subject, task) if request.retry_failed else Decision("failed", subject)
+        )
+    reason = stale_reason(done[-1], loaded)
+    if reason is None:
+        return Decision("done", subject)
+    if request.stale:
+        return Decision("run", subject, task, Supersedes(done[-1].run_id, reason))
+    return Decision("stale", subject)
+
+
+def stale_reason(run: Run, loaded: Operation) -> str | None:
+    """Why a run would be made with other code or libraries today; None when it would not."""
+    now = {"ledgerkit": software.VERSION, **loaded.environment()}
+    then = {"ledgerkit": run.code.ledgerkit, **run.environment.libraries}
+    changed = [
+        f"{name} {then.get(name, 'absent')} -> {now.get(name, 'absent')}"
+        for name in sorted(now.keys() | then.keys())
+        if now.get(name) != then.get(name)
+    ]
+    return "made with other code or libraries: " + ", ".join(changed) if changed else None
+
+
+def dry_run(archive: Archive, request: Request) -> DryRunView:
+    """What `run` would do, for about how long and with how much disk. Writes nothing."""
+    history = History(archive)
+    kinds: dict[str, int] = {}
+    would_run: list[str] = []
+    blocked: list[FailureView] = []
+    for decision in decide(archive, history, request):
+        kinds[decision.kind] = kinds.get(decision.kind, 0) + 1
+        if decision.kind == "run":
+            would_run.append(decision.subject)
+        if decision.error:
+            blocked.append(failure_view(decision.subject, decision.error))
+    seconds, size, basis = _estimate(history, request.operation, would_run)
+    return DryRunView(
+        request.operation,
+        would_run,
+        kinds.get("done", 0),
+        kinds.get("stale", 0),
+        kinds.get("failed", 0),
+        blocked,
+        seconds,
+        size,
+        basis,
+    )
+
+
+def _estimate(
+    history: History, name: str, would_run: list[str]
+) -> tuple[float | None, int | None, str]:
+    """Seconds and bytes, scaled by source size from earlier runs of the same operation."""
+    if not would_run:
+        return 0.0, 0, "nothing to do"
+    seconds, made, read = 0.0, 0, 0
+    judged = 0
+    subjects = (
+        [layout.COLLECTION] if would_run == [layout.COLLECTION] else history.sealed_plates()[:200]
+    )
+    for subject in subjects:
+        for run in history.runs(subject):
+            if run.operation == name and run.status == "complete":
+                judged += 1
+                seconds += run.resources.seconds
+                made += sum(output.bytes for output in history.archive.outputs(run))
+                read += history.source(subject).bytes if subject != layout.COLLECTION else 1
+    if not judged:
+        return None, None, f"no earlier {name} run to judge from"
+    ahead = sum(
+        history.source(subject).bytes if subject != layout.COLLECTION else 1
+        for subject in would_run
+    )
+    scale = ahead / max(read, 1)
+    return (
+        round(seconds * scale, 1),
+        round(made * scale),
+        f"scaled by source size from {judged} earlier runs, one worker",
+    )
+
+
+def failure_view(subject: str, error: LedgerkitError) -> FailureView:
+    """Why a subject could not be done, for people."""
+    return FailureView(subject, type(error).__name__, error.message, error.hint)
