@@ -41,9 +41,12 @@ class Repository:
         self._archive = archive
 
     @classmethod
-    def open(cls, path: str | Path = ".") -> Repository:
-        """The repository at `path` or at the nearest parent of it. Raises `RepositoryNotFound`."""
-        return cls(Archive.find(Path(path)))
+    def open(cls, path: str | Path | None = None) -> Repository:
+        """The repository at `path`; without one, at the current folder or its nearest parent.
+
+        Raises `RepositoryNotFound`.
+        """
+        return cls(Archive.find(Path.cwd()) if path is None else Archive(Path(path)))
 
     @classmethod
     def init(cls, path: str | Path) -> Repository:
@@ -165,6 +168,12 @@ class Repository:
                 plates if isinstance(plates, str) else ",".join(plates), known
             )
         if where is not None:
+            reason = self.behind()
+            if reason:
+                raise UsageError(
+                    f"a condition is asked of the ledgers, and {reason}",
+                    "Rebuild them first with: ledgerkit consolidate",
+                )
             found = self.query(f"SELECT plate_id FROM plates WHERE ({where}\n)")
             listed = set(found["plate_id"].to_list())
             chosen = [plate for plate in chosen if plate in listed]

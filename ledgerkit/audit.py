@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import re
 import stat
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
@@ -18,6 +17,7 @@ from typing import Any
 
 from ledgerkit import layout, query, schema
 from ledgerkit.canonical import sha256_hex
+from ledgerkit.durable import pending_job
 from ledgerkit.errors import InvalidRecord, LedgerkitError, UnsafePath
 from ledgerkit.findings import Finding, finding, sound, writable
 from ledgerkit.imaging.header import read_header
@@ -30,7 +30,6 @@ from ledgerkit.views import AuditView, Megapixels
 WARNING_MEGAPIXELS = 90.0
 """Pillow warns of a decompression bomb above 89.48 megapixels (PIL.Image.MAX_IMAGE_PIXELS)."""
 Progress = Callable[[int, int], None]
-_CHECKSUM_LINE = re.compile(r"\\?([0-9a-f]{64}) [ *](?:\./)?(.+?)\r?\n?", re.ASCII)
 
 
 @dataclass
@@ -45,6 +44,7 @@ class _Collected:
     sizes: list[tuple[float, str]] = field(default_factory=list)
     unreadable: int = 0
     unprotected: int = 0
+    seal_failures: dict[str, str] = field(default_factory=dict)
 
     def add(self, code: str, subject: str, detail: object = "") -> None:
         self.findings.append(finding(code, subject, detail))
@@ -109,6 +109,15 @@ def _collection(archive: Archive, found: _Collected) -> dict[str, Sealed]:
     with found.guarding(layout.RUNS):
         _no_link(archive, layout.RUNS)
         runs = _runs(archive, found, layout.COLLECTION)
+    found.seal_failures = {
+        item.item: item.message
+        for run in runs
+        if run.operation == "seal"
+        for item in run.failed_items
+    }
+    job = pending_job(archive.root)
+    if job is not None:
+        found.add("COMMIT_PENDING", layout.INTENT, f"that of {job}")
     try:
         return archive.seals(runs)
     except LedgerkitError as error:
@@ -157,7 +166,10 @@ def _plate(archive: Archive, found: _Collected, plate: str, seals: dict[str, Sea
     manifest = _manifest(archive, found, plate, seals)
     source = _source(archive, found, plate, manifest, seals)
     if manifest is not None and source is not None and source not in seals:
-        found.add("UNSEALED", plate)
+        if plate in found.seal_failures:
+            found.add("SEAL_FAILED", plate, found.seal_failures[plate])
+        else:
+            found.add("UNSEALED", plate)
     runs = _runs(archive, found, plate)
     found.plate_runs += len(runs)
     found.with_runs += bool(runs)
@@ -245,16 +257,16 @@ def _source_checksum(archive: Archive, found: _Collected, plate: str, name: str)
     except LedgerkitError as error:
         found.add("SOURCE_CHECKSUM_INVALID", path, error.message)
         return
-    match = _CHECKSUM_LINE.fullmatch(text)
-    if match is None:
+    line = layout.checksum_line(text)
+    if line is None:
         found.add(
             "SOURCE_CHECKSUM_INVALID", path, "not one line of 64 hex digits, two spaces and a path"
         )
-    elif layout.name_key(match[2]) not in (
+    elif layout.name_key(line[1]) not in (
         layout.name_key(f"{layout.SOURCE}/{name}"),
         layout.name_key(name),
     ):
-        found.add("SOURCE_CHECKSUM_INVALID", path, f"it names {match[2]!r}")
+        found.add("SOURCE_CHECKSUM_INVALID", path, f"it names {line[1]!r}")
 
 
 def _header(archive: Archive, found: _Collected, path: str) -> None:

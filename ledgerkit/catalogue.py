@@ -144,7 +144,7 @@ def _entry(row: dict[str, Any]) -> Entry:
     return Entry(
         int(str(_field(row, "plate")).strip()),
         name,
-        slug if slug is not None else "-".join(words(name)),
+        slug if slug is not None else "-".join(words(name) or _small(name)),
         _field(row, "fileName"),
         _field(row, "download"),
         row,
@@ -161,12 +161,18 @@ def words(text: str) -> list[str]:
 def agrees(title: str, slug: str) -> bool:
     """Whether `slug` is made of the leading words of `title`, however it parts them."""
     wanted = "".join(words(slug))
+    if not wanted and not words(title):  # nothing but small words, as "A" or "To the"
+        return bool(slug.strip()) and _small(title) == _small(slug)
     grown = ""
     for word in words(title):
         grown += word
         if grown == wanted:
             return True
     return False
+
+
+def _small(text: str) -> list[str]:
+    return re.findall(r"[^\W_]+", text.casefold())
 
 
 def _resembles(title: str, slug: str) -> bool:

@@ -11,6 +11,8 @@ import ctypes
 import errno
 import fcntl
 import os
+import signal
+import threading
 import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -62,6 +64,22 @@ def _rename_with(source: Path | str, target: Path | str, flags: int) -> bool:
     if number in (errno.EINVAL, errno.ENOSYS, errno.ENOTSUP):
         return False
     raise OSError(number, os.strerror(number), str(target))
+
+
+@contextlib.contextmanager
+def unbroken() -> Iterator[None]:
+    """Ctrl-C waits until the end of the block: a commit is finished, not left to the next writer."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    caught: list[int] = []
+    before = signal.signal(signal.SIGINT, lambda number, _: caught.append(number))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+    if caught:
+        raise KeyboardInterrupt
 
 
 @contextlib.contextmanager
@@ -123,7 +141,7 @@ def protect(final: str, below: str, names: Iterable[str]) -> None:
             folder = os.path.dirname(folder)
     for folder in sorted(folders, key=len, reverse=True):
         path = f"{final}/{folder}" if folder else final
-        if os.path.isdir(path):
+        if os.path.isdir(path) and not os.path.islink(path):
             os.chmod(path, FOLDER_MODE)
 
 

@@ -5,13 +5,14 @@ intent finishes it; finishing is idempotent, no name is ever replaced, and what 
 never becomes visible. Success is reported only after the renames are flushed.
 
 Flushing is paid for once a batch: `syncfs` where the system has it (it reports write-back errors
-since Linux 5.8), else every file and folder by itself. The folder handle is opened before anything
-is written, so that no error is lost (the reason is told in transparency-dev/tessera#750).
+since Linux 5.8), else every file and folder by itself. A job opens the folder handle before it
+writes anything, so that no error is lost (the reason is told in transparency-dev/tessera#750).
 """
 
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 import sys
@@ -34,6 +35,7 @@ from ledgerkit.disk import (
     protect,
     rename_new,
     take_lock,
+    unbroken,
     write_all,
 )
 from ledgerkit.errors import CommitFailed, InvalidRecord, UnsafePath
@@ -83,12 +85,23 @@ def _planned_moves(data: bytes) -> list[_PlannedMove]:
             raise UnsafePath(
                 f"{layout.INTENT} moves {move['staged']}, which is not in {layout.STAGING}"
             )
-        if layout.contained_path(move["final"]).split("/")[0] == layout.WORKING:
+        if not layout.is_ours(layout.contained_path(move["final"])):
             raise UnsafePath(f"{layout.INTENT} moves something to {move['final']}")
         for below in (*move["digests"], *move["protect"]):
             if below:
                 layout.contained_path(below)
     return moves
+
+
+def pending_job(root: Path) -> str | None:
+    """The job whose flushed intent waits to be finished by the next writer; None without one."""
+    try:
+        found = msgspec.json.decode((root / layout.INTENT).read_bytes())
+        return str(found["job_id"])
+    except FileNotFoundError:
+        return None
+    except (OSError, msgspec.MsgspecError, KeyError, TypeError):
+        return "unknown"
 
 
 class Store:
@@ -98,7 +111,7 @@ class Store:
         self.root = root
         self._handle: int | None = None
 
-    def _descriptor(self) -> int:
+    def hold(self) -> int:
         """A handle on the root, held for as long as the store lives, so that no flush error is lost."""
         if self._handle is None:
             self._handle = os.open(self.root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
@@ -150,7 +163,7 @@ class Store:
         An error here is final: what was written is not reported as kept.
         """
         with disk_errors("flush"):
-            if flush_file_system(self._descriptor()):
+            if flush_file_system(self.hold()):
                 return
             for path in paths:
                 flush_below(self.root / path)
@@ -181,10 +194,23 @@ class Store:
             with disk_errors(layout.LOCK):
                 os.ftruncate(descriptor, 0)
                 os.pwrite(descriptor, holder.encode(), 0)
-            self.finish_intent()
-            yield
+            with unbroken():
+                self.finish_intent()
+                yield
         finally:
             os.close(descriptor)
+
+    def prepare(self, final: str) -> None:
+        """Make sure that `final` can be put in place, before any intent promises it.
+
+        Raises `UnsafePath` for a link on the way, `CommitFailed` when its folder cannot be written.
+        """
+        self._refuse_links(final, set())
+        folder = f"{self.root}/{os.path.dirname(final)}"
+        with disk_errors(final):
+            os.makedirs(folder, exist_ok=True)
+            if not os.access(folder, os.W_OK | os.X_OK):
+                raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), folder)
 
     def commit(self, job_id: str, moves: list[Move]) -> None:
         """Give every staged item its final name, all or nothing, durably. The lock must be held.
@@ -236,6 +262,7 @@ class Store:
         folders: set[str] = set()
         safe: set[str] = set()
         for move in _planned_moves(data):
+            self._refuse_links(move["staged"], safe)
             self._refuse_links(move["final"], safe)
             self._finish_move(move)
             folders.add(os.path.dirname(move["final"]))

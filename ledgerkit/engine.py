@@ -7,8 +7,6 @@ committed stays, whatever happens next.
 from __future__ import annotations
 
 import contextlib
-import signal
-import threading
 import time
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import replace
@@ -43,9 +41,11 @@ class _Batch:
 
     def __init__(self, archive: Archive, job: Job, request: Request, wait: float) -> None:
         self.archive, self.job, self.wait = archive, job, wait
-        self.again = request.force or request.stale
+        self.force = request.force
         self.staged: list[StagedRun] = []
         self.committed: list[Run] = []
+        self.done_elsewhere = 0
+        self.refused: list[tuple[str, LedgerkitError]] = []
         self._last = time.monotonic()
 
     def add(self, staged: StagedRun) -> None:
@@ -54,13 +54,23 @@ class _Batch:
             self.commit()
 
     def commit(self) -> None:
-        staged, self.staged = self.staged, []
-        if not staged:
+        """Commit what is staged. When that fails for want of the lock, it stays staged."""
+        if not self.staged:
             return
-        with _unbroken():
-            self.committed += self.archive.commit(
-                self.job, staged, force=self.again, wait=self.wait
+        refused: list[tuple[str, LedgerkitError]] = []
+        kept: list[Run] = []
+        staged = self.staged
+        try:
+            self.archive.commit(
+                self.job, staged, force=self.force, wait=self.wait, refused=refused, committed=kept
             )
+            self.staged = []
+        finally:
+            if kept:
+                self.staged = []
+            self.committed += kept
+        self.refused += refused
+        self.done_elsewhere += len(staged) - len(kept) - len(refused)
         self._last = time.monotonic()
 
 
@@ -104,7 +114,9 @@ def run(
             batch.commit()
             raise Interrupted(
                 f"interrupted: {len(batch.committed)} runs of {request.operation} were kept",
-                "Give the same command again: it goes on where it stopped.",
+                "Give the same command again: it goes on where it stopped."
+                if not request.force
+                else "Given again, --force begins anew; without it, only what is not done is run.",
             ) from None
         batch.commit()
         return work.view(batch, time.monotonic() - began)
@@ -126,22 +138,6 @@ def _run_tasks(
             assert outcome.value is not None
             batch.add(work.finish(task, outcome.value))
             work.report(task.subject)
-
-
-@contextlib.contextmanager
-def _unbroken() -> Iterator[None]:
-    """Ctrl-C waits until the end of the block: a commit is finished, not left to the next writer."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    caught: list[int] = []
-    before = signal.signal(signal.SIGINT, lambda number, _: caught.append(number))
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)
-    if caught:
-        raise KeyboardInterrupt
 
 
 class _Work:
@@ -171,7 +167,7 @@ class _Work:
         self.done = 0
         self._staged = 0
         loaded = operation.load(request.operation)
-        plates = history.sealed_plates() if request.plates is None else request.plates
+        plates = archive.plate_ids() if request.plates is None else request.plates
         self.total = 1 if loaded.on_collection else len(plates)
 
     def staged_afresh(self, task: Task) -> Task:
@@ -248,7 +244,7 @@ class _Work:
             gates=[Gate(**gate) for gate in result.gates],
             status="failed" if failure else "complete",
             failure=failure,
-            supersedes=self.supersedes.get(task.subject),
+            supersedes=None if failure else self.supersedes.get(task.subject),
         )
 
     def view(self, batch: _Batch, seconds: float) -> JobView:
@@ -258,7 +254,7 @@ class _Work:
             self.blocked
             and not committed
             and not self.lost
-            and not any(self.counts.get(kind) for kind in ("done", "stale", "failed"))
+            and not any(self.counts.get(kind) for kind in ("done", "other", "stale", "failed"))
         ):
             first = self.blocked[0]
             raise MissingInput(f"{self.request.operation} cannot run: {first.message}", first.hint)
@@ -267,13 +263,21 @@ class _Work:
             job_id=self.job.job_id,
             complete=sum(one.status != "failed" for one in committed),
             failed=sum(one.status == "failed" for one in committed),
-            skipped=self.counts.get("done", 0),
+            skipped=self.counts.get("done", 0) + self.counts.get("other", 0) + batch.done_elsewhere,
+            not_current=self.counts.get("other", 0),
             stale=self.counts.get("stale", 0),
             failed_before=self.counts.get("failed", 0),
             seconds=round(seconds, 3),
             output_bytes=sum(output.bytes for one in committed for output in one.outputs),
-            failures=self.failures,
+            failures=self.failures
+            + [failure_view(subject, error) for subject, error in batch.refused],
             blocked=self.blocked,
             lost=[task.subject for task in self.lost],
+            warnings=[
+                f"{one.subject}: {gate.gate}/{gate.check}: {gate.message}"
+                for one in committed
+                for gate in one.gates
+                if not gate.passed
+            ],
             run_ids=[one.run_id for one in committed] if len(committed) <= 1000 else [],
         )

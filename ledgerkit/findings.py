@@ -184,6 +184,16 @@ CODES: dict[str, tuple[str, str, str]] = {
         "The size is not the recorded one: {detail}.",
         "Restore the file from a replica.",
     ),
+    "COMMIT_PENDING": (
+        WARNING,
+        "A commit waits to be finished: {detail}.",
+        "Nothing: the next writing command finishes it. Leave .ledgerkit/staging as it is.",
+    ),
+    "SEAL_FAILED": (
+        ERROR,
+        "The plate could not be sealed and every operation leaves it out: {detail}.",
+        "Put the file right; the next writing command seals the plate.",
+    ),
     "UNSEALED": (
         INFO,
         "The plate is not sealed yet.",

@@ -28,10 +28,13 @@ class Resolved:
 
     inputs: list[TaskInput] = field(default_factory=list)
     variants: list[str] = field(default_factory=list)
+    _paths: set[str] = field(default_factory=set)
 
     def add(self, other: Resolved) -> None:
-        known = {given.path for given in self.inputs}
-        self.inputs += [given for given in other.inputs if given.path not in known]
+        """Take over what another has found, each file once."""
+        new = [given for given in other.inputs if given.path not in self._paths]
+        self.inputs += new
+        self._paths.update(given.path for given in new)
         self.variants += [variant for variant in other.variants if variant not in self.variants]
 
     def variant(self, own: str) -> str:
@@ -163,8 +166,14 @@ class History:
                 continue
             if row["file"] is None:
                 found.inputs.append(self.source(plate))
-            else:
-                found.inputs.append(_output_input(by_digest[row["image_sha256"]], "image", run))
+                continue
+            image = by_digest[row["image_sha256"]]
+            if self.archive.tree.size(image.path) is None:
+                raise MissingInput(
+                    f"the derived pixels of {plate} are gone: {image.path}",
+                    f"Make them again with: ledgerkit normalize --force --plates {plate}",
+                )
+            found.inputs.append(_output_input(image, "image", run))
         return found
 
     def _rows(self, tables: list[Output]) -> Iterator[dict[str, Any]]:

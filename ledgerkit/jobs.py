@@ -9,7 +9,7 @@ from pathlib import Path
 
 from ledgerkit import layout
 from ledgerkit.disk import disk_errors
-from ledgerkit.durable import Store
+from ledgerkit.durable import Store, pending_job
 
 
 class Job:
@@ -22,6 +22,9 @@ class Job:
         self._descriptor = -1
 
     def __enter__(self) -> Job:
+        self.store.hold()
+        with self.store.locked():
+            pass  # what a crash left is finished before anything is read
         self.store._refuse_links(self.folder, set())
         self.store.make_folder(self.folder)
         with disk_errors(self.folder):
@@ -45,10 +48,16 @@ class Job:
 
 
 def abandoned_jobs(root: Path) -> list[str]:
-    """Staging folders whose job is gone: what a crash left. Read-only."""
+    """Staging folders whose job is gone: what a crash left. Read-only.
+
+    A job that a flushed intent names is not among them: what it staged is committed.
+    """
     found = []
+    committed = pending_job(root)
     with contextlib.suppress(FileNotFoundError):
         for entry in sorted(os.listdir(root / layout.STAGING)):
+            if entry == committed:
+                continue
             try:
                 descriptor = os.open(
                     root / layout.STAGING / entry / "lock", os.O_RDONLY | os.O_CLOEXEC

@@ -37,6 +37,7 @@ _RESERVED = re.compile(
 )
 _FORBIDDEN = frozenset('<>:"\\|?*') | {chr(code) for code in (*range(32), *range(127, 160))}
 MAX_NAME_BYTES = 255
+_CHECKSUM_LINE = re.compile(r"\\?([0-9a-fA-F]{64}) [ *](?:\./)?(.+?)\r?\n?", re.ASCII)
 
 
 def plate_id(number: int) -> str:
@@ -75,6 +76,24 @@ def run_folder(subject: str, run: str) -> str:
 
 def cache_folder(plate: str, run: str) -> str:
     return f"{PLATES}/{plate}/{CACHE}/{run}"
+
+
+def is_ours(path: str) -> bool:
+    """Whether `path` lies where a commit puts something: a plate, a run, a cache, a document."""
+    parts = path.split("/")
+    if len(parts) == 1:
+        return path in (REPOSITORY_FILE, CATALOGUE_FILE)
+    if len(parts) == 2 and parts[0] in (SCHEMAS, RUNS):
+        return True
+    if parts[0] != PLATES or not is_plate_id(parts[1]):
+        return False
+    return len(parts) == 2 or (len(parts) == 4 and parts[2] in (RUNS, CACHE))
+
+
+def checksum_line(text: str) -> tuple[str, str] | None:
+    """Digest and path of the one line of a `sha256sum -c` file; None when it is not one such line."""
+    match = _CHECKSUM_LINE.fullmatch(text)
+    return (match[1].lower(), match[2]) if match else None
 
 
 def name_key(name: str) -> str:

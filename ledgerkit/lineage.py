@@ -139,6 +139,10 @@ def _run(archive: Archive, run_id: str, seen: set[str]) -> LineageNode:
         return LineageNode("run", run_id, {"operation": rows[0]["operation"], "see": "above"}, [])
     seen.add(run_id)
     inputs = _rows(archive, _INPUTS, run_id)
+    if rows[0]["operation"] == "propose":
+        # What a policy was decided on is the headers of every plate: named, but not followed.
+        detail = {**_detail(rows[0], "run_id"), "decided_on": f"{len(inputs)} header runs"}
+        return LineageNode("run", run_id, detail, [])
     children = []
     for row in inputs[:MAX_INPUTS]:
         makers = [_run(archive, str(row["made_by"]), seen)] if row["made_by"] else []

@@ -9,6 +9,7 @@ from __future__ import annotations
 import ast
 import importlib
 import inspect
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from functools import cache
@@ -58,6 +59,8 @@ class Parameter:
     help: str
     unit: str | None
     choices: tuple[str, ...] | None
+    minimum: float | None
+    maximum: float | None
 
 
 @dataclass(frozen=True)
@@ -100,6 +103,8 @@ class Operation:
                 field.metadata.get("help", ""),
                 field.metadata.get("unit"),
                 field.metadata.get("choices"),
+                field.metadata.get("minimum"),
+                field.metadata.get("maximum"),
             )
             for field in fields(self.module.Parameters)
         ]
@@ -113,15 +118,23 @@ class Operation:
                 f"{self.name} has no parameter {', '.join(unknown)}", f"It has: {', '.join(known)}"
             )
         for name, value in given.items():
-            choices = known[name].choices
-            if choices and value not in choices:
-                raise UsageError(
-                    f"{self.name}: {name} is {value!r}, not one of {', '.join(choices)}"
-                )
+            self._check_value(known[name], value)
         try:
             return self.module.Parameters(**given)
         except (TypeError, ValueError) as error:
             raise UsageError(f"{self.name}: {error}") from error
+
+    def _check_value(self, parameter: Parameter, value: Any) -> None:
+        """Raise `UsageError` for a value that is no choice, no number or out of bounds."""
+        said = f"{self.name}: {parameter.name} is {value!r}"
+        if parameter.choices and value not in parameter.choices:
+            raise UsageError(f"{said}, not one of {', '.join(parameter.choices)}")
+        if isinstance(value, float) and not math.isfinite(value):
+            raise UsageError(f"{said}, not a number")
+        if parameter.minimum is not None and value < parameter.minimum:
+            raise UsageError(f"{said}, less than {parameter.minimum:g}")
+        if parameter.maximum is not None and value > parameter.maximum:
+            raise UsageError(f"{said}, more than {parameter.maximum:g}")
 
     def environment(self) -> dict[str, str]:
         """Versions of the libraries whose code touches the bytes."""

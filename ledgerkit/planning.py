@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ledgerkit import layout, operation, software
-from ledgerkit.errors import LedgerkitError
+from ledgerkit.errors import LedgerkitError, MissingInput
 from ledgerkit.history import History, Resolved, collect
 from ledgerkit.operation import Operation, resolved
 from ledgerkit.records import Run, Supersedes, task_id
@@ -34,7 +34,10 @@ class Request:
 
 @dataclass(frozen=True)
 class Decision:
-    """What is to be done for one subject: run, done, stale, failed (before) or blocked."""
+    """What is to be done for one subject: run, done, other, stale, failed (before) or blocked.
+
+    `other` is done, but a newer run with other parameters is the current one.
+    """
 
     kind: str
     subject: str
@@ -48,11 +51,13 @@ def decide(archive: Archive, history: History, request: Request) -> Iterator[Dec
     loaded = operation.load(request.operation)
     parameters = loaded.make_parameters(request.parameters)
     tokens = loaded.takes(parameters)
-    plates = history.sealed_plates() if request.plates is None else request.plates
+    plates = archive.plate_ids() if request.plates is None else request.plates
     if loaded.on_collection:
         found, lacking = collect(history, tokens, plates, parameters)
         yield from (Decision("blocked", plate, error=error) for plate, error in lacking)
-        if plates and len(lacking) == len(plates):
+        if not plates:
+            raise MissingInput("there are no plates", "Take some in with: ledgerkit ingest")
+        if len(lacking) == len(plates):
             return
         yield _decision(archive, history, request, loaded, parameters, layout.COLLECTION, found)
         return
@@ -106,7 +111,8 @@ def _decision(
         )
     reason = stale_reason(done[-1], loaded)
     if reason is None:
-        return Decision("done", subject)
+        current = {run.run_id for run in history.current(subject)}
+        return Decision("done" if done[-1].run_id in current else "other", subject)
     if request.stale:
         return Decision("run", subject, task, Supersedes(done[-1].run_id, reason))
     return Decision("stale", subject)
@@ -140,7 +146,7 @@ def dry_run(archive: Archive, request: Request) -> DryRunView:
     return DryRunView(
         request.operation,
         would_run,
-        kinds.get("done", 0),
+        kinds.get("done", 0) + kinds.get("other", 0),
         kinds.get("stale", 0),
         kinds.get("failed", 0),
         blocked,
@@ -162,7 +168,7 @@ def _estimate(
         [layout.COLLECTION] if would_run == [layout.COLLECTION] else history.sealed_plates()[:200]
     )
     for subject in subjects:
-        for run in history.runs(subject):
+        for run in _readable_runs(history, subject):
             if run.operation == name and run.status == "complete":
                 judged += 1
                 seconds += run.resources.seconds
@@ -180,6 +186,13 @@ def _estimate(
         round(made * scale),
         f"scaled by source size from {judged} earlier runs, one worker",
     )
+
+
+def _readable_runs(history: History, subject: str) -> list[Run]:
+    try:
+        return history.runs(subject)
+    except LedgerkitError:
+        return []  # the plan names the subject as blocked
 
 
 def failure_view(subject: str, error: LedgerkitError) -> FailureView:

@@ -7,7 +7,7 @@ from typing import Any
 
 from ledgerkit import layout, schema
 from ledgerkit.canonical import canonical_bytes, parse_json
-from ledgerkit.errors import MissingInput, UsageError
+from ledgerkit.errors import InvalidRecord, MissingInput, UsageError
 from ledgerkit.events import Event, staged_name
 from ledgerkit.history import History
 from ledgerkit.records import Input
@@ -58,6 +58,8 @@ def accept(
     document, proposal = proposed(archive)
     if edited is not None:
         document = parse_json(edited.read_bytes(), str(edited))
+        if not isinstance(document, dict):
+            raise InvalidRecord(f"{edited} is no policy: expected a JSON object")
     document = {**document, "decided_by": person, "reason": reason}
     schema.check("policy.v1", document, str(edited or proposal.path))
     if document["tile_overlap"] * 2 >= document["tile_size"]:

@@ -30,6 +30,10 @@ if TYPE_CHECKING:
 _READING = frozenset({"SELECT", "RELATION"})
 _EXPLAIN = re.compile(r"^\s*explain\s+(analyze\s+)?(\([^)]*\)\s*)?", re.IGNORECASE)
 _MEMORY = re.compile(r"([0-9]+(?:\.[0-9]+)?) ?([KMGT]i?B)", re.IGNORECASE)
+_IN_FORCE = """current AND (variant NOT LIKE 'policy-%' OR starts_with(variant, (
+    SELECT 'policy-' || left(sha256, 8) FROM artifacts WHERE direction = 'output' AND role = 'policy'
+    ORDER BY run_id DESC LIMIT 1)))"""
+"""Current results, and of those that were made under a policy only those of the newest accepted."""
 _ATTEMPTS = 3
 
 
@@ -93,9 +97,9 @@ def connect(
             if name != "runs" and "run_id" in schema.columns(name):
                 connection.execute(
                     f"CREATE VIEW current_{name} AS SELECT * FROM {name} "
-                    "WHERE run_id IN (SELECT run_id FROM runs WHERE current)"
+                    f"WHERE run_id IN (SELECT run_id FROM runs WHERE {_IN_FORCE})"
                 )
-        connection.execute("CREATE VIEW current_runs AS SELECT * FROM runs WHERE current")
+        connection.execute(f"CREATE VIEW current_runs AS SELECT * FROM runs WHERE {_IN_FORCE}")
         connection.execute("CREATE VIEW current_plates AS SELECT * FROM plates")
         paths = ", ".join(_quoted(path) for path in present.values())
         for setting in (

@@ -139,7 +139,7 @@ class Agent(Record, frozen=True):
 class Run(Record, frozen=True, kw_only=True):
     """One execution: `run.json`."""
 
-    schema_version: Literal["run.v1"] = "run.v1"
+    schema_version: Literal["run.v1"]
     run_id: RunId
     task_id: Sha256
     job_id: JobId
@@ -329,7 +329,9 @@ def current_runs(runs: Iterable[Run], source_sha256: dict[str, str]) -> set[str]
     plate's present source (`source_sha256` by plate id) where it read one.
     """
     listed = list(runs)
-    superseded = {run.supersedes.run_id for run in listed if run.supersedes}
+    superseded = {
+        run.supersedes.run_id for run in listed if run.supersedes and run.status != "failed"
+    }
     newest: dict[tuple[str, str, str], str] = {}
     for run in listed:
         if run.status == "failed" or run.operation in EVENTS or run.run_id in superseded:

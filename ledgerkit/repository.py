@@ -20,7 +20,14 @@ import msgspec
 from ledgerkit import layout, software
 from ledgerkit.canonical import canonical_lines, sha256_hex
 from ledgerkit.durable import Move, Store
-from ledgerkit.errors import InvalidRecord, LimitExceeded, MissingInput, RepositoryNotFound
+from ledgerkit.errors import (
+    InvalidRecord,
+    LedgerkitError,
+    LimitExceeded,
+    MissingInput,
+    RepositoryNotFound,
+    UnsafePath,
+)
 from ledgerkit.jobs import Job
 from ledgerkit.reading import Tree
 from ledgerkit.records import (
@@ -140,7 +147,7 @@ class Archive:
         return decode_inputs(self.tree.read_checked(path, run.inputs_listing.sha256), path)
 
     def seals(self, collection: list[Run] | None = None) -> dict[str, Sealed]:
-        """What is sealed, by path: every file that came in and was found sound.
+        """What is sealed, by path: every file that came in and was found sound; the first seal counts.
 
         `collection` are the collection's runs, where the caller has read them already.
         """
@@ -148,9 +155,10 @@ class Archive:
         for run in self.runs(layout.COLLECTION) if collection is None else collection:
             if run.operation == "seal":
                 for item in self.outputs(run):
-                    found[item.path] = Sealed(
-                        item.sha256, item.xxh3_128, item.bytes, item.media_type, run.run_id
-                    )
+                    if item.path not in found:
+                        found[item.path] = Sealed(
+                            item.sha256, item.xxh3_128, item.bytes, item.media_type, run.run_id
+                        )
         return found
 
     def job(self) -> Job:
@@ -166,25 +174,37 @@ class Archive:
         *,
         force: bool = False,
         wait: float = 60.0,
+        refused: list[tuple[str, LedgerkitError]] | None = None,
+        committed: list[Run] | None = None,
     ) -> list[Run]:
         """Commit a batch: give run ids, write records, move everything to its final name, durably.
 
         Work that another process completed meanwhile is dropped, unless `force`; events never are.
-        `moves` are further staged items, as new plates. Returns the records committed.
+        `moves` are further staged items, as new plates. Returns the records committed. A subject
+        whose folder cannot be written is left out and added to `refused`, or raises without one.
+        `committed` gets the records as soon as they are kept, even when Ctrl-C ends the call.
         """
         with self.store.locked(wait):
             moment = self._next_moment()
             present: dict[str, set[str]] = {}
             all_moves, taken = self._still_free(moves)
+            if any(one.sealed for one in staged):
+                taken |= self.seals().keys()
             runs: list[Run] = []
             for one in staged:
-                if taken and one.sealed:
-                    one = replace(
-                        one, sealed=[output for output in one.sealed if output.path not in taken]
-                    )
-                    if not one.sealed:
+                if one.sealed:
+                    left = [output for output in one.sealed if output.path not in taken]
+                    if not left and not one.failed_items:
                         continue
+                    one = replace(one, sealed=left)
                 if one.subject not in present:
+                    try:
+                        self.store.prepare(layout.run_folder(one.subject, "x"))
+                    except LedgerkitError as error:
+                        if refused is None or not _is_of_the_subject(error):
+                            raise
+                        refused.append((one.subject, error))
+                        continue
                     present[one.subject] = set(self.run_ids(one.subject))
                 if not force and self._done_meanwhile(one, present[one.subject]):
                     continue
@@ -194,6 +214,8 @@ class Archive:
                 all_moves += moves_of(one, run, digests)
             self._remember_moment(moment)
             self.store.commit(job.job_id, all_moves)
+            if committed is not None:
+                committed += runs
         return runs
 
     def _still_free(self, moves: Iterable[Move]) -> tuple[list[Move], set[str]]:
@@ -233,16 +255,28 @@ class Archive:
         """Whether somebody completed the same work since it was planned; never so for events."""
         if one.operation in EVENTS or one.status == "failed":
             return False
-        same = [name for name in present if name.endswith(one.task_id[:12])]
+        former = one.supersedes.run_id if one.supersedes else ""
+        same = [name for name in present if name.endswith(one.task_id[:12]) and name > former]
         records = (self.run(one.subject, name) for name in same)
         return any(run.task_id == one.task_id and run.status != "failed" for run in records)
 
     def _free_run_id(
         self, one: StagedRun, moment: datetime, present: set[str]
     ) -> tuple[str, datetime]:
-        """A run id that is free; the next second when the one of this second is taken."""
-        while (run_id := layout.run_id(moment, one.task_id)) in present:
+        """A run id greater than all of its subject, so that they sort in the order of their commits.
+
+        The next second is taken where that of this second is not: within one second ids sort by
+        task, and the newest run of two would not be the current one.
+        """
+        newest = max(present, default="")
+        run_id = layout.run_id(moment, one.task_id)
+        if newest[:20] > run_id[:20]:
+            with contextlib.suppress(ValueError):  # a name in the form of an id, with no such date
+                moment = layout.run_moment(newest)
+                run_id = layout.run_id(moment, one.task_id)
+        while run_id in present or (newest[:20] == run_id[:20] and run_id < newest):
             moment += timedelta(seconds=1)
+            run_id = layout.run_id(moment, one.task_id)
         present.add(run_id)
         return run_id, moment
 
@@ -311,3 +345,8 @@ class Archive:
         self.store.make_folder(f"{folder}/listings")
         self.store.write_new(f"{folder}/{name}", data)
         return Listing(name, len(items), len(data), sha256_hex(data))
+
+
+def _is_of_the_subject(error: LedgerkitError) -> bool:
+    """Whether only this subject's folder is the matter: a link or permissions, not the whole disk."""
+    return isinstance(error, UnsafePath) or isinstance(error.__cause__, PermissionError)

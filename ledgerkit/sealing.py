@@ -39,7 +39,14 @@ class PlateSeal:
 
 def seal_new(archive: Archive, job: Job, progress: Progress | None = None) -> int:
     """Seal everything that no seal run lists yet; the number of plates sealed now."""
-    known = set(archive.seals())
+    collection = archive.runs(layout.COLLECTION)
+    known = set(archive.seals(collection))
+    told = {
+        (item.item, item.message)
+        for run in collection
+        if run.operation == "seal"
+        for item in run.failed_items
+    }
     sealed = _sealed_plates(known)
     waiting = [plate for plate in archive.plate_ids() if plate not in sealed]
     root_files, moves = missing_root_files(archive, job)
@@ -56,7 +63,8 @@ def seal_new(archive: Archive, job: Job, progress: Progress | None = None) -> in
             seals = list(pool.map(lambda plate: seal_plate(archive, plate, known), batch))
         outputs = root_files + [output for seal in seals for output in seal.outputs]
         failed = [seal.failed for seal in seals if seal.failed]
-        if outputs:
+        news = [item for item in failed if (item.item, item.message) not in told]
+        if outputs or news:
             staged = event.staged(
                 job.item(staged_name("seal")), sealed=outputs, failed_items=failed
             )
@@ -100,7 +108,10 @@ def _sealed_plates(known: set[str]) -> set[str]:
 
 
 def seal_plate(archive: Archive, plate: str, known: set[str]) -> PlateSeal:
-    """Digests of what is new in a plate's folder; its source only when it agrees with `source.sha256`."""
+    """Digests of what is new in a plate's folder; nothing of it when one file is not sound.
+
+    A checksum that contradicts its source proves neither: when it is put right, both are sealed.
+    """
     folder = layout.plate_folder(plate)
     outputs: list[Output] = []
     try:
@@ -114,11 +125,13 @@ def seal_plate(archive: Archive, plate: str, known: set[str]) -> PlateSeal:
                 outputs.append(seal_file(archive.tree, path, role))
         source = archive.source_path(plate)
         if source not in known:
+            _refuse_other_than_utf8(source)
             sealed = seal_file(archive.tree, source, "source")
             _compare_checksum(archive, plate, source, sealed.sha256)
             outputs.append(sealed)
-    except LedgerkitError as error:
-        return PlateSeal(outputs, FailedItem(plate, type(error).__name__, str(error)))
+    except (LedgerkitError, OSError) as error:
+        message = str(error).encode("ascii", "backslashreplace").decode()
+        return PlateSeal([], FailedItem(plate, type(error).__name__, message))
     return PlateSeal(outputs, None)
 
 
@@ -133,12 +146,29 @@ def _compare_checksum(archive: Archive, plate: str, source: str, found: str) -> 
     path = f"{layout.plate_folder(plate)}/{layout.SOURCE_CHECKSUM}"
     if not archive.tree.exists(path):
         return
-    text = archive.tree.read(path, max_bytes=1 << 16).decode("utf-8", "replace")
-    recorded = text.split(maxsplit=1)[0].removeprefix("\\").lower() if text.strip() else ""
-    if recorded != found:
+    line = layout.checksum_line(
+        archive.tree.read(path, max_bytes=1 << 16).decode("utf-8", "replace")
+    )
+    if line is None:
+        raise InvalidRecord(f"{path} is not one line that sha256sum -c accepts")
+    name = source.rpartition("/")[2]
+    if layout.name_key(line[1]) not in (
+        layout.name_key(f"{layout.SOURCE}/{name}"),
+        layout.name_key(name),
+    ):
+        raise InvalidRecord(f"{path} names {line[1]!r}, the source is {name!r}")
+    if line[0] != found:
+        raise InvalidRecord(f"{source} has SHA-256 {found}, but {path} says {line[0]}")
+
+
+def _refuse_other_than_utf8(path: str) -> None:
+    """Raise `InvalidRecord` for a name whose bytes no record can hold."""
+    try:
+        path.encode("utf-8")
+    except UnicodeEncodeError as error:
         raise InvalidRecord(
-            f"{source} has SHA-256 {found}, but {path} says {recorded or 'nothing'}"
-        )
+            f"the name {path!r} is not valid UTF-8", "Rename the file to a name that is."
+        ) from error
 
 
 def _present_root_files(archive: Archive) -> Iterator[tuple[str, str]]:
@@ -146,7 +176,7 @@ def _present_root_files(archive: Archive) -> Iterator[tuple[str, str]]:
         (layout.REPOSITORY_FILE, "repository"),
         (layout.CATALOGUE_FILE, "catalogue"),
     ):
-        if archive.tree.exists(path):
+        if archive.tree.size(path) is not None:
             yield path, role
     for entry in archive.tree.entries(layout.SCHEMAS):
         if entry.is_file and entry.name.endswith(".json"):

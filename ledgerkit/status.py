@@ -6,6 +6,8 @@ from collections import Counter
 from dataclasses import dataclass, field
 
 from ledgerkit import layout, operation
+from ledgerkit.durable import pending_job
+from ledgerkit.errors import LedgerkitError
 from ledgerkit.history import History
 from ledgerkit.jobs import abandoned_jobs
 from ledgerkit.planning import stale_reason
@@ -24,6 +26,8 @@ PHASES = (
     ("clustering", "cluster"),
     ("looking", "montage"),
 )
+UPSTREAM = {"segment": "normalize", "embed": "normalize"}
+"""Phases on plates that wait for another: only plates that it has done are to do."""
 NEXT = {
     "policy": 'ledgerkit policy propose && ledgerkit policy accept --by NAME --reason "..."',
 }
@@ -42,7 +46,11 @@ class _Progress:
 
     def look(self, history: History, subject: str) -> None:
         """Count what is current on a plate or on the collection, and what failed instead."""
-        runs = history.runs(subject)
+        try:
+            runs = history.runs(subject)
+        except LedgerkitError as error:
+            self.failures.append(FailureView(subject, type(error).__name__, error.message))
+            return
         current = {
             run.operation: run
             for run in history.current(subject)
@@ -83,6 +91,7 @@ def status(archive: Archive) -> StatusView:
         failures=progress.failures,
         ledgers=reason or "up to date",
         abandoned=abandoned_jobs(archive.root),
+        pending=pending_job(archive.root),
         next_steps=_next_steps(phases, len(plates), reason),
         by_plate=progress.reached,
     )
@@ -95,7 +104,8 @@ def _known(name: str) -> bool:
 def _phase(phase: str, name: str, progress: _Progress, plates: int) -> PhaseView:
     once = name == "policy" or operation.load(name).on_collection
     done, failed = progress.done[name], progress.failed[name]
-    missing = max((1 if once else plates) - done - failed, 0)
+    ready = 1 if once else progress.done[UPSTREAM[name]] if name in UPSTREAM else plates
+    missing = max(ready - done - failed, 0)
     return PhaseView(phase, name, done, failed, progress.stale[name], missing)
 
 
@@ -127,9 +137,7 @@ def _next_steps(phases: list[PhaseView], plates: int, ledgers: str | None) -> li
         if phase.stale:
             steps.append(f"ledgerkit {phase.operation} --stale")
         if phase.failed:
-            steps.append(
-                f"ledgerkit {phase.operation} --retry-failed    # {phase.failed} failed: see below"
-            )
+            steps.append(f"ledgerkit {phase.operation} --retry-failed    # {phase.failed} failed")
     if ledgers:
         steps.append("ledgerkit consolidate")
     return steps or ['ledgerkit query "SELECT * FROM plates LIMIT 5"']

@@ -120,7 +120,7 @@ def _expect_run(tree: Tree, folder: str, expected: _Expected) -> None:
             expected.add(path, listing["bytes"], listing["sha256"])
             owed.append(listing["path"])
     evicted = f"/{layout.CACHE}/"
-    for output in _outputs(tree, folder, record):
+    for output in _listed(tree, folder, record, "outputs"):
         path = layout.contained_path(output["path"])
         if path.startswith(f"{folder}/"):
             owed.append(path.removeprefix(f"{folder}/"))
@@ -128,6 +128,10 @@ def _expect_run(tree: Tree, folder: str, expected: _Expected) -> None:
             expected.findings.append(finding("CACHE_MISSING", folder, path))
         else:
             expected.add(path, output["bytes"], output["sha256"])
+    for given in _listed(tree, folder, record, "inputs"):
+        path = layout.contained_path(given["path"])
+        if evicted not in path:
+            expected.add(path, given["bytes"], given["sha256"])
     for name in owed:
         if name not in checksums:
             said = f"run.sha256 does not list {name}"
@@ -145,11 +149,12 @@ def _checksums(text: str) -> dict[str, str]:
     return found
 
 
-def _outputs(tree: Tree, folder: str, record: dict[str, Any]) -> list[dict[str, Any]]:
-    listing = record["outputs_listing"]
+def _listed(tree: Tree, folder: str, record: dict[str, Any], which: str) -> list[dict[str, Any]]:
+    """Inputs or outputs of a record, from its listing where they stand there."""
+    listing = record[f"{which}_listing"]
     if listing is None:
-        outputs: list[dict[str, Any]] = record["outputs"]
-        return outputs
+        inline: list[dict[str, Any]] = record[which]
+        return inline
     path = f"{folder}/{layout.contained_path(listing['path'])}"
     lines = tree.read(path, max_bytes=1 << 32).splitlines()
     return [parse_json(line, path) for line in lines]
@@ -160,7 +165,11 @@ def _expect_sources(tree: Tree, expected: _Expected) -> None:
     for plate in tree.folders(layout.PLATES):
         folder = f"{layout.PLATES}/{plate}"
         path = f"{folder}/{layout.SOURCE_CHECKSUM}"
-        if not layout.is_plate_id(plate) or path in expected.digests or not tree.exists(path):
+        sealed = any(
+            f"{folder}/{layout.SOURCE}/{entry.name}" in expected.digests
+            for entry in tree.entries(f"{folder}/{layout.SOURCE}")
+        )
+        if not layout.is_plate_id(plate) or sealed or not tree.exists(path):
             continue
         try:
             text = tree.read(path, max_bytes=1 << 16).decode("utf-8", "surrogateescape")

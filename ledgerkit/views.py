@@ -38,6 +38,7 @@ class JobView:
     complete: int = 0
     failed: int = 0
     skipped: int = 0
+    not_current: int = 0
     stale: int = 0
     failed_before: int = 0
     seconds: float = 0.0
@@ -45,11 +46,13 @@ class JobView:
     failures: list[FailureView] = field(default_factory=list)
     blocked: list[FailureView] = field(default_factory=list)
     lost: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
     run_ids: list[str] = field(default_factory=list)
 
     @property
     def sound(self) -> bool:
-        return not (self.failed or self.lost)
+        """Whether everything that was asked for is done."""
+        return not (self.failures or self.lost or self.blocked or self.failed_before)
 
 
 @dataclass(frozen=True)
@@ -138,6 +141,7 @@ class StatusView:
     failures: list[FailureView]
     ledgers: str
     abandoned: list[str]
+    pending: str | None
     next_steps: list[str]
     by_plate: dict[str, str]
 

@@ -7,7 +7,6 @@ loses a task.
 
 from __future__ import annotations
 
-import errno
 import os
 import resource
 import sys
@@ -29,7 +28,6 @@ if TYPE_CHECKING:
     from ledgerkit.handles import Row
 
 TIME_FORMAT = "%Y-%m-%dT%H:%M:%S.%fZ"
-_DISK_TROUBLE = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,9 +208,7 @@ def _arguments(parameters: dict[str, Any]) -> dict[str, Any]:
 
 
 def _failure(error: Exception, task: Task) -> Failed:
-    if isinstance(error, CommitFailed) or (
-        isinstance(error, OSError) and error.errno in _DISK_TROUBLE
-    ):
+    if isinstance(error, CommitFailed):
         raise error  # a full or failing disk is no property of the plate
     if os.environ.get("LEDGERKIT_DEBUG"):
         import traceback

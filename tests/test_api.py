@@ -40,10 +40,15 @@ def test_every_verb_says_what_it_does() -> None:
             assert verb.__doc__, name
 
 
-def test_opens_the_nearest_repository_at_or_above(tiny: Repository) -> None:
+def test_opens_the_one_named_or_else_the_nearest_at_or_above_the_current_folder(
+    tiny: Repository, monkeypatch: pytest.MonkeyPatch
+) -> None:
     below = tiny.root / "plates_structured" / "plate-001" / "source"
-    for start in (tiny.root, below, str(below)):
-        assert Repository.open(start).root == tiny.root
+    assert Repository.open(tiny.root).root == Repository.open(str(tiny.root)).root == tiny.root
+    monkeypatch.chdir(below)
+    assert Repository.open().root == tiny.root
+    with pytest.raises(RepositoryNotFound):  # a typing error must not write into a parent
+        Repository.open(tiny.root / "typo")
 
 
 def test_says_where_there_is_none(tmp_path: Path) -> None:

@@ -61,6 +61,23 @@ def manifest_with(**changes: Any) -> Callable[[Path], None]:
     return change
 
 
+def contradicted(root: Path) -> None:
+    """An adopted plate whose checksum says otherwise, met by a writing command."""
+    folder = root / "plates_structured" / "plate-009"
+    shutil.copytree(root / "plates_structured" / "plate-001" / "source", folder / "source")
+    (source,) = (folder / "source").iterdir()
+    manifest = {"plate_id": "plate-009", "plate_number": 9, "title": "Nine", "slug": "nine"}
+    (folder / "manifest.json").write_text(json.dumps(manifest | {"source_image": source.name}))
+    (folder / "source.sha256").write_text(f"{'0' * 64}  source/{source.name}\n")
+    Repository.open(root).run("headers")
+
+
+def interrupted(root: Path) -> None:
+    """A process died between its commit point and its renames."""
+    intent = {"schema_version": "intent.v1", "job_id": "job-x", "log": None, "moves": []}
+    (root / ".ledgerkit" / "intent.json").write_text(json.dumps(intent))
+
+
 def adopted(root: Path) -> None:
     folder = plate(root, 4)
     (folder / "source").mkdir(parents=True)
@@ -241,6 +258,8 @@ CASES: list[tuple[str, Callable[[Path], None]]] = [
     ("SIZE_MISMATCH", output_longer),
     ("SIZE_MISMATCH", document_changed),
     ("UNSEALED", adopted),
+    ("SEAL_FAILED", contradicted),
+    ("COMMIT_PENDING", interrupted),
     ("LINK_FOUND", linked_source),
     ("LINK_FOUND", linked_folder),
     ("LINK_FOUND", linked_plate),

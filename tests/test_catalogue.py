@@ -151,6 +151,9 @@ def test_a_slip_of_the_pen_does_not_break_a_shift() -> None:
         ("Pétrel de l’Océan", "petrel-de-locean"),
         ("Mærz-Blüte", "maerz-blute"),
         ("Straße", "strasse"),
+        ("Snow Bird", "snowbird"),
+        ("Snowbird", "snow-bird"),
+        ("To the", "to-the"),
         ("Дикая утка", "дикая-утка"),
         ("Wild Turkey", "Wild_Turkey"),
         ("WILD TURKEY 2", "wild-turkey-2"),
@@ -169,6 +172,8 @@ def test_slugs_follow_titles_without_small_words_apostrophes_and_accents(
         ("Wild Turkey", ""),
         ("", "wild-turkey"),
         ("Wild", "wild-turkey"),
+        ("To the", "the"),
+        ("Wild Turkey", "wildt"),
         ("Дикая утка", "белая-сова"),
     ],
 )

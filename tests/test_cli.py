@@ -155,13 +155,14 @@ def test_the_repository_is_named_by_option_or_environment_or_found_above(
     assert plates("-C", tiny.root) == plates("--repository", tiny.root) == 3
     monkeypatch.setenv("LEDGERKIT_REPOSITORY", str(tiny.root))
     assert plates() == 3
-    assert plates("-C", below) == 0
+    assert plates("-C", other.root) == 0
+    assert say("status", "-C", below)[0] == 2
 
 
 SOUND_ERRORS: list[tuple[list[str], int, str]] = [
-    (["status", "-C", "{nowhere}"], 2, "no repository at"),
+    (["status", "-C", "{nowhere}"], 2, "is not a repository"),
     (["headers", "-C", "{root}", "--plates", "plate-999"], 2, "no plate in the repository"),
-    (["headers", "-C", "{root}", "--where", "nonsense > 1"], 1, "the query failed"),
+    (["headers", "-C", "{root}", "--where", "megapixels > 1"], 2, "asked of the ledgers"),
     (["normalize", "-C", "{root}"], 3, "normalize cannot run: no preprocessing policy"),
     (["segment", "-C", "{root}"], 3, "segment cannot run: "),
     (["cluster", "-C", "{root}"], 3, "cluster cannot run: "),
@@ -248,8 +249,7 @@ def test_a_reader_that_goes_away_is_no_error(tiny: Repository) -> None:
         assert process.stderr is not None
         assert process.stdout.readline() == b"range\n"
         process.stdout.close()
-        assert b"Traceback" not in process.stderr.read()
-    assert process.returncode == 141
+        assert process.stderr.read() == b""
 
 
 def test_errors_survive_the_way_between_processes() -> None:

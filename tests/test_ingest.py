@@ -409,7 +409,7 @@ def test_a_name_that_is_no_text_is_a_finding_that_can_be_written(
 ) -> None:
     scans.plate(1)
     path = os.fsencode(scans.images) + b"/\xff\xfe.png"
-    shutil.copy(scans.images / "plate-1.png", path)
+    shutil.copy(os.fsencode(scans.images / "plate-1.png"), path)
     view = scans.into(empty)
     assert codes(view.findings) == ["FILE_WITHOUT_ENTRY"]
     assert view.findings[0].subject == "\\udcff\\udcfe.png"
@@ -468,7 +468,14 @@ def test_two_at_once_add_every_plate_once(empty: Repository, scans: Scans) -> No
         scans.plate(number)
     scans.write()
     arguments = ["ingest", "-C", empty.root, "--catalogue", scans.catalogue]
-    command = [sys.executable, "-m", "ledgerkit", *map(str, arguments), "--images", scans.images]
+    command = [
+        sys.executable,
+        "-m",
+        "ledgerkit",
+        *map(str, arguments),
+        "--images",
+        str(scans.images),
+    ]
     both = [subprocess.Popen(command, stdout=-1, stderr=-1) for _ in range(2)]
     for one in both:
         one.communicate(timeout=60)

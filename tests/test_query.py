@@ -10,6 +10,7 @@ import subprocess
 import threading
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any, cast
 
 import pyarrow.parquet as pq
 import pytest
@@ -18,7 +19,8 @@ from click.testing import CliRunner
 from ledgerkit.api import Repository
 from ledgerkit.cli import cli, main
 from ledgerkit.errors import QueryRefused, UsageError
-from ledgerkit.query import Limits, behind, describe, ledger_document, query_arrow
+from ledgerkit.ledger.document import ledger_document
+from ledgerkit.query import Limits, behind, describe, query_arrow
 from ledgerkit.testing.stories import whole_story
 
 Command = Callable[..., subprocess.CompletedProcess[str]]
@@ -205,6 +207,8 @@ def test_python_variables_are_no_tables(told: Repository) -> None:
     assert secret.height == 1
     with pytest.raises(QueryRefused, match="secret"):
         told.query("SELECT * FROM secret")
+    found = told.query("SELECT current_setting('python_enable_replacements') AS found")
+    assert found["found"][0] is False
 
 
 @pytest.mark.parametrize(
@@ -313,6 +317,34 @@ def test_folders_may_have_names_that_sql_and_globs_take_amiss(
     odd = tmp_path / 'it\'s [odd] * ? "really"'
     shutil.copytree(tiny.root, odd)
     assert Repository.open(odd).query("SELECT * FROM plates").height == 3
+
+
+class Meddling:
+    """Limits that rebuild the ledgers when they are looked at, in the midst of a query."""
+
+    memory, threads = "1GB", 1
+
+    def __init__(self, repository: Repository, times: int) -> None:
+        self.repository, self.times, self.asked = repository, times, 0
+
+    @property
+    def seconds(self) -> float:
+        self.asked += 1
+        if self.asked <= self.times:
+            self.repository.run("headers", plates="plate-001", force=True)
+            self.repository.consolidate()
+        return 60.0
+
+
+def test_a_query_is_asked_again_when_the_ledgers_were_exchanged_meanwhile(
+    tiny: Repository,
+) -> None:
+    tiny.consolidate()
+    limits: Any = Meddling(tiny, 1)
+    assert tiny.query("SELECT count(*) AS n FROM headers", limits=limits)["n"][0] == 1
+    assert limits.asked == 2
+    with pytest.raises(QueryRefused, match="rebuilt while the query ran"):
+        tiny.query("SELECT count(*) AS n FROM headers", limits=cast(Any, Meddling(tiny, 9)))
 
 
 def test_reads_whole_ledgers_while_they_are_exchanged(tiny: Repository) -> None:

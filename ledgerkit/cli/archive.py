@@ -242,6 +242,10 @@ def status(show_plates: bool, path: Path | None, as_json: bool) -> None:
         click.echo(f"  failed {failure.subject}: {failure.message}")
     if len(view.failures) > 20:
         click.echo(f"  ... and {len(view.failures) - 20} more failures: see --json")
+    if view.pending:
+        click.echo(
+            f"{view.pending} was interrupted after its commit: the next writing command finishes it."
+        )
     if view.abandoned:
         click.echo(
             f"{len(view.abandoned)} staging folders of jobs that were killed lie in "

@@ -44,7 +44,7 @@ def open_repository(path: Path | None) -> Repository:
     """The repository that the options, the environment or the current folder name."""
     from ledgerkit.api import Repository
 
-    return Repository.open(path or os.environ.get("LEDGERKIT_REPOSITORY") or ".")
+    return Repository.open(path or os.environ.get("LEDGERKIT_REPOSITORY") or None)
 
 
 def print_json(view: Any) -> None:

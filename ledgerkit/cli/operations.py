@@ -120,10 +120,22 @@ def default_workers() -> int:
     return os.cpu_count() or 1
 
 
+def _print_warnings(warnings: list[str]) -> None:
+    for warning in warnings[:10]:
+        click.echo(f"  check {warning}", err=True)
+    if len(warnings) > 10:
+        click.echo(f"  ... and {len(warnings) - 10} more checks: see the ledger gates", err=True)
+
+
 def print_job(job: JobView) -> None:
     """A job as text: what was done, what not and why, and the way on."""
     parts = [f"{job.complete} done"]
     parts += [f"{job.skipped} skipped (done before)"] if job.skipped else []
+    parts += (
+        [f"{job.not_current} of them not current, for a newer run has other parameters (--force)"]
+        if job.not_current
+        else []
+    )
     parts += (
         [f"{job.stale} kept though made with other code or libraries (--stale)"]
         if job.stale
@@ -136,6 +148,7 @@ def print_job(job: JobView) -> None:
     click.echo(
         f"{job.operation}: {', '.join(parts)}; {size(job.output_bytes)} in {job.seconds:.1f} s"
     )
+    _print_warnings(job.warnings)
     for failure in job.failures[:20]:
         click.echo(f"  failed {failure.subject}: {failure.error}: {failure.message}", err=True)
     for failure in job.blocked[:5]:

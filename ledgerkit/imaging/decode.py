@@ -306,6 +306,8 @@ def _space(facts: Facts, bands: int) -> str:
         return "lab"
     if mode.startswith(("RGB", "YCbCr", "P")) and bands >= 3:
         return "rgb"
+    if bands >= 3 and facts.header.bands <= 2:
+        return "rgb"  # libvips gives a grey GIF or AVIF as three equal bands
     return "grey" if bands <= 2 or mode.startswith(("1", "L", "I")) else "rgb"
 
 

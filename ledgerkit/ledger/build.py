@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     import polars as pl
 
 ROW_GROUP = 1 << 16
+ATTEMPTS = 3
 SHARES_A_WORKER = 4
 WORTH_PROCESSES = 10_000
 """Records from which on starting processes costs less than it saves."""
@@ -40,14 +41,32 @@ def consolidate(archive: Archive, *, wait: float = 60.0) -> ConsolidateView:
     began = time.monotonic()
     with archive.job() as job:
         seal_new(archive, job)
-        files, document = build(archive)
-        changed = differing(archive, files)
-        aside = None
-        if changed:
-            staged = _stage(archive, job, files)
+        for attempt in range(ATTEMPTS):
+            counts = folder_counts(archive)
+            try:
+                files, document = build(archive)
+            except LedgerRefused:
+                if folder_counts(archive) == counts:
+                    raise
+                continue  # somebody committed while it was read
             with archive.store.locked(wait):
-                aside = _replace(archive, job, staged)
-    return _view(document, changed, aside, time.monotonic() - began)
+                if folder_counts(archive) != counts:
+                    if attempt < ATTEMPTS - 1:
+                        continue
+                    files, document = build(archive)  # nobody can commit now
+                changed = differing(archive, files)
+                aside = _replace(archive, job, _stage(archive, job, files)) if changed else None
+            return _view(document, changed, aside, time.monotonic() - began)
+    raise LedgerRefused(
+        "records were committed all the while the ledgers were built; the former ledgers stay",
+        "Give the command again when the other writers are done.",
+    )
+
+
+def folder_counts(archive: Archive) -> tuple[int, int]:
+    """Plates and runs that there are, by their folders."""
+    plates = archive.plate_ids()
+    return len(plates), sum(len(archive.run_ids(one)) for one in (layout.COLLECTION, *plates))
 
 
 def check(archive: Archive) -> ConsolidateView:

@@ -61,29 +61,48 @@ class Parameters:
     )
     components: int = field(
         default=32,
-        metadata={"help": "Principal components taken before UMAP; 0 for none", "unit": "1"},
+        metadata={
+            "minimum": 1,
+            "help": "Principal components taken before UMAP; 0 for none",
+            "unit": "1",
+        },
     )
     whiten: bool = field(
         default=False,
         metadata={"help": "Bring the principal components to equal variance", "unit": ""},
     )
     neighbours: int = field(
-        default=15, metadata={"help": "Neighbours of a point, itself included", "unit": "1"}
+        default=15,
+        metadata={"minimum": 2, "help": "Neighbours of a point, itself included", "unit": "1"},
     )
     dimensions: int = field(
-        default=5, metadata={"help": "Dimensions in which clusters are found", "unit": "1"}
+        default=5,
+        metadata={"minimum": 1, "help": "Dimensions in which clusters are found", "unit": "1"},
     )
     map_distance: float = field(
         default=0.1,
-        metadata={"help": "Least distance of points on the map (UMAP min_dist)", "unit": "1"},
+        metadata={
+            "minimum": 0,
+            "maximum": 1,
+            "help": "Least distance of points on the map (UMAP min_dist)",
+            "unit": "1",
+        },
     )
     min_cluster_size: int = field(
         default=0,
-        metadata={"help": "Least members of a cluster; 0 for max(5, 3 % of all)", "unit": "1"},
+        metadata={
+            "minimum": 0,
+            "help": "Least members of a cluster; 0 for max(5, 3 % of all)",
+            "unit": "1",
+        },
     )
     min_samples: int = field(
         default=0,
-        metadata={"help": "HDBSCAN min_samples; 0 for the least members of a cluster", "unit": "1"},
+        metadata={
+            "minimum": 0,
+            "help": "HDBSCAN min_samples; 0 for the least members of a cluster",
+            "unit": "1",
+        },
     )
     selection: str = field(
         default="eom",
@@ -91,12 +110,26 @@ class Parameters:
     )
     max_noise: float = field(
         default=0.4,
-        metadata={"help": "Greatest share of noise before KMeans takes over", "unit": "1"},
+        metadata={
+            "minimum": 0,
+            "maximum": 1,
+            "help": "Greatest share of noise before KMeans takes over",
+            "unit": "1",
+        },
     )
     k: int = field(
-        default=9, metadata={"help": "Clusters of the KMeans fall-back, at most", "unit": "1"}
+        default=9,
+        metadata={"minimum": 1, "help": "Clusters of the KMeans fall-back, at most", "unit": "1"},
     )
-    seed: int = field(default=1337, metadata={"help": "Seed of everything random", "unit": "1"})
+    seed: int = field(
+        default=1337,
+        metadata={
+            "minimum": 0,
+            "maximum": 4294967295,
+            "help": "Seed of everything random",
+            "unit": "1",
+        },
+    )
 
 
 def takes(parameters: Parameters) -> tuple[str, ...]:

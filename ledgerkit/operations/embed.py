@@ -25,7 +25,16 @@ if TYPE_CHECKING:
 VERSION = "1"
 EVENT_TYPE = "feature extraction"
 SUBJECT = "plate"
-LIBRARIES = ("numpy", "scipy", "scikit-image", "pillow", "pyarrow")
+LIBRARIES = (
+    "numpy",
+    "scipy",
+    "scikit-image",
+    "pillow",
+    "pyarrow",
+    "pyvips",
+    "pyvips-binary",
+    "libvips",
+)
 MAKES = ("embeddings",)
 
 DESCRIBED = ("figure", "part")
@@ -46,16 +55,21 @@ class Parameters:
     )
     long_side: int = field(
         default=1024,
-        metadata={"help": "Long side of the image that subjects are cut from", "unit": "pixel"},
+        metadata={
+            "minimum": 64,
+            "help": "Long side of the image that subjects are cut from",
+            "unit": "pixel",
+        },
     )
     form_weight: float = field(
-        default=0.4, metadata={"help": "Weight of each of the two form blocks", "unit": "1"}
+        default=0.4,
+        metadata={"minimum": 0, "help": "Weight of each of the two form blocks", "unit": "1"},
     )
     texture_weight: float = field(
-        default=1.0, metadata={"help": "Weight of the texture block", "unit": "1"}
+        default=1.0, metadata={"minimum": 0, "help": "Weight of the texture block", "unit": "1"}
     )
     colour_weight: float = field(
-        default=0.7, metadata={"help": "Weight of the colour block", "unit": "1"}
+        default=0.7, metadata={"minimum": 0, "help": "Weight of the colour block", "unit": "1"}
     )
 
 

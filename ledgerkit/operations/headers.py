@@ -25,7 +25,11 @@ class Parameters:
 
     max_header_bytes: int = field(
         default=64 * 1024 * 1024,
-        metadata={"help": "Refuse a file whose header asks for more than this", "unit": "bytes"},
+        metadata={
+            "minimum": 1024,
+            "help": "Refuse a file whose header asks for more than this",
+            "unit": "bytes",
+        },
     )
 
 

@@ -25,32 +25,61 @@ class Parameters:
     """Settings of `measure`; thresholds are parts of the full range of luminance."""
 
     background_threshold: float = field(
-        default=0.85, metadata={"help": "Luminance from which a pixel is paper", "unit": "0..1"}
+        default=0.85,
+        metadata={
+            "minimum": 0,
+            "maximum": 1,
+            "help": "Luminance from which a pixel is paper",
+            "unit": "0..1",
+        },
     )
     white_threshold: float = field(
-        default=0.98, metadata={"help": "Luminance from which a pixel is white", "unit": "0..1"}
+        default=0.98,
+        metadata={
+            "minimum": 0,
+            "maximum": 1,
+            "help": "Luminance from which a pixel is white",
+            "unit": "0..1",
+        },
     )
     black_threshold: float = field(
-        default=0.05, metadata={"help": "Luminance up to which a pixel is black", "unit": "0..1"}
+        default=0.05,
+        metadata={
+            "minimum": 0,
+            "maximum": 1,
+            "help": "Luminance up to which a pixel is black",
+            "unit": "0..1",
+        },
     )
     edge_threshold: float = field(
         default=0.1,
         metadata={
+            "minimum": 0,
             "help": "Sobel gradient above which a pixel is an edge; a full step is 1",
             "unit": "0..1",
         },
     )
     grey_threshold: float = field(
         default=0.05,
-        metadata={"help": "How far the channels of a grey pixel may differ", "unit": "0..1"},
+        metadata={
+            "minimum": 0,
+            "maximum": 1,
+            "help": "How far the channels of a grey pixel may differ",
+            "unit": "0..1",
+        },
     )
     max_pixels: int = field(
         default=2_000_000_000,
-        metadata={"help": "Refuse a source with more pixels than this", "unit": "pixels"},
+        metadata={
+            "minimum": 1,
+            "help": "Refuse a source with more pixels than this",
+            "unit": "pixels",
+        },
     )
     max_decode_bytes: int = field(
         default=512 * 1024 * 1024,
         metadata={
+            "minimum": 1,
             "help": "Memory for a source that no decoder can stream; above it the plate fails",
             "unit": "bytes",
         },

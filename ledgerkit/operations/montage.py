@@ -1,5 +1,4 @@
-"""Draw a clustering for looking at: a map of thumbnails, a contact sheet per cluster, one of the
-noise.
+"""Draw a clustering for looking at: a map of thumbnails and a contact sheet per cluster.
 
 Members nearest the centroid come first, then the others by strength of membership. Each plate is
 decoded once, whatever is cut from it. The pictures decide nothing; they show.
@@ -21,7 +20,7 @@ if TYPE_CHECKING:
 VERSION = "1"
 EVENT_TYPE = "visualization"
 SUBJECT = "collection"
-LIBRARIES = ("numpy", "pillow", "pyvips")
+LIBRARIES = ("numpy", "pillow", "pyvips", "pyvips-binary", "libvips")
 MAKES = ("figures",)
 
 CELL, COLUMNS, READ = 170, 6, 1024
@@ -40,18 +39,32 @@ class Parameters:
         },
     )
     members: int = field(
-        default=36, metadata={"help": "Most members shown of a cluster", "unit": "1"}
+        default=36, metadata={"minimum": 1, "help": "Most members shown of a cluster", "unit": "1"}
     )
     thumbnails: int = field(
-        default=250, metadata={"help": "Most thumbnails on the map; others are dots", "unit": "1"}
+        default=250,
+        metadata={"minimum": 1, "help": "Most thumbnails on the map; others are dots", "unit": "1"},
     )
-    map_side: int = field(default=1400, metadata={"help": "Side of the map", "unit": "pixel"})
+    map_side: int = field(
+        default=1400,
+        metadata={"minimum": 200, "maximum": 20000, "help": "Side of the map", "unit": "pixel"},
+    )
     thumbnail_side: int = field(
-        default=64, metadata={"help": "Long side of a thumbnail on the map", "unit": "pixel"}
+        default=64,
+        metadata={
+            "minimum": 8,
+            "maximum": 1024,
+            "help": "Long side of a thumbnail on the map",
+            "unit": "pixel",
+        },
     )
     sheets: int = field(
         default=60,
-        metadata={"help": "Most contact sheets drawn, largest clusters first", "unit": "1"},
+        metadata={
+            "minimum": 0,
+            "help": "Most contact sheets drawn, largest clusters first",
+            "unit": "1",
+        },
     )
 
 

@@ -34,11 +34,16 @@ class Parameters:
 
     max_pixels: int = field(
         default=2_000_000_000,
-        metadata={"help": "Refuse a source with more pixels than this", "unit": "pixels"},
+        metadata={
+            "minimum": 1,
+            "help": "Refuse a source with more pixels than this",
+            "unit": "pixels",
+        },
     )
     max_decode_bytes: int = field(
         default=512 * 1024 * 1024,
         metadata={
+            "minimum": 1,
             "help": "Memory for a source that no decoder can stream; above it the plate fails",
             "unit": "bytes",
         },

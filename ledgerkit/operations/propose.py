@@ -12,7 +12,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from ledgerkit.errors import MissingInput
+from ledgerkit.errors import UsageError
 
 if TYPE_CHECKING:
     from ledgerkit.handles import Inputs, Outputs
@@ -30,16 +30,23 @@ class Parameters:
 
     downscale_over_megapixels: float = field(
         default=25.0,
-        metadata={"help": "Plates with more get a smaller derivative", "unit": "megapixels"},
+        metadata={
+            "help": "Plates with more get a smaller derivative",
+            "unit": "megapixels",
+            "minimum": 0.01,
+        },
     )
     downscale_long_side: int = field(
-        default=4096, metadata={"help": "Long side of the smaller derivative", "unit": "pixels"}
+        default=4096,
+        metadata={"minimum": 64, "help": "Long side of the smaller derivative", "unit": "pixels"},
     )
     tile_size: int = field(
-        default=2048, metadata={"help": "Side of a tile, overlap included", "unit": "pixels"}
+        default=2048,
+        metadata={"minimum": 64, "help": "Side of a tile, overlap included", "unit": "pixels"},
     )
     tile_overlap: int = field(
-        default=256, metadata={"help": "What neighbouring tiles share", "unit": "pixels"}
+        default=256,
+        metadata={"minimum": 0, "help": "What neighbouring tiles share", "unit": "pixels"},
     )
     outliers: str = field(
         default="tile", metadata={"help": "What outliers get", "choices": ("tile", "downscale")}
@@ -47,7 +54,9 @@ class Parameters:
     format: str = field(
         default="jpeg", metadata={"help": "File format of derivatives", "choices": ("jpeg", "png")}
     )
-    quality: int = field(default=92, metadata={"help": "JPEG quality"})
+    quality: int = field(
+        default=92, metadata={"minimum": 1, "maximum": 100, "help": "JPEG quality"}
+    )
 
 
 def takes(parameters: Parameters) -> tuple[str, ...]:
@@ -63,8 +72,8 @@ def variant(parameters: Parameters) -> str:
 def run(inputs: Inputs, parameters: Parameters, outputs: Outputs) -> None:
     """Write `policy.json` and the deciding table, one line a plate, largest first."""
     if parameters.tile_overlap * 2 >= parameters.tile_size:
-        raise MissingInput(
-            f"tile_overlap {parameters.tile_overlap} must be less than half of tile_size {parameters.tile_size}"
+        raise UsageError(
+            f"tile_overlap {parameters.tile_overlap} is not less than half of tile_size {parameters.tile_size}"
         )
     rows = sorted(inputs.rows("headers"), key=lambda row: (-row["megapixels"], row["plate_id"]))
     sizes = sorted(row["megapixels"] for row in rows)

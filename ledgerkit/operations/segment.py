@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 VERSION = "1"
 EVENT_TYPE = "segmentation"
 SUBJECT = "plate"
-LIBRARIES = ("numpy", "scipy", "scikit-image", "pillow")
+LIBRARIES = ("numpy", "scipy", "scikit-image", "pillow", "pyvips", "pyvips-binary", "libvips")
 MAKES = ("segments",)
 
 
@@ -33,11 +33,16 @@ class Parameters:
 
     long_side: int = field(
         default=1536,
-        metadata={"help": "Long side of the image the plate is cut on", "unit": "pixel"},
+        metadata={
+            "minimum": 64,
+            "help": "Long side of the image the plate is cut on",
+            "unit": "pixel",
+        },
     )
     otsu_share: float = field(
         default=0.6,
         metadata={
+            "minimum": 0,
             "help": "Share of Otsu's threshold above which a pixel is not paper",
             "unit": "1",
         },
@@ -45,17 +50,23 @@ class Parameters:
     faint_share: float = field(
         default=0.45,
         metadata={
+            "minimum": 0,
             "help": "Share of Otsu's threshold for faint pixels that touch sure ones",
             "unit": "1",
         },
     )
     threshold_floor: float = field(
         default=6.0,
-        metadata={"help": "Least colour distance to the paper of any mark", "unit": "CIEDE76"},
+        metadata={
+            "minimum": 0,
+            "help": "Least colour distance to the paper of any mark",
+            "unit": "CIEDE76",
+        },
     )
     full_bleed_spread: float = field(
         default=25.0,
         metadata={
+            "minimum": 0,
             "help": "Spread of the border's colour above which a plate has no paper",
             "unit": "CIEDE76",
         },
@@ -63,17 +74,28 @@ class Parameters:
     closing: int = field(
         default=3,
         metadata={
+            "minimum": 0,
             "help": "Radius over which marks are joined, at a long side of 1536",
             "unit": "pixel",
         },
     )
     smallest: float = field(
         default=0.002,
-        metadata={"help": "Least area of a figure, as a share of the sheet", "unit": "1"},
+        metadata={
+            "minimum": 0,
+            "maximum": 1,
+            "help": "Least area of a figure, as a share of the sheet",
+            "unit": "1",
+        },
     )
     letter_height: float = field(
         default=0.03,
-        metadata={"help": "Greatest height of lettering, as a share of the long side", "unit": "1"},
+        metadata={
+            "minimum": 0,
+            "maximum": 1,
+            "help": "Greatest height of lettering, as a share of the long side",
+            "unit": "1",
+        },
     )
 
 
