@@ -88,7 +88,7 @@ def run(
     has the inputs, `Interrupted` after Ctrl-C, with everything finished committed.
     """
     began = time.monotonic()
-    with archive.job() as job:
+    with archive.job(wait) as job:
         seal_new(archive, job)
         history = History(archive)
         work = _Work(archive, history, job, request, progress)

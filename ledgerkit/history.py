@@ -77,7 +77,7 @@ class History:
         """The sealed source of a plate. Raises `MissingInput` when it is not sealed."""
         if plate not in self._sources:
             raise MissingInput(
-                f"{plate} has no sealed source: its manifest or source is missing or contradicts source.sha256",
+                f"{plate} has no sealed source: the next writing command seals it, unless its manifest or source is missing, broken or contradicts source.sha256",
                 "See what is wrong with: ledgerkit audit",
             )
         return self._sources[plate]

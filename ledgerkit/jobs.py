@@ -13,17 +13,21 @@ from ledgerkit.durable import Store, pending_job
 
 
 class Job:
-    """The staging folder of one invocation, held by its own kernel lock until the job ends."""
+    """The staging folder of one invocation, held by its own kernel lock until the job ends.
 
-    def __init__(self, store: Store, job_id: str) -> None:
+    `wait` is how many seconds it waits for another writer.
+    """
+
+    def __init__(self, store: Store, job_id: str, wait: float = 60.0) -> None:
         self.store = store
         self.job_id = job_id
+        self.wait = wait
         self.folder = f"{layout.STAGING}/{job_id}"
         self._descriptor = -1
 
     def __enter__(self) -> Job:
         self.store.hold()
-        with self.store.locked():
+        with self.store.locked(self.wait):
             pass  # what a crash left is finished before anything is read
         self.store._refuse_links(self.folder, set())
         self.store.make_folder(self.folder)

@@ -161,10 +161,10 @@ class Archive:
                         )
         return found
 
-    def job(self) -> Job:
+    def job(self, wait: float = 60.0) -> Job:
         """A new staging folder, to be used as a context manager."""
         stamp = datetime.now(UTC).strftime("%Y%m%d-%H%M%SZ")
-        return Job(self.store, f"job-{stamp}-{secrets.token_hex(4)}")
+        return Job(self.store, f"job-{stamp}-{secrets.token_hex(4)}", wait)
 
     def commit(
         self,

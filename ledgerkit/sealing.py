@@ -68,7 +68,7 @@ def seal_new(archive: Archive, job: Job, progress: Progress | None = None) -> in
             staged = event.staged(
                 job.item(staged_name("seal")), sealed=outputs, failed_items=failed
             )
-            archive.commit(job, [staged], moves)
+            archive.commit(job, [staged], moves, wait=job.wait)
         done += len(batch)
         root_files, moves = [], []
         if progress:

@@ -287,7 +287,6 @@ def test_a_linked_scan_comes_in_as_a_file(empty: Repository, scans: Scans, tmp_p
     assert source.read_bytes() == (tmp_path / "far away.png").read_bytes()
 
 
-@pytest.mark.skipif(shutil.which("sha256sum") is None, reason="needs coreutils")
 def test_plain_sha256sum_accepts_the_checksum_file(empty: Repository, scans: Scans) -> None:
     scans.plate(1, scans.image("with space & ünicode.png"))
     scans.into(empty)

@@ -39,7 +39,7 @@ WORTH_PROCESSES = 10_000
 def consolidate(archive: Archive, *, wait: float = 60.0) -> ConsolidateView:
     """Rebuild `ledger/` from the records. Raises `LedgerRefused`; the former ledgers stay."""
     began = time.monotonic()
-    with archive.job() as job:
+    with archive.job(wait) as job:
         seal_new(archive, job)
         for attempt in range(ATTEMPTS):
             counts = folder_counts(archive)

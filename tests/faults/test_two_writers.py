@@ -125,8 +125,10 @@ def test_a_busy_repository_names_who_holds_it(tiny: Repository) -> None:
     ):
         pass
     assert raised.value.exit_code == 4
+    began = time.monotonic()
     with pytest.raises(RepositoryBusy):
         tiny.run("headers", wait=0.05)
+    assert time.monotonic() - began < 5, "it waits longer than it was told to"
     assert [plate.runs for plate in tiny.plates()] == [[], [], []]
     _say(holder.stdin)
     holder.communicate(timeout=60)
