@@ -11,6 +11,8 @@ from benchmarks.records import archive_of_plates, commit_runs
 
 COUNT = 16_384
 PEER_COUNT = 400
+BARE_COUNT = 4096
+FILES = (("run.json", 2400), ("run.sha256", 240), ("outputs/a.jsonl", 14), ("outputs/b.jsonl", 14))
 
 
 def main() -> None:
@@ -18,8 +20,14 @@ def main() -> None:
         archive = archive_of_plates(folder / "archive", 100)
         whole, committing = commit_runs(archive, COUNT, 100)
         peer = _one_fsync_a_file(folder / "peer")
+        bare = _no_flush_at_all(folder / "bare")
     rows = [
         ["one fsync a file and folder", f"{peer:.0f}", "1.0"],
+        [
+            "the same files and folders made and renamed, never flushed",
+            f"{bare:.0f}",
+            f"{bare / peer:.1f}",
+        ],
         [
             "ledgerkit, outputs staged and runs committed",
             f"{COUNT / whole:.0f}",
@@ -38,23 +46,32 @@ def main() -> None:
     )
 
 
+def _make(staged: Path) -> None:
+    (staged / "outputs").mkdir(parents=True)
+    for name, size in FILES:
+        with (staged / name).open("wb") as file:
+            file.write(b"x" * size)
+
+
+def _no_flush_at_all(folder: Path) -> float:
+    """Runs a second that the file system takes with no promise at all: the bound for any writer."""
+    folder.mkdir()
+    began = time.perf_counter()
+    for number in range(BARE_COUNT):
+        _make(folder / f"staged-{number}")
+        (folder / f"staged-{number}").rename(folder / f"run-{number}")
+    return BARE_COUNT / (time.perf_counter() - began)
+
+
 def _one_fsync_a_file(folder: Path) -> float:
     """Runs a second when each file and each folder is flushed by itself."""
     folder.mkdir()
     began = time.perf_counter()
     for number in range(PEER_COUNT):
         staged = folder / f"staged-{number}"
-        (staged / "outputs").mkdir(parents=True)
-        for name, size in (
-            ("run.json", 2400),
-            ("run.sha256", 240),
-            ("outputs/a.jsonl", 14),
-            ("outputs/b.jsonl", 14),
-        ):
-            with (staged / name).open("wb") as file:
-                file.write(b"x" * size)
-                file.flush()
-                os.fsync(file.fileno())
+        _make(staged)
+        for name, _ in FILES:
+            _sync(staged / name)
         _sync(staged / "outputs")
         _sync(staged)
         staged.rename(folder / f"run-{number}")

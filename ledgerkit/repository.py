@@ -349,4 +349,6 @@ class Archive:
 
 def _is_of_the_subject(error: LedgerkitError) -> bool:
     """Whether only this subject's folder is the matter: a link or permissions, not the whole disk."""
-    return isinstance(error, UnsafePath) or isinstance(error.__cause__, PermissionError)
+    return isinstance(error, UnsafePath) or isinstance(
+        error.__cause__, (PermissionError, FileExistsError, NotADirectoryError)
+    )

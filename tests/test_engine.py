@@ -290,8 +290,18 @@ Repository.open(sys.argv[1]).run("measure", workers=2, progress=say)
 def _measure(root: Path) -> subprocess.Popen[str]:
     given = [sys.executable, "-c", _MEASURE, str(root)]
     return subprocess.Popen(
-        given, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
+        given,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+        preexec_fn=_take_interrupts,
     )
+
+
+def _take_interrupts() -> None:
+    """A shell that starts the tests in the background has them ignore Ctrl-C, children included."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def _wait_for(process: subprocess.Popen[str], done: int) -> None:
@@ -348,7 +358,13 @@ def test_ctrl_c_keeps_what_was_finished_and_the_next_command_goes_on(
 def test_the_command_line_ends_with_130_after_ctrl_c(many: Path, tmp_path: Path) -> None:
     root = shutil.copytree(many, tmp_path / "archive")
     given = [sys.executable, "-m", "ledgerkit", "measure", "--workers", "2", "-C", str(root)]
-    process = subprocess.Popen(given, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    process = subprocess.Popen(
+        given,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+        preexec_fn=_take_interrupts,
+    )
     deadline = 60.0
     while not list(root.glob(".ledgerkit/staging/*/0*")) and deadline > 0:
         select.select([], [], [], 0.01)
