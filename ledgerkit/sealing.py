@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from itertools import islice
 
 from ledgerkit import layout, schema, software
-from ledgerkit.canonical import canonical_bytes, sha256_hex
+from ledgerkit.canonical import canonical_bytes, digest_bytes
 from ledgerkit.durable import Move
 from ledgerkit.errors import InvalidRecord, LedgerkitError
 from ledgerkit.events import Event, staged_name
@@ -198,16 +198,10 @@ def missing_root_files(archive: Archive, job: Job) -> tuple[list[Output], list[M
         archive.store.make_folder(staged.rpartition("/")[0])
         archive.store.write_new(staged, data)
         role = "repository" if path == layout.REPOSITORY_FILE else "schema"
-        digest = sha256_hex(data)
-        outputs.append(Output(path, role, JSON, len(data), digest, _xxh3(data), None))
-        moves.append(Move(staged, path, {"": digest}, protect=()))
+        found = digest_bytes(data)
+        outputs.append(Output(path, role, JSON, found.bytes, found.sha256, found.xxh3_128, None))
+        moves.append(Move(staged, path, {"": found.sha256}, protect=()))
     return outputs, moves
-
-
-def _xxh3(data: bytes) -> str:
-    from ledgerkit.canonical import digest_bytes
-
-    return digest_bytes(data).xxh3_128
 
 
 def _repository_document() -> bytes:
