@@ -24,6 +24,7 @@ RANKS = {
     "views": 1,
     "disk": 1,
     "handles": 1,
+    "merkle": 2,
     "schema": 2,
     "durable": 2,
     "reading": 2,
@@ -70,7 +71,7 @@ ALONE = {
     "pyvips": ("imaging", "operation"),
 }
 WALLED_OFF = ("repository", "records", "disk", "durable", "jobs", "staging", "staged")
-WITNESS = frozenset({"layout", "canonical", "schema", "findings", "errors", "reading"})
+WITNESS = frozenset({"layout", "canonical", "merkle", "schema", "findings", "errors", "reading"})
 LONGEST_MODULE = 400
 LONGEST_BODY = 40
 FIELD_BY_FIELD = frozenset({"repository._record", "ledger.columns.runs_table"})
