@@ -18,10 +18,11 @@ from typing import Any
 from ledgerkit import layout, query, schema
 from ledgerkit.canonical import sha256_hex
 from ledgerkit.durable import pending_job
-from ledgerkit.errors import InvalidRecord, LedgerkitError, UnsafePath
+from ledgerkit.errors import InvalidRecord, LedgerkitError, LogInvalid, UnsafePath
 from ledgerkit.findings import Finding, finding, sound, writable
 from ledgerkit.imaging.header import read_header
 from ledgerkit.ledger.document import LEDGER_FILE, ledger_document
+from ledgerkit.logged import log_findings
 from ledgerkit.records import Manifest, Run, decode_manifest, decode_run
 from ledgerkit.repository import Archive
 from ledgerkit.staged import Sealed
@@ -67,6 +68,7 @@ def audit(archive: Archive, progress: Progress | None = None) -> AuditView:
     plates = archive.plate_ids()
     _plate_folders(archive, found, plates)
     _sealed(archive, found, set(plates), seals)
+    found.findings += log_findings(archive)
     for place, plate in enumerate(plates, 1):
         with found.guarding(layout.plate_folder(plate)):
             _plate(archive, found, plate, seals)
@@ -90,7 +92,7 @@ def audit(archive: Archive, progress: Progress | None = None) -> AuditView:
         source_issues=found.source_issues,
         plates_with_runs=found.with_runs,
         plate_runs=found.plate_runs,
-        collection_runs=len(archive.run_ids(layout.COLLECTION)),
+        collection_runs=len(archive.run_folders(layout.COLLECTION)),
         runs_by_operation={
             name: dict(sorted(counts.items())) for name, counts in sorted(found.operations.items())
         },
@@ -291,7 +293,7 @@ def _runs(archive: Archive, found: _Collected, subject: str) -> list[Run]:
         if not entry.is_folder or not layout.is_run_id(entry.name):
             found.add("RUN_ID_INVALID", f"{folder}/{entry.name}")
     runs = []
-    for run_id in archive.run_ids(subject):
+    for run_id in archive.run_folders(subject):
         path = f"{folder}/{run_id}"
         with found.guarding(path):
             run = _run(archive, found, subject, path)
@@ -375,7 +377,7 @@ def _ledgers(archive: Archive, found: _Collected) -> list[dict[str, Any]]:
     if document is None and archive.tree.exists(LEDGER_FILE):
         found.add("LEDGER_INVALID", LEDGER_FILE, "it breaks ledger.v1.schema.json")
     reason = None
-    with contextlib.suppress(OSError):  # a folder that nobody may read is a finding already
+    with contextlib.suppress(OSError, LogInvalid):  # a finding already
         reason = query.behind(archive)
     if reason:
         found.add("LEDGER_BEHIND", layout.LEDGER, reason[0].upper() + reason[1:])

@@ -17,9 +17,8 @@ import json
 import os
 import sys
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypedDict
+from typing import Any
 
 import msgspec
 
@@ -38,59 +37,10 @@ from ledgerkit.disk import (
     unbroken,
     write_all,
 )
-from ledgerkit.errors import CommitFailed, InvalidRecord, UnsafePath
+from ledgerkit.errors import CommitFailed, LedgerkitError, UnsafePath
+from ledgerkit.intent import LogStep, Move, encode_intent, planned
 
 FILE_MODE = 0o444
-
-
-@dataclass(frozen=True, slots=True)
-class Move:
-    """A staged folder or file and its final name, both relative to the root, and what it holds."""
-
-    staged: str
-    final: str
-    digests: dict[str, str]
-    """SHA-256 by path below the folder; the empty path for a file."""
-    protect: tuple[str, ...] = ("",)
-    """Folders at and below which nothing may be added: all of a run or cache, a plate's `source`."""
-
-
-class _PlannedMove(TypedDict):
-    """A `Move` as it stands in an intent."""
-
-    staged: str
-    final: str
-    digests: dict[str, str]
-    protect: list[str]
-
-
-class _Intent(TypedDict):
-    moves: list[_PlannedMove]
-
-
-def _planned_moves(data: bytes) -> list[_PlannedMove]:
-    """What an intent moves. A repository may come from anybody: its paths are checked as all are.
-
-    Raises `InvalidRecord`, `UnsafePath`.
-    """
-    try:
-        moves = msgspec.json.decode(data, type=_Intent)["moves"]
-    except msgspec.MsgspecError as error:
-        raise InvalidRecord(
-            f"{layout.INTENT} is no intent: {error}",
-            "Move it away once you know who wrote it: what it lists was never committed.",
-        ) from error
-    for move in moves:
-        if not layout.contained_path(move["staged"]).startswith(f"{layout.STAGING}/"):
-            raise UnsafePath(
-                f"{layout.INTENT} moves {move['staged']}, which is not in {layout.STAGING}"
-            )
-        if not layout.is_ours(layout.contained_path(move["final"])):
-            raise UnsafePath(f"{layout.INTENT} moves something to {move['final']}")
-        for below in (*move["digests"], *move["protect"]):
-            if below:
-                layout.contained_path(below)
-    return moves
 
 
 def pending_job(root: Path) -> str | None:
@@ -102,6 +52,14 @@ def pending_job(root: Path) -> str | None:
         return None
     except (OSError, msgspec.MsgspecError, KeyError, TypeError):
         return "unknown"
+
+
+def pending_moves(root: Path) -> set[str]:
+    """Final names that a flushed intent promises: a reader may meet them before they are logged."""
+    try:
+        return {move.final for move in planned((root / layout.INTENT).read_bytes()).moves}
+    except (OSError, LedgerkitError):
+        return set()
 
 
 class Store:
@@ -212,13 +170,19 @@ class Store:
             if not os.access(folder, os.W_OK | os.X_OK):
                 raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), folder)
 
-    def commit(self, job_id: str, moves: list[Move]) -> None:
+    def commit(self, job_id: str, moves: list[Move], log: LogStep | None = None) -> None:
         """Give every staged item its final name, all or nothing, durably. The lock must be held.
 
-        The staged items must be complete. The flushed intent is the commit point.
+        The staged items must be complete; `log` says what the same step does to the log. The
+        flushed intent is the commit point.
         """
         if not moves:
             return
+        if log is not None and self._checkpoint() != log.before:
+            raise CommitFailed(
+                f"{layout.CHECKPOINT} is not the one that this batch was to follow; nothing was committed",
+                "Somebody else wrote the log: compare it with: ledgerkit verify --depth structure",
+            )
         safe: set[str] = set()
         for move in moves:
             self._refuse_links(move.final, safe)
@@ -229,24 +193,10 @@ class Store:
                     "Another process may have made it meanwhile: run the command again, it goes on from there.",
                 )
         self.flush([move.staged for move in moves])
-        intent = {
-            "schema_version": "intent.v1",
-            "job_id": job_id,
-            "log": None,
-            "moves": [
-                {
-                    "staged": move.staged,
-                    "final": move.final,
-                    "digests": move.digests,
-                    "protect": list(move.protect),
-                }
-                for move in moves
-            ],
-        }
         beside = f"{layout.INTENT}.{job_id}"
         with disk_errors(beside), contextlib.suppress(FileNotFoundError):
             os.unlink(self.root / beside)
-        self.write_new(beside, msgspec.json.encode(intent), 0o644)
+        self.write_new(beside, encode_intent(job_id, moves, log), 0o644)
         with disk_errors(layout.INTENT):
             fsync(self.root / beside)
             os.rename(self.root / beside, self.root / layout.INTENT)
@@ -259,47 +209,93 @@ class Store:
             data = (self.root / layout.INTENT).read_bytes()
         except FileNotFoundError:
             return False
-        folders: set[str] = set()
+        found = planned(data)
+        log = found.log
+        if log is not None and self._checkpoint() not in (log.before, log.after):
+            raise CommitFailed(
+                f"{layout.CHECKPOINT} is neither the one before nor the one after the commit in {layout.INTENT}",
+                "Somebody else wrote the log: restore log/ from a replica before anything is written.",
+            )
         safe: set[str] = set()
-        for move in _planned_moves(data):
-            self._refuse_links(move["staged"], safe)
-            self._refuse_links(move["final"], safe)
+        for move in found.moves:
+            self._refuse_links(move.staged, safe)
+            self._refuse_links(move.final, safe)
             self._finish_move(move)
-            folders.add(os.path.dirname(move["final"]))
-        self.flush(sorted(folders))
+        self._flush_names(os.path.dirname(move.final) for move in found.moves)
+        if log is not None:
+            self._publish(log)
         with disk_errors(layout.INTENT):
             os.unlink(self.root / layout.INTENT)
         return True
 
-    def _finish_move(self, move: _PlannedMove) -> None:
-        staged, final = f"{self.root}/{move['staged']}", f"{self.root}/{move['final']}"
+    def _checkpoint(self) -> str | None:
+        """Text of the log's checkpoint; None without one."""
+        with disk_errors(layout.CHECKPOINT):
+            try:
+                return (self.root / layout.CHECKPOINT).read_text("utf-8", "replace")
+            except FileNotFoundError:
+                return None
+
+    def _publish(self, log: LogStep) -> None:
+        """Replace the checkpoint, now that all that it covers is flushed, and drop what it outdates."""
+        if self._checkpoint() != log.after:
+            beside = f"{layout.WORKING}/checkpoint"
+            with disk_errors(beside), contextlib.suppress(FileNotFoundError):
+                os.unlink(self.root / beside)
+            self.write_new(beside, log.after.encode())
+            with disk_errors(layout.CHECKPOINT):
+                fsync(self.root / beside)
+                os.rename(self.root / beside, self.root / layout.CHECKPOINT)
+                fsync(self.root / layout.LOG)
+        for folder in log.superseded:
+            self._refuse_links(f"{folder}/x", set())
+            with disk_errors(folder), contextlib.suppress(FileNotFoundError):
+                for name in os.listdir(self.root / folder):
+                    os.unlink(self.root / folder / name)
+                os.rmdir(self.root / folder)
+
+    def _flush_names(self, folders: Iterable[str]) -> None:
+        """The names in `folders` are on the disk when this returns, and the folders themselves."""
+        with disk_errors("flush"):
+            if flush_file_system(self.hold()):
+                return
+            listed = {""}
+            for folder in folders:
+                while folder not in listed:
+                    listed.add(folder)
+                    folder = os.path.dirname(folder)
+            for folder in sorted(listed, reverse=True):
+                fsync(self.root / folder)
+
+    def _finish_move(self, move: Move) -> None:
+        staged, final = f"{self.root}/{move.staged}", f"{self.root}/{move.final}"
         try:
-            with disk_errors(move["final"]):
+            with disk_errors(move.final):
                 rename_new(staged, final)
         except CommitFailed as error:
             self._explain_move(move, error)
-        with disk_errors(move["final"]):
-            for below in move["protect"]:
-                protect(final, below, move["digests"])
+        with disk_errors(move.final):
+            for below in move.protect:
+                protect(final, below, move.digests)
 
-    def _explain_move(self, move: _PlannedMove, error: CommitFailed) -> None:
+    def _explain_move(self, move: Move, error: CommitFailed) -> None:
         """Return when the move was made before, make missing parents, or raise what is the matter."""
-        staged, final = f"{self.root}/{move['staged']}", f"{self.root}/{move['final']}"
+        staged, final = f"{self.root}/{move.staged}", f"{self.root}/{move.final}"
         if os.path.lexists(final) and os.path.lexists(staged):
             raise CommitFailed(
-                f"both {move['staged']} and {move['final']} exist, though the intent moves one to the other",
+                f"both {move.staged} and {move.final} exist, though the intent moves one to the other",
                 "Somebody else made the second: move it away, then run any writing command again.",
             ) from error
         if os.path.lexists(final):
             return
         if not os.path.lexists(staged):
             raise CommitFailed(
-                f"{move['final']} is promised by {layout.INTENT}, but neither it nor {move['staged']} exists",
+                f"{move.final} is promised by {layout.INTENT}, but neither it nor {move.staged} exists",
                 "The commit cannot be finished: restore the repository from a replica.",
             ) from error
         if os.path.isdir(os.path.dirname(final)):
             raise error
-        with disk_errors(move["final"]):
+        with disk_errors(move.final):
             os.makedirs(os.path.dirname(final), exist_ok=True)
             rename_new(staged, final)
 

@@ -46,6 +46,10 @@ class InvalidRecord(LedgerkitError):
     """A manifest, record, policy or table breaks its schema."""
 
 
+class LogInvalid(LedgerkitError):
+    """The sealed log is missing or damaged, or the repository disagrees with it."""
+
+
 class DigestMismatch(LedgerkitError):
     """Bytes do not have the digest that was recorded for them."""
 

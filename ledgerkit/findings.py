@@ -144,6 +144,26 @@ CODES: dict[str, tuple[str, str, str]] = {
         "Two plate folders have one number: {detail}.",
         "Keep one of them.",
     ),
+    "RUN_MISSING": (
+        ERROR,
+        "The log has this run and its folder is gone.",
+        "Restore the run's folder from a replica: what is logged is never removed.",
+    ),
+    "UNSEALED_RUN": (
+        ERROR,
+        "No commit brought this run: the log does not have it.",
+        "It is never counted. Find out who put it there; ledgerkit recover sets it aside.",
+    ),
+    "LOG_MISSING": (
+        ERROR,
+        "The repository was sealed ({detail}) and has no log.",
+        "Restore log/ from a replica: a log never begins anew.",
+    ),
+    "LOG_INVALID": (
+        ERROR,
+        "The sealed log is damaged: {detail}.",
+        "Restore log/ from a replica, and compare it with a checkpoint that is kept elsewhere.",
+    ),
     "RUN_INVALID": (
         ERROR,
         "The run record cannot be read or breaks its schema: {detail}.",

@@ -19,10 +19,11 @@ from typing import Any
 from ledgerkit import layout
 from ledgerkit.canonical import READ_SIZE, canonical_bytes, digest_bytes
 from ledgerkit.catalogue import Entry, check_entries, read_catalogue
-from ledgerkit.durable import Move, StagedFile
+from ledgerkit.durable import StagedFile
 from ledgerkit.errors import LedgerkitError, UnreadableImage, UsageError
 from ledgerkit.events import Event, staged_name
 from ledgerkit.findings import ERROR, Finding, finding
+from ledgerkit.intent import Move
 from ledgerkit.jobs import Job
 from ledgerkit.records import Manifest, Output, Source, encode
 from ledgerkit.repository import Archive
@@ -310,15 +311,11 @@ def _manifest(entry: Entry, name: str, source: Source) -> Manifest:
         slug=entry.slug,
         source_image=name,
         download_url=entry.download,
-        license=_text(entry.verbatim.get("license")),
+        license=text if isinstance(text := entry.verbatim.get("license"), str) else None,
         created_at=datetime.now(UTC).strftime(TIME_FORMAT),
         source=source,
         metadata=entry.verbatim,
     )
-
-
-def _text(value: Any) -> str | None:
-    return value if isinstance(value, str) else None
 
 
 def _document(path: str, role: str, kind: str, data: bytes) -> Output:
@@ -391,7 +388,7 @@ def _ingest_run(
 
 def init(root: Path) -> Archive:
     """A new repository at `root`, or the one there, complete with its own documents and seal."""
-    if root.exists() and not root.is_dir():
+    if root.is_file():
         raise UsageError(f"{root} is a file, not a folder")
     (root / layout.PLATES).mkdir(parents=True, exist_ok=True)
     archive = Archive(root)

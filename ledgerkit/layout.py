@@ -81,8 +81,10 @@ def cache_folder(plate: str, run: str) -> str:
 
 
 def is_ours(path: str) -> bool:
-    """Whether `path` lies where a commit puts something: a plate, a run, a cache, a document."""
+    """Whether `path` lies where a commit puts something: a plate, a run, a cache, a document, the log."""
     parts = path.split("/")
+    if parts[0] == LOG:
+        return len(parts) > 3 and parts[1] == "tile"
     if len(parts) == 1:
         return path in (REPOSITORY_FILE, CATALOGUE_FILE)
     if len(parts) == 2 and parts[0] in (SCHEMAS, RUNS):

@@ -8,6 +8,7 @@ nothing is spilled to disk.
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import re
 import threading
@@ -19,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 from ledgerkit import layout, schema
 from ledgerkit.errors import QueryRefused, UsageError
 from ledgerkit.ledger.document import LEDGER_FILE, ledger_document
+from ledgerkit.merkle import EMPTY_ROOT
 from ledgerkit.reading import Tree
 from ledgerkit.repository import Archive
 
@@ -271,26 +273,20 @@ def _first_line(error: Exception) -> str:
 
 
 def behind(archive: Archive) -> str | None:
-    """Why the ledgers do not say all that the records say, or None when they do.
+    """Why the ledgers do not say all that the log has, or None when they do.
 
-    Counts folders only; `consolidate --check` compares everything.
+    Compares the checkpoints only; `consolidate --check` compares everything.
     """
     document = ledger_document(archive.tree)
-    plates = archive.plate_ids()
-    runs = sum(len(archive.run_ids(subject)) for subject in (layout.COLLECTION, *plates))
+    head = archive.log.checkpoint()
     if document is None:
-        return (
-            f"there are no ledgers yet: {len(plates)} plates and {runs} runs are not in them"
-            if plates or runs
-            else None
-        )
-    new_plates, new_runs = len(plates) - document["manifests"], runs - document["runs"]
-    if new_plates or new_runs:
-        return (
-            f"the ledgers are behind: {new_plates:+d} plates and {new_runs:+d} runs "
-            "since they were built"
-        )
-    return None
+        plates = len(archive.plate_ids())
+        return f"there are no ledgers yet: {plates} plates are not in them" if plates else None
+    size = head.size if head else 0
+    if document["log_size"] != size:
+        return f"the ledgers are behind: {size - (document['log_size'] or 0):+d} entries of the log since they were built"
+    root = base64.b64encode(head.root if head else EMPTY_ROOT).decode()
+    return None if document["log_root"] == root else "the ledgers are those of another log"
 
 
 def describe() -> list[dict[str, str]]:

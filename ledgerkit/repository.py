@@ -13,31 +13,27 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
 
-import msgspec
-
-from ledgerkit import layout, software
-from ledgerkit.canonical import canonical_lines, sha256_hex
-from ledgerkit.durable import Move, Store
+from ledgerkit import layout, schema
+from ledgerkit.canonical import parse_json, sha256_hex
+from ledgerkit.durable import Store
 from ledgerkit.errors import (
+    DigestMismatch,
     InvalidRecord,
     LedgerkitError,
-    LimitExceeded,
+    LogInvalid,
     MissingInput,
     RepositoryNotFound,
     UnsafePath,
 )
+from ledgerkit.intent import LogStep, Move
 from ledgerkit.jobs import Job
+from ledgerkit.log import ORIGIN, Entry, Log, Logged
 from ledgerkit.reading import Tree
+from ledgerkit.recording import write_record
 from ledgerkit.records import (
     EVENTS,
-    INLINE_LIMIT,
-    Agent,
-    Code,
-    Environment,
     Input,
-    Listing,
     Manifest,
     Output,
     Run,
@@ -45,11 +41,14 @@ from ledgerkit.records import (
     decode_manifest,
     decode_outputs,
     decode_run,
-    encode,
 )
-from ledgerkit.staged import Sealed, StagedRun, moves_of, outputs_of
-
-_NEWEST = f"{layout.WORKING}/newest"
+from ledgerkit.staged import (
+    Sealed,
+    StagedRun,
+    manifest_entries,
+    moves_of,
+    record_entry,
+)
 
 
 class Archive:
@@ -58,6 +57,7 @@ class Archive:
     def __init__(self, root: Path) -> None:
         self.root = Path(os.path.abspath(root))
         self.tree = Tree(self.root)
+        self.log = Log(self.tree)
         self.store = Store(self.root)
         if not (self.root / layout.PLATES).is_dir():
             raise RepositoryNotFound(
@@ -102,35 +102,62 @@ class Archive:
         return f"{folder}/{files[0]}"
 
     def run_ids(self, subject: str) -> list[str]:
-        """Ids of all runs of a plate, or of the collection, sorted."""
+        """Ids of the logged runs of a plate, or of the collection, in log order. Raises `LogInvalid`.
+
+        A folder that the log does not have is no run, whoever put it there.
+        """
+        return [logged.run_id for logged in self.log.index().runs(subject)]
+
+    def run_folders(self, subject: str) -> list[str]:
+        """Names of folders that lie where runs of the subject do and are named like runs, sorted."""
         folder = os.path.dirname(layout.run_folder(subject, "x"))
         return [name for name in self.tree.folders(folder) if layout.is_run_id(name)]
 
     def run(self, subject: str, run_id: str) -> Run:
-        """One record. Raises `MissingInput`, `InvalidRecord`."""
+        """One logged record. Raises `MissingInput`, `InvalidRecord`, `DigestMismatch`."""
+        logged = self.log.index().run(subject, run_id)
         path = f"{layout.run_folder(subject, run_id)}/{layout.RECORD}"
-        return decode_run(self.tree.read(path), path)
+        if logged is None:
+            raise MissingInput(f"{subject} has no logged run {run_id}")
+        return decode_run(self.tree.read_checked(path, logged.sha256), path)
 
     def runs(self, subject: str) -> list[Run]:
         """All records of a plate, or of the collection, oldest first."""
         return [run for run, _ in self.records(subject)]
 
-    def records(self, subject: str) -> Iterator[tuple[Run, bytes]]:
-        """All records of a plate, or of the collection, oldest first, each with its bytes.
+    def records(
+        self, subject: str, listed: list[Logged] | None = None
+    ) -> Iterator[tuple[Run, Logged]]:
+        """All logged records of a plate, or of the collection, oldest first, each with its place.
 
-        Raises `InvalidRecord` that names the path and the rule.
+        `listed` are those wanted, where the caller has the log's index already.
+        Raises `InvalidRecord`, `DigestMismatch` that name the path and the rule.
         """
-        names = self.run_ids(subject)
-        if not names:
+        if listed is None:
+            listed = self.log.index().runs(subject)
+        if not listed:
             return
         folder = os.path.dirname(layout.run_folder(subject, "x"))
-        for name, data in self.tree.read_each(folder, names, layout.RECORD):
-            run = decode_run(data, f"{folder}/{name}/{layout.RECORD}")
-            if run.run_id != name or run.subject != subject:
-                raise InvalidRecord(
-                    f"{folder}/{name}/{layout.RECORD} says it is {run.run_id} of {run.subject}"
-                )
-            yield run, data
+        names = [logged.run_id for logged in listed]
+        try:
+            for logged, (name, data) in zip(
+                listed, self.tree.read_each(folder, names, layout.RECORD), strict=True
+            ):
+                path = f"{folder}/{name}/{layout.RECORD}"
+                if sha256_hex(data) != logged.sha256:
+                    raise DigestMismatch(
+                        f"{path} is not the record that the log has at {logged.index}",
+                        "Restore the run's folder from a replica: a record is never edited.",
+                    )
+                run = decode_run(data, path)
+                if run.run_id != name or run.subject != subject:
+                    raise InvalidRecord(f"{path} says it is {run.run_id} of {run.subject}")
+                yield run, logged
+        except MissingInput as error:
+            raise InvalidRecord(
+                f"{error.message}, but the log has it",
+                "Restore the run's folder from a replica: what is logged is never removed.",
+            ) from error
 
     def outputs(self, run: Run) -> list[Output]:
         """The outputs of a run, from its listing where they stand there."""
@@ -191,6 +218,7 @@ class Archive:
             if any(one.sealed for one in staged):
                 taken |= self.seals().keys()
             runs: list[Run] = []
+            entries = self._first_entries()
             for one in staged:
                 if one.sealed:
                     left = [output for output in one.sealed if output.path not in taken]
@@ -209,11 +237,12 @@ class Archive:
                 if not force and self._done_meanwhile(one, present[one.subject]):
                     continue
                 run_id, moment = self._free_run_id(one, moment, present[one.subject])
-                run, digests = self._record(one, run_id, job.job_id)
+                run, digests = write_record(self.store, one, run_id, job.job_id)
                 runs.append(run)
                 all_moves += moves_of(one, run, digests)
-            self._remember_moment(moment)
-            self.store.commit(job.job_id, all_moves)
+                entries += [*manifest_entries(one), record_entry(run, digests)]
+            log_moves, step = self._append(job, all_moves, entries)
+            self.store.commit(job.job_id, [*all_moves, *log_moves], step)
             if committed is not None:
                 committed += runs
         return runs
@@ -231,25 +260,63 @@ class Archive:
         }
         return [move for move in listed if move.final not in taken], taken
 
+    def _first_entries(self) -> list[Entry]:
+        """What the log begins with: the records that lay there before anybody sealed anything.
+
+        Raises `LogInvalid` when something was sealed before: then a log was there, and is gone.
+        """
+        if self.log.checkpoint() is not None:
+            return []
+        found: list[tuple[str, Entry]] = []
+        for subject in (layout.COLLECTION, *self.plate_ids()):
+            for run_id in self.run_folders(subject):
+                path = f"{layout.run_folder(subject, run_id)}/{layout.RECORD}"
+                data = self.tree.read(path)
+                if decode_run(data, path).operation == "seal":
+                    raise LogInvalid(
+                        f"{path} was sealed into a log, and {layout.LOG}/ is missing",
+                        "Restore log/ from a replica: a log never begins anew.",
+                    )
+                found.append((run_id, Entry("run", path, sha256_hex(data))))
+        return [entry for _, entry in sorted(found, key=lambda pair: pair[0])]
+
+    def _append(
+        self, job: Job, moves: list[Move], entries: list[Entry]
+    ) -> tuple[list[Move], LogStep | None]:
+        """Stage what appending writes to the log; its moves and the step for the intent.
+
+        Manifests come first, by plate number, then records in the order of their commit.
+        """
+        if not entries:
+            return [], None
+        ordered = sorted(entries, key=lambda entry: entry.kind != "manifest")
+        growth = self.log.grow(self._origin(moves), ordered)
+        folder = job.item(f"log-{secrets.token_hex(4)}")
+        found = []
+        for path, data in growth.files.items():
+            staged = f"{folder}/{path}"
+            self.store.make_folder(os.path.dirname(staged))
+            self.store.write_new(staged, data)
+            found.append(Move(staged, path, {"": sha256_hex(data)}, protect=()))
+        return found, LogStep(growth.before, growth.after, growth.superseded)
+
+    def _origin(self, moves: list[Move]) -> str:
+        """Origin of the log: the repository's UUID, from `repository.json`, there or staged."""
+        head = self.log.checkpoint()
+        if head is not None:
+            return head.origin
+        staged = {move.final: move.staged for move in moves}
+        path = staged.get(layout.REPOSITORY_FILE, layout.REPOSITORY_FILE)
+        document = parse_json(self.tree.read(path, max_bytes=1 << 16), path)
+        schema.check("repository.v1", document, path)
+        return f"{ORIGIN}{document['repository_id']}"
+
     def _next_moment(self) -> datetime:
         """Now, but never earlier than the newest run: clocks go backwards, run ids do not."""
         now = datetime.now(UTC).replace(microsecond=0)
-        try:
-            newest = layout.run_moment((self.root / _NEWEST).read_text())
-        except (OSError, ValueError):
-            newest = max(self._all_moments(), default=now)
-        return max(now, newest)
-
-    def _all_moments(self) -> Iterator[datetime]:
-        """The seconds that run ids name; a name in their form may hold a date that does not exist."""
-        for subject in (layout.COLLECTION, *self.plate_ids()):
-            for run_id in self.run_ids(subject):
-                with contextlib.suppress(ValueError):
-                    yield layout.run_moment(run_id)
-
-    def _remember_moment(self, moment: datetime) -> None:
-        """A hint for the next writer; without it the names of all runs are read."""
-        self.store.replace_working(_NEWEST, layout.run_id(moment, "0" * 12).encode())
+        with contextlib.suppress(ValueError):  # no run yet, or an adopted one of an impossible date
+            return max(now, layout.run_moment(self.log.index().newest))
+        return now
 
     def _done_meanwhile(self, one: StagedRun, present: set[str]) -> bool:
         """Whether somebody completed the same work since it was planned; never so for events."""
@@ -274,77 +341,15 @@ class Archive:
             with contextlib.suppress(ValueError):  # a name in the form of an id, with no such date
                 moment = layout.run_moment(newest)
                 run_id = layout.run_id(moment, one.task_id)
-        while run_id in present or (newest[:20] == run_id[:20] and run_id < newest):
+        while (
+            run_id in present
+            or (newest[:20] == run_id[:20] and run_id < newest)
+            or os.path.lexists(f"{self.root}/{layout.run_folder(one.subject, run_id)}")
+        ):
             moment += timedelta(seconds=1)
             run_id = layout.run_id(moment, one.task_id)
         present.add(run_id)
         return run_id, moment
-
-    def _record(self, one: StagedRun, run_id: str, job_id: str) -> tuple[Run, dict[str, str]]:
-        """Write `run.json`, listings and `run.sha256` into the staged run; the digests of its files."""
-        folder = one.staged
-        self.store.make_folder(folder)
-        outputs = sorted([*outputs_of(one, run_id), *one.sealed], key=lambda output: output.path)
-        inputs = sorted(one.inputs, key=lambda given: given.path)
-        inputs_listing = self._listing(folder, "listings/inputs.jsonl", inputs)
-        outputs_listing = self._listing(folder, "listings/outputs.jsonl", outputs)
-        run = Run(
-            schema_version="run.v1",
-            run_id=run_id,
-            task_id=one.task_id,
-            job_id=job_id,
-            subject=one.subject,
-            operation=one.operation,
-            version=one.version,
-            event_type=one.event_type,
-            variant=one.variant,
-            parameters=one.parameters,
-            code=Code(software.VERSION, software.commit()),
-            environment=Environment(
-                software.python_version(), software.platform_name(), one.device, one.libraries
-            ),
-            models=one.models,
-            inputs=[] if inputs_listing else inputs,
-            inputs_listing=inputs_listing,
-            outputs=[] if outputs_listing else outputs,
-            outputs_listing=outputs_listing,
-            started_at=one.started_at,
-            ended_at=one.ended_at,
-            resources=one.resources,
-            gates=one.gates,
-            status=one.status,  # type: ignore[arg-type]
-            failed_items=one.failed_items,
-            failure=one.failure,
-            supersedes=one.supersedes,
-            agent=Agent(software.AGENT, one.person),
-        )
-        data = encode(run)
-        decode_run(data, f"new record of {one.operation} on {one.subject}")
-        if len(data) > 16 << 20:
-            raise LimitExceeded(
-                f"the record of {one.operation} on {one.subject} would have {len(data)} bytes"
-            )
-        self.store.write_new(f"{folder}/{layout.RECORD}", data)
-        digests = {layout.RECORD: sha256_hex(data)}
-        digests |= {
-            listing.path: listing.sha256 for listing in (inputs_listing, outputs_listing) if listing
-        }
-        digests |= {
-            artifact.name: artifact.sha256
-            for artifact in one.artifacts
-            if artifact.name.startswith("outputs/")
-        }
-        text = "".join(f"{digest}  {name}\n" for name, digest in digests.items())
-        self.store.write_new(f"{folder}/{layout.RECORD_CHECKSUM}", text.encode())
-        return run, digests
-
-    def _listing(self, folder: str, name: str, items: list[Any]) -> Listing | None:
-        if len(items) <= INLINE_LIMIT:
-            return None
-        data = canonical_lines(msgspec.to_builtins(item) for item in items)
-        self.store.make_folder(f"{folder}/listings")
-        self.store.write_new(f"{folder}/{name}", data)
-        return Listing(name, len(items), len(data), sha256_hex(data))
 
 
 def _is_of_the_subject(error: LedgerkitError) -> bool:

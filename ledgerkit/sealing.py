@@ -14,9 +14,9 @@ from itertools import islice
 
 from ledgerkit import layout, schema, software
 from ledgerkit.canonical import canonical_bytes, digest_bytes
-from ledgerkit.durable import Move
 from ledgerkit.errors import InvalidRecord, LedgerkitError
 from ledgerkit.events import Event, staged_name
+from ledgerkit.intent import Move
 from ledgerkit.jobs import Job
 from ledgerkit.reading import Tree
 from ledgerkit.records import FailedItem, Output

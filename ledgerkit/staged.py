@@ -11,7 +11,9 @@ from typing import Any
 
 from ledgerkit import layout
 from ledgerkit.canonical import digest_bytes
-from ledgerkit.durable import Move, Store
+from ledgerkit.durable import Store
+from ledgerkit.intent import Move
+from ledgerkit.log import Entry
 from ledgerkit.records import (
     FailedItem,
     Failure,
@@ -83,6 +85,22 @@ def moves_of(one: StagedRun, run: Run, digests: dict[str, str]) -> list[Move]:
             0, Move(f"{one.staged}.cache", layout.cache_folder(one.subject, run.run_id), cached)
         )
     return moves
+
+
+def manifest_entries(one: StagedRun) -> list[Entry]:
+    """Entries of the log for the manifests that a seal run vouches for, by plate number."""
+    sealed = {
+        output.path.split("/")[1]: output for output in one.sealed if output.role == "manifest"
+    }
+    return [
+        Entry("manifest", sealed[plate].path, sealed[plate].sha256)
+        for plate in layout.sort_plates(list(sealed))
+    ]
+
+
+def record_entry(run: Run, digests: dict[str, str]) -> Entry:
+    """The log's entry for a record."""
+    return Entry("run", f"{run.folder}/{layout.RECORD}", digests[layout.RECORD])
 
 
 def outputs_of(one: StagedRun, run_id: str) -> list[Output]:

@@ -166,6 +166,16 @@ def run_of_another_plate(root: Path) -> None:
     shutil.copytree(newest_run(root, 2), plate(root) / "runs" / newest_run(root, 2).name)
 
 
+def run_gone(root: Path) -> None:
+    unlock(newest_run(root) / "run.json")
+    newest_run(root).rename(root / "elsewhere")
+
+
+def bundle_flipped(root: Path) -> None:
+    path = max((root / "log/tile/entries/000.p").iterdir(), key=lambda one: int(one.name))
+    spoil(path, path.read_bytes().replace(b"plate-001", b"plate-007", 1))
+
+
 def run_changed(root: Path) -> None:
     record = newest_run(root) / "run.json"
     spoil(record, record.read_bytes().replace(b'"status":"complete"', b'"status":"partial"'))
@@ -249,6 +259,11 @@ CASES: list[tuple[str, Callable[[Path], None]]] = [
     ("RUN_INVALID", run_not_json),
     ("RUN_INVALID", run_nested_beyond_measure),
     ("RUN_INVALID", run_of_another_plate),
+    ("UNSEALED_RUN", run_of_another_plate),
+    ("RUN_MISSING", run_gone),
+    ("LOG_MISSING", lambda root: (root / "log").rename(root / "elsewhere")),
+    ("LOG_INVALID", lambda root: spoil(root / "log/checkpoint", b"none")),
+    ("LOG_INVALID", bundle_flipped),
     ("RUN_INVALID", run_without_checksum),
     ("RUN_INVALID", output_that_leads_out),
     ("RUN_ID_INVALID", run_with_an_odd_name),

@@ -264,12 +264,12 @@ def test_an_empty_repository_has_all_tables_without_rows(tmp_path: Path) -> None
 def test_says_when_the_ledgers_are_behind(tiny: Repository, command: Command) -> None:
     asked = command("query", "-C", tiny.root, "SELECT count(*) AS n FROM plates", "--json")
     assert json.loads(asked.stdout) == [{"n": 0}]
-    assert "there are no ledgers yet: 3 plates and 3 runs are not in them" in asked.stderr
+    assert "there are no ledgers yet: 3 plates are not in them" in asked.stderr
     tiny.consolidate()
     assert behind(tiny._archive) is None
     tiny.run("headers")
     assert behind(tiny._archive) == (
-        "the ledgers are behind: +0 plates and +3 runs since they were built"
+        "the ledgers are behind: +3 entries of the log since they were built"
     )
 
 

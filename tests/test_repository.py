@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import stat
 import subprocess
 from collections.abc import Callable
@@ -16,13 +17,23 @@ import pytest
 from ledgerkit import layout
 from ledgerkit.api import Repository
 from ledgerkit.canonical import canonical_bytes, sha256_hex
-from ledgerkit.errors import InvalidRecord, MissingInput, RepositoryNotFound
-from ledgerkit.records import Input, Resources
+from ledgerkit.errors import (
+    DigestMismatch,
+    InvalidRecord,
+    LogInvalid,
+    MissingInput,
+    RepositoryNotFound,
+)
+from ledgerkit.log import Entry, Log
+from ledgerkit.merkle import check_consistency, check_inclusion, leaf_hash
+from ledgerkit.reading import Tree
+from ledgerkit.records import Input, Resources, Run
 from ledgerkit.repository import Archive
 from ledgerkit.schema import problems
 from ledgerkit.staged import StagedRun
 from ledgerkit.staging import StagedOutputs
 from ledgerkit.testing.compare import comparable
+from ledgerkit.testing.relog import relog, write_log
 
 _TASK = "ab" * 32
 
@@ -58,10 +69,34 @@ def _moment(run: Any) -> datetime:
     return layout.run_moment(run.run_id)
 
 
+def codes(repository: Repository) -> set[str]:
+    """Codes of what audit finds wrong."""
+    return {one.code for one in repository.audit().findings if one.severity == "error"}
+
+
 def test_the_next_second_is_taken_when_the_run_id_exists(commit: Callable[..., Any]) -> None:
     moments = [_moment(commit()) for _ in range(4)]
     assert [later - moments[0] for later in moments] >= [timedelta(seconds=n) for n in range(4)]
     assert len(set(moments)) == 4
+
+
+def _dated(root: Path, run: Run, moment: datetime) -> str:
+    """Give the newest logged run another date, as one that a clock ahead of time would have made."""
+    name = layout.run_id(moment, run.task_id)
+    source = root / run.folder
+    os.chmod(source, 0o755)
+    os.chmod(source / "run.json", 0o644)
+    source = source.rename(source.with_name(name))
+    text = (source / "run.json").read_text().replace(run.run_id, name)
+    (source / "run.json").write_text(text)
+    log = Log(Tree(root))
+    head = log.checkpoint()
+    assert head is not None
+    *entries, last = log.entries()
+    assert run.run_id in last.path
+    entries.append(Entry("run", last.path.replace(run.run_id, name), sha256_hex(text.encode())))
+    write_log(root, head.origin, entries)
+    return name
 
 
 def test_run_ids_never_go_back_when_the_clock_does(
@@ -69,13 +104,7 @@ def test_run_ids_never_go_back_when_the_clock_does(
 ) -> None:
     """The clock was an hour ahead when the newest run was made, and has been set right since."""
     ahead = datetime.now(UTC) + timedelta(hours=1)
-    name = layout.run_id(ahead, "cd" * 32)
-    source = tiny.root / commit(task_id="cd" * 32).folder
-    os.chmod(source, 0o755)
-    source.rename(source.with_name(name))
-    (tiny.root / ".ledgerkit/newest").unlink()
-    with pytest.raises(InvalidRecord, match=name):
-        list(Archive(tiny.root).records("plate-001"))
+    name = _dated(tiny.root, commit(task_id="cd" * 32), ahead)
     assert commit().run_id[:20] >= name[:20]
     assert commit(task_id="ef" * 32).run_id[:20] >= name[:20]
     assert commit(subject="plate-002").run_id[:20] >= name[:20]
@@ -87,35 +116,80 @@ def test_runs_of_one_plate_sort_in_the_order_of_their_commits(commit: Callable[.
     assert made == sorted(made)
 
 
-def test_a_run_with_a_later_date_than_the_hint_comes_before_the_next(
+def test_a_folder_that_the_log_does_not_have_is_no_run(
     tiny: Repository, commit: Callable[..., Any]
 ) -> None:
-    """As when folders were restored from a machine whose clock was ahead."""
-    name = layout.run_id(datetime.now(UTC) + timedelta(days=800), "cd" * 32)
-    source = tiny.root / commit(task_id="cd" * 32).folder
-    os.chmod(source, 0o755)
-    source.rename(source.with_name(name))
-    assert commit().run_id > name
+    """Whoever put it there: it is not counted, does not move the clock and is never sealed."""
+    run = commit()
+    planted = tiny.root / layout.run_folder("plate-001", f"run-99990101-000000Z-{run.task_id[:12]}")
+    shutil.copytree(tiny.root / run.folder, planted)
+    archive = Archive(tiny.root)
+    assert archive.run_ids("plate-001") == [run.run_id]
+    assert [one.run_id for one in archive.runs("plate-001")] == [run.run_id]
+    later = commit()
+    assert run.run_id < later.run_id < "run-9999"
+    assert all(planted.name not in entry.path for entry in archive.log.entries())
+    assert "UNSEALED_RUN" in codes(tiny)
 
 
-@pytest.mark.parametrize("text", ["", "nonsense", "run-20240101", "run-20249999-000000Z-", "\xff"])
-def test_a_spoilt_hint_of_the_newest_run_is_only_a_hint(
-    tiny: Repository, commit: Callable[..., Any], text: str
-) -> None:
-    first = commit()
-    (tiny.root / ".ledgerkit/newest").write_bytes(text.encode("latin-1"))
-    assert commit().run_id > first.run_id
-
-
-def test_a_folder_with_an_impossible_date_does_not_stop_writing(
+def test_a_name_that_a_planted_folder_takes_is_not_given_again(
     tiny: Repository, commit: Callable[..., Any]
 ) -> None:
-    """Its name has the form of a run id; the second it names does not exist."""
-    (tiny.root / "plates_structured/plate-002/runs/run-20249999-999999Z-000000000000").mkdir(
-        parents=True
-    )
-    (tiny.root / ".ledgerkit/newest").unlink()
-    assert commit() is not None
+    task = "ab" * 32
+    now = datetime.now(UTC)
+    for second in range(5):
+        name = layout.run_id(now + timedelta(seconds=second), task)
+        (tiny.root / layout.run_folder("plate-001", name)).mkdir(parents=True)
+    assert commit(task_id=task).run_id > name
+
+
+def test_a_log_that_is_gone_never_begins_anew(tiny: Repository) -> None:
+    shutil.rmtree(tiny.root / "log")
+    without = Repository.open(tiny.root)
+    with pytest.raises(LogInvalid, match="is missing"):
+        without.run("headers")
+    assert not (tiny.root / "log").exists()
+    assert "LOG_MISSING" in codes(without)
+
+
+def test_a_log_that_is_damaged_takes_nothing_more(tiny: Repository) -> None:
+    size = Archive(tiny.root).log.index().size
+    bundle = tiny.root / "log" / "tile" / "entries" / "000.p" / str(size)
+    bundle.chmod(0o644)
+    data = bytearray(bundle.read_bytes())
+    place = data.index(b'"sha256":"') + 10
+    data[place] = ord("1") if data[place] != ord("1") else ord("2")
+    bundle.write_bytes(data)
+    damaged = Repository.open(tiny.root)
+    with pytest.raises(LogInvalid, match="root"):
+        damaged.run("headers")
+    assert "LOG_INVALID" in codes(damaged)
+
+
+def test_every_commit_continues_the_log(tiny: Repository, commit: Callable[..., Any]) -> None:
+    """Over the borders of tiles: every earlier checkpoint is a prefix, every record proves."""
+    log = Archive(tiny.root).log
+    heads = [log.checkpoint()]
+    many = [plate.plate_id for plate in tiny.plates()]
+    for place in range(270):
+        commit(task_id=f"{place:064x}", subject=many[place % 3])
+        heads.append(log.checkpoint())
+    last = heads[-1]
+    assert last is not None
+    for head in heads:
+        assert head is not None
+        proof = log.consistency(head.size, last.size)
+        check_consistency(head.size, last.size, proof, head.root, last.root)
+        assert log.root_at(head.size) == head.root
+    for place, entry in enumerate(log.entries()):
+        data = (tiny.root / entry.path).read_bytes()
+        assert entry.sha256 == sha256_hex(data)
+        proof = log.inclusion(place, last.size)
+        check_inclusion(place, last.size, leaf_hash(entry.encode()), proof, last.root)
+    folder = tiny.root / "log" / "tile"
+    assert not (folder / "0" / "000.p").exists()
+    assert (folder / "0" / "000").stat().st_size == 8192
+    assert not (folder / "entries" / "000.p").exists()
 
 
 def test_records_and_outputs_are_read_only(tiny: Repository) -> None:
@@ -269,12 +343,15 @@ def test_an_event_is_never_dropped(tiny: Repository, commit: Any) -> None:
 def test_a_record_in_the_wrong_place_is_refused(tiny: Repository) -> None:
     tiny.run("headers")
     archive = Archive(tiny.root)
-    (run,) = archive.runs("plate-001")
-    wrong = tiny.root / layout.run_folder("plate-002", run.run_id)
-    wrong.mkdir()
-    (wrong / "run.json").write_bytes((tiny.root / run.folder / "run.json").read_bytes())
-    with pytest.raises(InvalidRecord, match="says it is"):
+    (one,), (two,) = archive.runs("plate-001"), archive.runs("plate-002")
+    wrong = tiny.root / two.folder / "run.json"
+    os.chmod(wrong, 0o644)
+    wrong.write_bytes((tiny.root / one.folder / "run.json").read_bytes())
+    with pytest.raises(DigestMismatch, match="is not the record that the log has"):
         list(archive.records("plate-002"))
+    relog(tiny.root)
+    with pytest.raises(InvalidRecord, match="says it is"):
+        list(Archive(tiny.root).records("plate-002"))
 
 
 def test_a_plate_has_exactly_one_source(tiny: Repository) -> None:

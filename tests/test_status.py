@@ -10,6 +10,7 @@ from ledgerkit import operation
 from ledgerkit.api import Repository
 from ledgerkit.software import VERSION
 from ledgerkit.status import PHASES
+from ledgerkit.testing.relog import relog
 from ledgerkit.views import PhaseView, StatusView
 
 
@@ -91,6 +92,7 @@ def test_what_was_made_with_other_code_is_stale(tiny: Repository) -> None:
         text = record.read_text()
         assert text.count(f'"ledgerkit":"{VERSION}"') == 1
         record.write_text(text.replace(f'"ledgerkit":"{VERSION}"', '"ledgerkit":"0.0.1"'))
+    relog(tiny.root)
     view = tiny.status()
     assert (phase(view, "headers").done, phase(view, "headers").stale) == (3, 3)
     assert "ledgerkit headers --stale" in view.next_steps

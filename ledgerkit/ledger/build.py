@@ -6,6 +6,7 @@ final name: its `write_parquet` truncates in place and does not flush.
 
 from __future__ import annotations
 
+import base64
 import io
 import os
 import time
@@ -19,8 +20,9 @@ from ledgerkit.canonical import canonical_bytes, sha256_hex
 from ledgerkit.errors import LedgerkitError, LedgerRefused
 from ledgerkit.jobs import Job
 from ledgerkit.ledger.document import LEDGER_NAME, ledger_document
-from ledgerkit.ledger.gather import gather_collection
+from ledgerkit.ledger.gather import LoggedPlate, Seals, gather_collection
 from ledgerkit.ledger.share import Share, Tables, share_tables, tables_of
+from ledgerkit.log import LogIndex
 from ledgerkit.repository import Archive
 from ledgerkit.sealing import seal_new
 from ledgerkit.software import VERSION
@@ -42,15 +44,10 @@ def consolidate(archive: Archive, *, wait: float = 60.0) -> ConsolidateView:
     with archive.job(wait) as job:
         seal_new(archive, job)
         for attempt in range(ATTEMPTS):
-            counts = folder_counts(archive)
-            try:
-                files, document = build(archive)
-            except LedgerRefused:
-                if folder_counts(archive) == counts:
-                    raise
-                continue  # somebody committed while it was read
+            head = archive.log.checkpoint()
+            files, document = build(archive)
             with archive.store.locked(wait):
-                if folder_counts(archive) != counts:
+                if archive.log.checkpoint() != head:
                     if attempt < ATTEMPTS - 1:
                         continue
                     files, document = build(archive)  # nobody can commit now
@@ -61,12 +58,6 @@ def consolidate(archive: Archive, *, wait: float = 60.0) -> ConsolidateView:
         "records were committed all the while the ledgers were built; the former ledgers stay",
         "Give the command again when the other writers are done.",
     )
-
-
-def folder_counts(archive: Archive) -> tuple[int, int]:
-    """Plates and runs that there are, by their folders."""
-    plates = archive.plate_ids()
-    return len(plates), sum(len(archive.run_ids(one)) for one in (layout.COLLECTION, *plates))
 
 
 def check(archive: Archive) -> ConsolidateView:
@@ -88,7 +79,8 @@ def _view(
 def build(archive: Archive) -> tuple[dict[str, bytes], dict[str, Any]]:
     """Bytes of each ledger file by name, and the content of `ledger.json`; or `LedgerRefused`."""
     try:
-        shares = list(_shares(archive))
+        index = archive.log.index()
+        shares = list(_shares(archive, index))
         frames = _frames(shares)
     except LedgerRefused:
         raise
@@ -112,8 +104,8 @@ def build(archive: Archive) -> tuple[dict[str, bytes], dict[str, Any]]:
         }
     document = {
         "schema_version": "ledger.v1",
-        "log_size": None,
-        "log_root": None,
+        "log_size": index.size,
+        "log_root": base64.b64encode(index.edge.root()).decode(),
         "manifests": sum(share.manifests for share in shares),
         "runs": sum(share.runs for share in shares),
         "records_sha256": sha256_hex("".join(digests).encode()),
@@ -128,16 +120,16 @@ def build(archive: Archive) -> tuple[dict[str, bytes], dict[str, Any]]:
     return files, document
 
 
-def _shares(archive: Archive) -> Iterator[Tables]:
+def _shares(archive: Archive, index: LogIndex) -> Iterator[Tables]:
     """Tables of the collection, then of all plates in shares; in processes where that pays."""
     collection, seals = gather_collection(archive)
     yield tables_of(archive, collection)
-    plates = archive.plate_ids()
+    plates = index.plates()
     workers = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1
-    workers = workers if _records(archive, plates) >= WORTH_PROCESSES else 1
+    workers = workers if index.count_runs() >= WORTH_PROCESSES else 1
     size = max(1, -(-len(plates) // (SHARES_A_WORKER * workers)))
     parts = [plates[start : start + size] for start in range(0, len(plates), size)]
-    shares = [Share(str(archive.root), part, seals.of_plates(part)) for part in parts]
+    shares = [_share(archive, index, part, seals) for part in parts]
     found: dict[int, Tables] = {}
     for outcome in run_all(share_tables, shares, workers=workers):
         if outcome.error is not None:
@@ -146,10 +138,13 @@ def _shares(archive: Archive) -> Iterator[Tables]:
     yield from (found[index] for index in sorted(found))
 
 
-def _records(archive: Archive, plates: list[str]) -> int:
-    """About how many records there are, judged from the first plates."""
-    sample = plates[:20]
-    return sum(len(archive.run_ids(plate)) for plate in sample) * len(plates) // max(len(sample), 1)
+def _share(archive: Archive, index: LogIndex, plates: list[str], seals: Seals) -> Share:
+    logged = {}
+    for plate in plates:
+        manifest = index.manifest(plate)
+        assert manifest is not None
+        logged[plate] = LoggedPlate(manifest, index.runs(plate))
+    return Share(str(archive.root), logged, seals.of_plates(plates))
 
 
 def _frames(shares: list[Tables]) -> dict[str, pl.DataFrame]:

@@ -41,7 +41,6 @@ def runs_table(gathered: Gathered) -> pa.Table:
     """One row per run."""
     facts = gathered.runs
     runs = [one.run for one in facts]
-    count = len(runs)
     return as_table("runs", {
         "run_id": [run.run_id for run in runs],
         "task_id": [run.task_id for run in runs],
@@ -80,7 +79,7 @@ def runs_table(gathered: Gathered) -> pa.Table:
         "person": [run.agent.person for run in runs],
         "record_path": [f"{run.folder}/{layout.RECORD}" for run in runs],
         "record_sha256": [one.sha256 for one in facts],
-        "log_index": [None] * count,
+        "log_index": [one.log_index for one in facts],
     })  # fmt: skip
 
 
@@ -96,36 +95,38 @@ def _json(value: Any) -> str:
 
 def artifacts_table(gathered: Gathered) -> pa.Table:
     """One row per file that a run read or made."""
-    inputs = [(facts.run.run_id, given) for facts in gathered.runs for given in facts.inputs]
-    outputs = [(facts.run.run_id, made) for facts in gathered.runs for made in facts.outputs]
+    inputs = [given for facts in gathered.runs for given in facts.inputs]
+    outputs = [made for facts in gathered.runs for made in facts.outputs]
     used, made = len(inputs), len(outputs)
+    owners = [facts for facts in gathered.runs for _ in facts.inputs]
+    owners += [facts for facts in gathered.runs for _ in facts.outputs]
     return as_table("artifacts", {
-        "run_id": [run_id for run_id, _ in inputs] + [run_id for run_id, _ in outputs],
+        "run_id": [facts.run.run_id for facts in owners],
         "direction": ["input"] * used + ["output"] * made,
-        "path": [one.path for _, one in inputs] + [one.path for _, one in outputs],
-        "role": [one.role for _, one in inputs] + [one.role for _, one in outputs],
-        "media_type": [None] * used + [one.media_type for _, one in outputs],
-        "bytes": [one.bytes for _, one in inputs] + [one.bytes for _, one in outputs],
-        "sha256": [one.sha256 for _, one in inputs] + [one.sha256 for _, one in outputs],
-        "xxh3_128": [None] * used + [one.xxh3_128 for _, one in outputs],
-        "pixels_sha256": [None] * used + [one.pixels_sha256 for _, one in outputs],
-        "made_by": [one.run_id for _, one in inputs] + [None] * made,
-        "checked": [one.checked for _, one in inputs] + [None] * made,
-        "log_index": [None] * (used + made),
+        "path": [one.path for one in inputs] + [one.path for one in outputs],
+        "role": [one.role for one in inputs] + [one.role for one in outputs],
+        "media_type": [None] * used + [one.media_type for one in outputs],
+        "bytes": [one.bytes for one in inputs] + [one.bytes for one in outputs],
+        "sha256": [one.sha256 for one in inputs] + [one.sha256 for one in outputs],
+        "xxh3_128": [None] * used + [one.xxh3_128 for one in outputs],
+        "pixels_sha256": [None] * used + [one.pixels_sha256 for one in outputs],
+        "made_by": [one.run_id for one in inputs] + [None] * made,
+        "checked": [one.checked for one in inputs] + [None] * made,
+        "log_index": [facts.log_index for facts in owners],
     })  # fmt: skip
 
 
 def gates_table(gathered: Gathered) -> pa.Table:
     """One row per check that a run made of its own result."""
-    found = [(facts.run.run_id, gate) for facts in gathered.runs for gate in facts.run.gates]
+    found = [(facts, gate) for facts in gathered.runs for gate in facts.run.gates]
     return as_table("gates", {
-        "run_id": [run_id for run_id, _ in found],
+        "run_id": [facts.run.run_id for facts, _ in found],
         "gate": [gate.gate for _, gate in found],
         "check": [gate.check for _, gate in found],
         "passed": [gate.passed for _, gate in found],
         "value": [gate.value for _, gate in found],
         "message": [gate.message for _, gate in found],
-        "log_index": [None] * len(found),
+        "log_index": [facts.log_index for facts, _ in found],
     })  # fmt: skip
 
 
@@ -179,7 +180,7 @@ def plates_table(gathered: Gathered, headers: pa.Table) -> pa.Table:
         "manifest_sha256": [plate.manifest_sha256 for plate in plates],
         "seal_run_id": [plate.seal_run_id for plate in plates],
         "headers_run_id": [row.get("run_id") for row in found],
-        "log_index": [None] * len(plates),
+        "log_index": [plate.log_index for plate in plates],
         "log_indexes": [None] * len(plates),
     }
     return as_table("plates", columns)
@@ -206,7 +207,7 @@ def catalogue_labels(gathered: Gathered) -> dict[str, list[Any]]:
                     "scheme": scheme,
                     "value": value,
                     "run_id": plate.seal_run_id,
-                    "log_index": None,
+                    "log_index": plate.log_index,
                 }
                 for name, item in row.items():
                     columns[name].append(item)

@@ -33,6 +33,8 @@ def _is_ledger_document(document: Any) -> bool:
     if not isinstance(tables, dict) or not all(type(count) is int for count in counts):
         return False
     wanted = {"file": str, "rows": int, "bytes": int, "sha256": str}
+    if type(document.get("log_size")) not in (int, type(None)):
+        return False
     return all(
         isinstance(table, dict)
         and all(type(table.get(key)) is kind for key, kind in wanted.items())

@@ -13,6 +13,7 @@ from typing import Any
 from ledgerkit import layout, schema
 from ledgerkit.canonical import parse_json, sha256_hex
 from ledgerkit.errors import DigestMismatch, InvalidRecord, LedgerRefused
+from ledgerkit.log import Logged
 from ledgerkit.records import Input, Manifest, Output, Run, current_runs, decode_manifest
 from ledgerkit.repository import Archive
 from ledgerkit.staged import Sealed
@@ -29,6 +30,7 @@ class PlateFacts:
     seal_run_id: str | None
     source_path: str | None
     source: Sealed | None
+    log_index: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +39,7 @@ class RunFacts:
 
     run: Run
     sha256: str
+    log_index: int
     inputs: list[Input]
     outputs: list[Output]
 
@@ -60,6 +63,14 @@ class Gathered:
 
 
 @dataclass(frozen=True)
+class LoggedPlate:
+    """What the log has of a plate."""
+
+    manifest: Logged
+    runs: list[Logged]
+
+
+@dataclass(frozen=True)
 class Seals:
     """What the seal runs vouch for: everything by path, and sources by plate."""
 
@@ -77,18 +88,19 @@ class Seals:
 
 def gather_collection(archive: Archive) -> tuple[Gathered, Seals]:
     """The collection's runs, and what its seals vouch for. Raises `LedgerkitError`."""
-    gathered = Gathered(runs=list(_run_facts(archive, layout.COLLECTION)))
+    listed = archive.log.index().runs(layout.COLLECTION)
+    gathered = Gathered(runs=list(_run_facts(archive, layout.COLLECTION, listed)))
     files = archive.seals([facts.run for facts in gathered.runs])
     _complete(gathered, {})
     return gathered, Seals(files, _sources(files))
 
 
-def gather_plates(archive: Archive, plates: list[str], seals: Seals) -> Gathered:
+def gather_plates(archive: Archive, plates: dict[str, LoggedPlate], seals: Seals) -> Gathered:
     """Manifests and runs of these plates. Raises `LedgerkitError` naming the first bad file."""
     gathered = Gathered()
-    for plate in plates:
-        gathered.plates.append(_plate_facts(archive, plate, seals.files, seals.sources))
-        gathered.runs += _run_facts(archive, plate)
+    for plate, logged in plates.items():
+        gathered.plates.append(_plate_facts(archive, plate, logged.manifest, seals))
+        gathered.runs += _run_facts(archive, plate, logged.runs)
     _complete(gathered, {plate: sealed.sha256 for plate, (_, sealed) in seals.sources.items()})
     return gathered
 
@@ -112,17 +124,15 @@ def _sources(seals: dict[str, Sealed]) -> dict[str, tuple[str, Sealed]]:
     return found
 
 
-def _plate_facts(
-    archive: Archive, plate: str, seals: dict[str, Sealed], sources: dict[str, tuple[str, Sealed]]
-) -> PlateFacts:
+def _plate_facts(archive: Archive, plate: str, logged: Logged, seals: Seals) -> PlateFacts:
     path = f"{layout.plate_folder(plate)}/{layout.MANIFEST}"
     data = archive.tree.read(path, max_bytes=1 << 20)
     digest = sha256_hex(data)
-    sealed = seals.get(path)
-    if sealed is not None and sealed.sha256 != digest:
+    sealed = seals.files.get(path)
+    if logged.sha256 != digest:
         raise DigestMismatch(
             f"{path} was changed after it was sealed: "
-            f"sealed SHA-256 {sealed.sha256}, found {digest}",
+            f"sealed SHA-256 {logged.sha256}, found {digest}",
             "Restore it from a replica; a correction is a new run, never an edit.",
         )
     manifest, _ = decode_manifest(data, path)
@@ -135,15 +145,21 @@ def _plate_facts(
         from ledgerkit.canonical import canonical_bytes
 
         metadata = canonical_bytes(parse_json(data, path)["metadata"]).decode()
-    source_path, source = sources.get(plate, (None, None))
+    source_path, source = seals.sources.get(plate, (None, None))
     return PlateFacts(
-        manifest, digest, metadata, sealed.run_id if sealed else None, source_path, source
+        manifest,
+        digest,
+        metadata,
+        sealed.run_id if sealed else None,
+        source_path,
+        source,
+        logged.index,
     )
 
 
-def _run_facts(archive: Archive, subject: str) -> Iterator[RunFacts]:
-    for run, data in archive.records(subject):
-        yield RunFacts(run, sha256_hex(data), archive.inputs(run), archive.outputs(run))
+def _run_facts(archive: Archive, subject: str, listed: list[Logged]) -> Iterator[RunFacts]:
+    for run, logged in archive.records(subject, listed):
+        yield RunFacts(run, logged.sha256, logged.index, archive.inputs(run), archive.outputs(run))
 
 
 def stored_rows(archive: Archive, gathered: Gathered, table: str) -> Iterator[tuple[RunFacts, Any]]:

@@ -42,7 +42,7 @@ def result_table(archive: Archive, gathered: Gathered, name: str) -> pa.Table:
         for column in stored:
             columns[column] += [getattr(row, column) for row in rows]
         columns["run_id"] += [facts.run.run_id] * len(rows)
-        columns["log_index"] += [None] * len(rows)
+        columns["log_index"] += [facts.log_index] * len(rows)
         if "subject_run_id" in columns:
             columns["subject_run_id"] += [_subject_run(facts, row.subject_kind) for row in rows]
     parts.append(as_table(name, columns))
@@ -57,7 +57,7 @@ def _with_run_columns(name: str, rows: pa.Table, facts: RunFacts) -> pa.Table:
         column: rows.column(column).combine_chunks() for column in rows.column_names
     }
     columns["run_id"] = pa.repeat(facts.run.run_id, count)
-    columns["log_index"] = pa.nulls(count, pa.int64())
+    columns["log_index"] = pa.repeat(pa.scalar(facts.log_index, pa.int64()), count)
     if "subject_run_id" in schema.columns(name):
         kinds = rows.column("subject_kind").to_pylist()
         columns["subject_run_id"] = [_subject_run(facts, kind) for kind in kinds]

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from ledgerkit import schema
 from ledgerkit.ledger.columns import artifacts_table, gates_table, plates_table, runs_table
-from ledgerkit.ledger.gather import Gathered, Seals, gather_plates
+from ledgerkit.ledger.gather import Gathered, LoggedPlate, Seals, gather_plates
 from ledgerkit.ledger.results import RESULTS, result_table
 from ledgerkit.repository import Archive
 
@@ -22,10 +22,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Share:
-    """Some plates, and what the seals say of them."""
+    """Some plates with what the log has of them, and what the seals say of them."""
 
     root: str
-    plates: list[str]
+    plates: dict[str, LoggedPlate]
     seals: Seals
 
 
