@@ -10,8 +10,10 @@ from ledgerkit import layout
 from ledgerkit.errors import LedgerkitError, UsageError
 from ledgerkit.repository import Archive
 from ledgerkit.views import (
+    AsOfView,
     AuditView,
     ConsolidateView,
+    DifferenceView,
     DryRunView,
     IngestView,
     JobView,
@@ -205,16 +207,48 @@ class Repository:
 
         return proposed(self._archive)[0]
 
-    def consolidate(self, *, check: bool = False, wait: float = 60.0) -> ConsolidateView:
-        """Rebuild the ledgers, or compare only. Raises `LedgerRefused`; the former ones stay."""
+    def consolidate(
+        self, *, check: bool = False, rebuild: bool = False, wait: float = 60.0
+    ) -> ConsolidateView:
+        """Make the ledgers say all that the log has, or compare only.
+
+        What sound ledgers hold already is not read again unless `rebuild`; the bytes are the same.
+        Raises `LedgerRefused`; the former ledgers stay.
+        """
         from ledgerkit.ledger import build
 
-        return build.check(self._archive) if check else build.consolidate(self._archive, wait=wait)
+        if check:
+            return build.check(self._archive)
+        return build.consolidate(self._archive, rebuild=rebuild, wait=wait)
+
+    def consolidate_at(self, checkpoint: str | Path | int, folder: str | Path) -> AsOfView:
+        """The ledgers as they were at a checkpoint (a file, or a number of entries), in a new folder."""
+        from ledgerkit.asof import consolidate_at
+
+        return consolidate_at(self._archive, str(checkpoint), Path(folder))
+
+    def difference(self, old: str | Path | int, new: str | Path | int = "now") -> DifferenceView:
+        """What came between two checkpoints, and what is no longer current."""
+        from ledgerkit.asof import difference
+
+        return difference(self._archive, str(old), str(new))
 
     def query(
-        self, sql: str, parameters: list[Any] | None = None, limits: Limits | None = None
+        self,
+        sql: str,
+        parameters: list[Any] | None = None,
+        limits: Limits | None = None,
+        at: str | Path | int | None = None,
     ) -> pl.DataFrame:
-        """The answer to one reading SQL statement over the ledgers. Raises `QueryRefused`."""
+        """The answer to one reading SQL statement over the ledgers. Raises `QueryRefused`.
+
+        With `at`, a checkpoint, the ledgers are those of that moment.
+        """
+        if at is not None:
+            from ledgerkit.asof import query_at
+            from ledgerkit.ledger.frame import from_arrow
+
+            return from_arrow(query_at(self._archive, str(at), sql, parameters, limits))
         from ledgerkit.query import query
 
         return query(self._archive, sql, parameters, limits)

@@ -175,6 +175,19 @@ class Log:
         self._read = head
         return index
 
+    def index_at(self, size: int) -> LogIndex:
+        """The index as it was when the log had `size` entries. Raises `ProofInvalid`, `LogInvalid`."""
+        present = self.index()
+        if size == present.size:
+            return present
+        self._size(size)
+        index = LogIndex()
+        for number in range(-(-size // TILE_WIDTH)):
+            start = number * TILE_WIDTH
+            bundle = self._bundle(number, min(present.size - start, TILE_WIDTH))
+            index.add(bundle[: size - start])
+        return index
+
     def entries(self, start: int = 0, end: int | None = None) -> Iterator[Entry]:
         """Entries `start` to `end` as they lie. Raises `LogInvalid`."""
         head = self.checkpoint()

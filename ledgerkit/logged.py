@@ -12,18 +12,19 @@ from ledgerkit import layout
 from ledgerkit.durable import pending_moves
 from ledgerkit.errors import LedgerkitError, LogInvalid
 from ledgerkit.findings import Finding, finding
-from ledgerkit.log import LogIndex
+from ledgerkit.log import Log, LogIndex
 from ledgerkit.records import decode_run
 from ledgerkit.repository import Archive
 
 
 def log_findings(archive: Archive) -> Iterator[Finding]:
     """What is wrong between `log/` and the run folders. Never writes."""
+    log = Log(archive.tree)  # read anew: the archive's own may be from before the damage
     try:
-        if archive.log.checkpoint() is None:
+        if log.checkpoint() is None:
             yield from _without_a_log(archive)
             return
-        index = archive.log.index()
+        index = log.index()
     except LogInvalid as error:
         yield finding("LOG_INVALID", layout.LOG, error.message)
         return

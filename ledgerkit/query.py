@@ -61,18 +61,25 @@ def query_arrow(
     archive: Archive, sql: str, parameters: list[Any] | None = None, limits: Limits | None = None
 ) -> pa.Table:
     """The answer as an Arrow table; asked again when the ledgers were exchanged meanwhile."""
+    return query_tree(archive.tree, sql, parameters, limits)
+
+
+def query_tree(
+    tree: Tree, sql: str, parameters: list[Any] | None = None, limits: Limits | None = None
+) -> pa.Table:
+    """The same of the ledgers in `ledger/` below any folder."""
     given = limits or Limits()
     _bytes(given.memory)
     for _ in range(_ATTEMPTS):
-        before = ledger_document(archive.tree)
+        before = ledger_document(tree)
         try:
-            with connect(archive.tree, before, given) as connection:
+            with connect(tree, before, given) as connection:
                 found = _execute(connection, sql, parameters, given)
         except QueryRefused:
-            if ledger_document(archive.tree) == before:
+            if ledger_document(tree) == before:
                 raise
             continue
-        if ledger_document(archive.tree) == before:
+        if ledger_document(tree) == before:
             return found
     raise QueryRefused(
         "the ledgers were rebuilt while the query ran, three times over",

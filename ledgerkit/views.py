@@ -109,6 +109,48 @@ class ConsolidateView:
 
 
 @dataclass(frozen=True)
+class AsOfView:
+    """Ledgers as they were at a checkpoint."""
+
+    origin: str
+    log_size: int
+    log_root: str
+    folder: str
+    rows: dict[str, int]
+
+
+@dataclass(frozen=True)
+class RunChange:
+    """A run that came, or that is no longer current (then perhaps with the one that replaced it)."""
+
+    run_id: str
+    operation: str
+    variant: str
+    status: str
+    replaced_by: str | None
+
+
+@dataclass(frozen=True)
+class ChangeView:
+    """What changed of a plate, or of the collection: `changed` has the former and the present value."""
+
+    subject: str
+    new: bool
+    came: list[RunChange]
+    no_longer_current: list[RunChange]
+    changed: dict[str, list[Any]]
+
+
+@dataclass(frozen=True)
+class DifferenceView:
+    """What came between two sizes of the log."""
+
+    old_size: int
+    new_size: int
+    changes: list[ChangeView]
+
+
+@dataclass(frozen=True)
 class LineageNode:
     """One thing in a lineage, and what it was made from."""
 

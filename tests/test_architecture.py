@@ -56,6 +56,7 @@ RANKS = {
     "ingest": 10,
     "policy": 10,
     "audit": 10,
+    "asof": 10,
     "status": 10,
     "lineage": 10,
     "api": 11,

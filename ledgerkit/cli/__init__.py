@@ -33,6 +33,7 @@ COMMANDS = {
     "policy": ("ledgerkit.cli.policy", "Propose, show and accept the preprocessing policy."),
     "consolidate": ("ledgerkit.cli.ledger", "Rebuild the ledgers from manifests and records."),
     "query": ("ledgerkit.cli.ledger", "Ask the ledgers in SQL, read-only."),
+    "diff": ("ledgerkit.cli.asof", "Say what came between two checkpoints, plate by plate."),
     "lineage": ("ledgerkit.cli.ledger", "Say what something was made from, by which runs."),
 }
 PLACED = frozenset({"propose"})

@@ -21,7 +21,7 @@ from ledgerkit.errors import QueryRefused, UsageError
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from ledgerkit.views import LineageNode
+    from ledgerkit.views import AsOfView, LineageNode
 
 FORMATS = ("table", "csv", "json", "jsonl", "parquet", "markdown")
 MAX_CELL = 60
@@ -33,18 +33,46 @@ MAX_CELL = 60
     is_flag=True,
     help="Compare only: exits with 1 when the ledgers differ from a rebuild.",
 )
+@click.option("--rebuild", is_flag=True, help="Read every record again, not only what came since.")
+@click.option(
+    "--at",
+    metavar="CHECKPOINT",
+    help="The ledgers as they were at a checkpoint (a file, or a number of entries); needs -o.",
+)
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path),
+    help="With --at: a new folder outside the repository.",
+)
 @click.option("--wait", default=60.0, show_default=True, help="Seconds to wait for another writer.")
 @common_options
-def consolidate(check: bool, wait: float, path: Path | None, as_json: bool) -> int:
+def consolidate(
+    check: bool,
+    rebuild: bool,
+    at: str | None,
+    output: Path | None,
+    wait: float,
+    path: Path | None,
+    as_json: bool,
+) -> int:
     """Rebuild the ledgers from manifests and records; the same records give the same bytes.
 
-    A bad record stops the build with its path and the rule it breaks; the former ledgers stay.
+    What is in the ledgers already is not read again where they are sound; --check and --rebuild
+    read everything. A bad record stops the build with its path and the rule it breaks; the former
+    ledgers stay.
 
     \b
     Example:
       ledgerkit consolidate
+      ledgerkit consolidate --at last-year.checkpoint -o ledger-of-last-year
     """
-    view = open_repository(path).consolidate(check=check, wait=wait)
+    if (at is None) != (output is None) or (at is not None and (check or rebuild)):
+        raise UsageError("--at CHECKPOINT and -o FOLDER belong together, and stand alone")
+    if at is not None and output is not None:
+        _print_as_of(open_repository(path).consolidate_at(at, output), as_json)
+        return 0
+    view = open_repository(path).consolidate(check=check, rebuild=rebuild, wait=wait)
     if as_json:
         print_json(view)
     else:
@@ -67,6 +95,14 @@ def consolidate(check: bool, wait: float, path: Path | None, as_json: bool) -> i
     return 1 if check and view.changed else 0
 
 
+def _print_as_of(view: AsOfView, as_json: bool) -> None:
+    if as_json:
+        print_json(view)
+        return
+    click.echo(columns([[name, str(count)] for name, count in view.rows.items()], frozenset({1})))
+    click.echo(f"ledgers at {view.log_size} entries of {view.origin} in {view.folder}")
+
+
 @click.command()
 @click.argument("sql", required=False)
 @click.option(
@@ -86,6 +122,11 @@ def consolidate(check: bool, wait: float, path: Path | None, as_json: bool) -> i
 @click.option(
     "--schema", "show_schema", is_flag=True, help="List all tables and columns with their meaning."
 )
+@click.option(
+    "--at",
+    metavar="CHECKPOINT",
+    help="Ask the ledgers as they were at a checkpoint: a file, or a number of entries.",
+)
 @click.option("--memory", default="2GB", show_default=True, help="Memory that the query may use.")
 @click.option(
     "--timeout", default=300.0, show_default=True, help="Seconds that the query may take."
@@ -98,6 +139,7 @@ def query(
     form: str,
     output: Path | None,
     show_schema: bool,
+    at: str | None,
     memory: str,
     timeout: float,
     as_json: bool,
@@ -126,7 +168,13 @@ def query(
     archive = open_repository(path)._archive
     if output is not None and output.resolve().is_relative_to(archive.root.resolve()):
         raise UsageError(f"{output} lies inside the repository, where queries never write")
-    _write(query_arrow(archive, sql, limits=Limits(memory, timeout)), form, output)
+    limits = Limits(memory, timeout)
+    if at is not None:
+        from ledgerkit.asof import query_at
+
+        _write(query_at(archive, at, sql, limits=limits), form, output)
+        return
+    _write(query_arrow(archive, sql, limits=limits), form, output)
     reason = behind(archive)
     if reason:
         click.echo(f"Note: {reason}. Rebuild them with: ledgerkit consolidate", err=True)

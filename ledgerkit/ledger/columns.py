@@ -9,6 +9,7 @@ import msgspec
 from ledgerkit import layout, schema
 from ledgerkit.canonical import canonical_bytes
 from ledgerkit.catalogue import ALIASES
+from ledgerkit.ledger.derive import HEADER_COLUMNS
 from ledgerkit.ledger.gather import Gathered, PlateFacts
 
 if TYPE_CHECKING:
@@ -52,7 +53,7 @@ def runs_table(gathered: Gathered) -> pa.Table:
         "event_type": [run.event_type for run in runs],
         "variant": [run.variant for run in runs],
         "status": [run.status for run in runs],
-        "current": [run.run_id in gathered.current for run in runs],
+        "current": [False] * len(runs),
         "parameters": [_json(run.parameters) for run in runs],
         "ledgerkit": [run.code.ledgerkit for run in runs],
         "code_commit": [run.code.commit for run in runs],
@@ -140,29 +141,15 @@ _MANIFEST_COLUMNS = (
     "license",
     "created_at",
 )
-_HEADER_COLUMNS = (
-    "format",
-    "width",
-    "height",
-    "megapixels",
-    "mode",
-    "bit_depth",
-    "orientation",
-    "icc_profile",
-)
 
 
-def plates_table(gathered: Gathered, headers: pa.Table) -> pa.Table:
-    """One row per plate, with the facts of its current header run."""
-    facts_by_plate = {
-        row["plate_id"]: row for row in headers.to_pylist() if row["run_id"] in gathered.current
-    }
+def plates_table(gathered: Gathered) -> pa.Table:
+    """One row per plate; what its current header run says is derived later."""
     plates = gathered.plates
-    found = [facts_by_plate.get(plate.manifest.plate_id, {}) for plate in plates]
     columns: dict[str, Any] = {
         name: [getattr(plate.manifest, name) for plate in plates] for name in _MANIFEST_COLUMNS
     }
-    columns |= {name: [row.get(name) for row in found] for name in _HEADER_COLUMNS}
+    columns |= {name: [None] * len(plates) for name in (*HEADER_COLUMNS, "headers_run_id")}
     columns |= {
         "source_path": [plate.source_path for plate in plates],
         "source_bytes": [plate.source.bytes if plate.source else None for plate in plates],
@@ -171,15 +158,11 @@ def plates_table(gathered: Gathered, headers: pa.Table) -> pa.Table:
         "source_ok": [
             None if plate.seal_run_id is None else plate.source is not None for plate in plates
         ],
-        "media_type": [
-            row.get("media_type") or _media_type(plate)
-            for row, plate in zip(found, plates, strict=True)
-        ],
+        "media_type": [_media_type(plate) for plate in plates],
         "metadata": [plate.metadata for plate in plates],
         "manifest_version": [plate.manifest.version for plate in plates],
         "manifest_sha256": [plate.manifest_sha256 for plate in plates],
         "seal_run_id": [plate.seal_run_id for plate in plates],
-        "headers_run_id": [row.get("run_id") for row in found],
         "log_index": [plate.log_index for plate in plates],
         "log_indexes": [None] * len(plates),
     }
@@ -194,7 +177,7 @@ def catalogue_labels(gathered: Gathered) -> dict[str, list[Any]]:
     """What the catalogue says of the plates beyond their identity, as columns of `labels`."""
     columns: dict[str, list[Any]] = {name: [] for name in schema.columns("labels")}
     for plate in gathered.plates:
-        if plate.seal_run_id is None:
+        if plate.seal_run_id is None or plate.log_index < gathered.since:
             continue
         for scheme, field in sorted((plate.manifest.metadata or {}).items()):
             if scheme in IDENTITY_FIELDS:

@@ -14,7 +14,7 @@ from ledgerkit import layout, schema
 from ledgerkit.canonical import parse_json, sha256_hex
 from ledgerkit.errors import DigestMismatch, InvalidRecord, LedgerRefused
 from ledgerkit.log import Logged
-from ledgerkit.records import Input, Manifest, Output, Run, current_runs, decode_manifest
+from ledgerkit.records import Input, Manifest, Output, Run, decode_manifest
 from ledgerkit.repository import Archive
 from ledgerkit.staged import Sealed
 from ledgerkit.staging import JSON_LINES
@@ -46,20 +46,12 @@ class RunFacts:
 
 @dataclass
 class Gathered:
-    """All facts of some plates, or of the collection."""
+    """All facts of some plates, or of the collection, from entry `since` of the log on."""
 
+    since: int = 0
     plates: list[PlateFacts] = field(default_factory=list)
     runs: list[RunFacts] = field(default_factory=list)
-    current: set[str] = field(default_factory=set)
     by_table: dict[str, list[tuple[RunFacts, Output]]] = field(default_factory=dict)
-
-    @property
-    def digests(self) -> list[str]:
-        """SHA-256 of every manifest and record read."""
-        return [
-            *(plate.manifest_sha256 for plate in self.plates),
-            *(facts.sha256 for facts in self.runs),
-        ]
 
 
 @dataclass(frozen=True)
@@ -86,28 +78,33 @@ class Seals:
         )
 
 
-def gather_collection(archive: Archive) -> tuple[Gathered, Seals]:
-    """The collection's runs, and what its seals vouch for. Raises `LedgerkitError`."""
-    listed = archive.log.index().runs(layout.COLLECTION)
+def gather_collection(
+    archive: Archive, listed: list[Logged], known: dict[str, Sealed]
+) -> tuple[Gathered, Seals]:
+    """Runs of the collection, and what its seals vouch for; `known` was sealed before them.
+
+    Raises `LedgerkitError`.
+    """
     gathered = Gathered(runs=list(_run_facts(archive, layout.COLLECTION, listed)))
-    files = archive.seals([facts.run for facts in gathered.runs])
-    _complete(gathered, {})
+    files = archive.seals([facts.run for facts in gathered.runs]) | known
+    _complete(gathered)
     return gathered, Seals(files, _sources(files))
 
 
-def gather_plates(archive: Archive, plates: dict[str, LoggedPlate], seals: Seals) -> Gathered:
+def gather_plates(
+    archive: Archive, plates: dict[str, LoggedPlate], seals: Seals, since: int
+) -> Gathered:
     """Manifests and runs of these plates. Raises `LedgerkitError` naming the first bad file."""
-    gathered = Gathered()
+    gathered = Gathered(since)
     for plate, logged in plates.items():
         gathered.plates.append(_plate_facts(archive, plate, logged.manifest, seals))
         gathered.runs += _run_facts(archive, plate, logged.runs)
-    _complete(gathered, {plate: sealed.sha256 for plate, (_, sealed) in seals.sources.items()})
+    _complete(gathered)
     return gathered
 
 
-def _complete(gathered: Gathered, sources: dict[str, str]) -> None:
-    """Which runs are current, and which outputs hold rows of which table."""
-    gathered.current = current_runs((facts.run for facts in gathered.runs), sources)
+def _complete(gathered: Gathered) -> None:
+    """Which outputs hold rows of which table."""
     for facts in gathered.runs:
         for output in facts.outputs:
             if output.role.startswith("table:"):

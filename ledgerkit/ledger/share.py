@@ -27,19 +27,10 @@ class Share:
     root: str
     plates: dict[str, LoggedPlate]
     seals: Seals
+    since: int
 
 
-@dataclass(frozen=True)
-class Tables:
-    """Arrow tables by name, and the digests of the manifests and records they were made from."""
-
-    tables: dict[str, pa.Table]
-    manifests: int
-    runs: int
-    digests: list[str]
-
-
-def share_tables(share: Share) -> Tables:
+def share_tables(share: Share) -> dict[str, pa.Table]:
     """The tables of a share. Raises `LedgerkitError` that names the first bad file and the rule.
 
     Reading makes millions of small values and no cycles: the collector would only look for them in
@@ -49,21 +40,21 @@ def share_tables(share: Share) -> Tables:
     collecting = gc.isenabled()
     gc.disable()
     try:
-        return tables_of(archive, gather_plates(archive, share.plates, share.seals))
+        return tables_of(archive, gather_plates(archive, share.plates, share.seals, share.since))
     finally:
         if collecting:
             gc.enable()
 
 
-def tables_of(archive: Archive, gathered: Gathered) -> Tables:
+def tables_of(archive: Archive, gathered: Gathered) -> dict[str, pa.Table]:
     """All tables of what was gathered, each held against its schema."""
     found = {name: result_table(archive, gathered, name) for name in RESULTS}
     found |= {
-        "plates": plates_table(gathered, found["headers"]),
+        "plates": plates_table(gathered),
         "runs": runs_table(gathered),
         "artifacts": artifacts_table(gathered),
         "gates": gates_table(gathered),
     }
     for name, table in found.items():
         schema.check_table(name, table, f"ledger {name}")
-    return Tables(found, len(gathered.plates), len(gathered.runs), gathered.digests)
+    return found

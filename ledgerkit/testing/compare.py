@@ -32,7 +32,8 @@ def comparable(repository_root: Path | str) -> dict[str, Rows]:
 
     Rows are sorted by their content, so that the order of run ids does not matter.
     """
-    files, _ = build(Archive(Path(repository_root)))
+    archive = Archive(Path(repository_root))
+    files, _ = build(archive, archive.log.index())
     tables = {
         name: pq.read_table(io.BytesIO(files[f"{name}.parquet"])).to_pylist()
         for name in schema.TABLES

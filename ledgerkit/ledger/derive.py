@@ -1,0 +1,124 @@
+"""Columns that depend on other rows: which runs are current, a plate's newest header, who made a subject.
+
+Everything else in the ledgers follows from one record or manifest alone. What is here is computed
+over whole tables after they are put together, so building on top of former ledgers gives what a
+rebuild gives.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ledgerkit.records import EVENTS
+
+if TYPE_CHECKING:
+    import polars as pl
+
+Frames = dict[str, "pl.DataFrame"]
+HEADER_COLUMNS = (
+    "format",
+    "width",
+    "height",
+    "megapixels",
+    "mode",
+    "bit_depth",
+    "orientation",
+    "icc_profile",
+)
+
+
+def derive(frames: Frames) -> None:
+    """Fill in, in place, what rows say of each other."""
+    frames["runs"] = _with_current(frames)
+    frames["plates"] = _with_headers(frames)
+    if frames["cluster_members"].height:
+        frames["cluster_members"] = _with_subject_runs(frames)
+
+
+def _with_current(frames: Frames) -> pl.DataFrame:
+    """`current`: for each subject, operation and variant the newest valid result, in log order.
+
+    The same rule as `records.current_runs`, over the whole table.
+    """
+    import polars as pl
+
+    runs = frames["runs"]
+    valid = runs.filter(pl.col("status") != "failed")
+    superseded = valid["supersedes"].drop_nulls()
+    newest = (
+        valid.filter(
+            ~pl.col("operation").is_in(list(EVENTS)),
+            ~pl.col("run_id").is_in(superseded.implode()),
+        )
+        .join(_of_another_source(frames), on="run_id", how="anti")
+        .group_by("plate_id", "operation", "variant")
+        .agg(pl.col("log_index").max())
+    )
+    return runs.with_columns(
+        pl.col("log_index").is_in(newest["log_index"].implode()).alias("current")
+    )
+
+
+def _of_another_source(frames: Frames) -> pl.DataFrame:
+    """Ids of runs on plates that read a source which is not the plate's present one."""
+    import polars as pl
+
+    read = frames["artifacts"].filter(pl.col("direction") == "input", pl.col("role") == "source")
+    present = frames["plates"].select("plate_id", pl.col("source_sha256").alias("present"))
+    return (
+        read.select("run_id", "sha256")
+        .join(frames["runs"].select("run_id", "plate_id").drop_nulls(), on="run_id")
+        .join(present, on="plate_id", how="left")
+        .filter(pl.col("sha256").ne_missing(pl.col("present")))
+        .select("run_id")
+        .unique()
+    )
+
+
+def _with_headers(frames: Frames) -> pl.DataFrame:
+    """Plates with the facts of their current header run."""
+    import polars as pl
+
+    plates = frames["plates"]
+    current = frames["runs"].filter("current").select("run_id")
+    facts = (
+        frames["headers"]
+        .join(current, on="run_id", how="semi")
+        .sort("log_index")
+        .unique("plate_id", keep="last")
+        .select(
+            "plate_id",
+            pl.col("run_id").alias("headers_run_id"),
+            pl.col("media_type").alias("header_media_type"),
+            *HEADER_COLUMNS,
+        )
+    )
+    filled = [name for name in facts.columns if name in plates.columns and name != "plate_id"]
+    return (
+        plates.drop(filled)
+        .join(facts, on="plate_id", how="left", maintain_order="left")
+        .with_columns(pl.coalesce("header_media_type", "media_type").alias("media_type"))
+        .select(plates.columns)
+    )
+
+
+def _with_subject_runs(frames: Frames) -> pl.DataFrame:
+    """Members of clusters with the run that made their subject, from the vectors they cluster."""
+    import polars as pl
+
+    members = frames["cluster_members"]
+    read = (
+        frames["artifacts"]
+        .filter(pl.col("direction") == "input", pl.col("role") == "table:embeddings")
+        .select("run_id", pl.col("made_by").alias("embed_run"))
+    )
+    vectors = frames["embeddings"].select(
+        "subject_id", pl.col("run_id").alias("embed_run"), pl.col("subject_run_id").alias("maker")
+    )
+    known = (
+        read.join(vectors, on="embed_run")
+        .select("run_id", "subject_id", "maker")
+        .unique(["run_id", "subject_id"])
+    )
+    joined = members.join(known, on=["run_id", "subject_id"], how="left", maintain_order="left")
+    return joined.with_columns(pl.col("maker").alias("subject_run_id")).select(members.columns)
