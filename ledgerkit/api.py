@@ -227,7 +227,7 @@ class Repository:
 
         return consolidate_at(self._archive, str(checkpoint), Path(folder))
 
-    def difference(self, old: str | Path | int, new: str | Path | int = "now") -> DifferenceView:
+    def diff(self, old: str | Path | int, new: str | Path | int = "now") -> DifferenceView:
         """What came between two checkpoints, and what is no longer current."""
         from ledgerkit.asof import difference
 

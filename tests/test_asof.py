@@ -163,15 +163,15 @@ def test_a_checkpoint_that_the_log_does_not_continue_is_refused(
     relog(tiny.root)
     for ask in (
         lambda one: one.consolidate_at(head, tmp_path / "x"),
-        lambda one: one.difference(head),
+        lambda one: one.diff(head),
         lambda one: one.query("FROM plates", at=head),
     ):
         with pytest.raises(LogInvalid, match="does not continue"):
             ask(Repository.open(tiny.root))
     with pytest.raises(UsageError, match="entries, not 10000"):
-        Repository.open(tiny.root).difference(10000)
+        Repository.open(tiny.root).diff(10000)
     with pytest.raises(UsageError, match="neither a checkpoint file"):
-        Repository.open(tiny.root).difference("nowhere")
+        Repository.open(tiny.root).diff("nowhere")
     inside = tiny.root / "ledger-then"
     with pytest.raises(UsageError, match="inside the repository"):
         Repository.open(tiny.root).consolidate_at("now", inside)
@@ -183,10 +183,10 @@ def test_the_difference_names_what_came_and_what_was_superseded(
 ) -> None:
     tiny.run("headers")
     head = checkpoint(tiny, tmp_path / "held")
-    assert tiny.difference(head).changes == []
+    assert tiny.diff(head).changes == []
     tiny.run("headers", plates="plate-002", force=True)
     tiny.run("measure", plates="plate-003")
-    changes = {one.subject: one for one in tiny.difference(head).changes}
+    changes = {one.subject: one for one in tiny.diff(head).changes}
     assert sorted(changes) == ["plate-002", "plate-003"]
     first, second = tiny._archive.runs("plate-002")
     assert [run.run_id for run in changes["plate-002"].came] == [second.run_id]
@@ -194,7 +194,7 @@ def test_the_difference_names_what_came_and_what_was_superseded(
     assert (gone.run_id, gone.replaced_by) == (first.run_id, second.run_id)
     assert [run.operation for run in changes["plate-003"].came] == ["measure"]
     assert changes["plate-003"].no_longer_current == []
-    new = {one.subject: one.new for one in tiny.difference(0).changes}
+    new = {one.subject: one.new for one in tiny.diff(0).changes}
     assert new == {"plate-001": True, "plate-002": True, "plate-003": True, "collection": False}
     done = command("diff", head, "-C", tiny.root)
     assert f"- headers {first.run_id} no longer current, now {second.run_id}" in done.stdout

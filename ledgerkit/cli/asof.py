@@ -24,7 +24,7 @@ def diff(old: str, new: str, path: Path | None, as_json: bool) -> None:
       ledgerkit diff last-year.checkpoint
       ledgerkit diff 435 870
     """
-    view = open_repository(path).difference(old, new)
+    view = open_repository(path).diff(old, new)
     if as_json:
         print_json(view)
         return
