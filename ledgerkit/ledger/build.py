@@ -155,7 +155,8 @@ def _shares(
     yield tables_of(archive, collection)
     workers = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1
     workers = workers if index.size - since >= WORTH_PROCESSES else 1
-    size = max(1, -(-len(plates) // (SHARES_A_WORKER * workers)))
+    parts = SHARES_A_WORKER * workers if workers > 1 else 1
+    size = max(1, -(-len(plates) // parts))
     shares = []
     for start in range(0, len(plates), size):
         part = dict(islice(plates.items(), start, start + size))
@@ -171,7 +172,7 @@ def _shares(
 def _parquet(frame: pl.DataFrame) -> bytes:
     buffer = io.BytesIO()
     frame.write_parquet(
-        buffer, compression="zstd", compression_level=3, statistics=True, row_group_size=ROW_GROUP
+        buffer, compression="zstd", compression_level=1, statistics=True, row_group_size=ROW_GROUP
     )
     return buffer.getvalue()
 
