@@ -80,16 +80,18 @@ def small_run(
     )  # fmt: skip
 
 
-def commit_runs(archive: Archive, count: int, plates: int = PLATES) -> tuple[float, float]:
-    """Stage and commit `count` runs in batches; seconds in all, and in the commits alone."""
+def commit_runs(
+    archive: Archive, count: int, plates: int = PLATES, first: int = 0
+) -> tuple[float, float]:
+    """Stage and commit runs `first` to `first + count` in batches; seconds in all, and in commits."""
     import time
 
     seal = archive.run_ids("collection")[-1]
     began = time.perf_counter()
     committing = 0.0
     with archive.job() as job:
-        for start in range(0, count, BATCH):
-            numbers = range(start, min(start + BATCH, count))
+        for start in range(first, first + count, BATCH):
+            numbers = range(start, min(start + BATCH, first + count))
             staged = [
                 small_run(archive, job.item(f"{number:08d}"), number, seal, plates)
                 for number in numbers
