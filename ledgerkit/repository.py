@@ -241,7 +241,7 @@ class Archive:
                 runs.append(run)
                 all_moves += moves_of(one, run, digests)
                 entries += [*manifest_entries(one), record_entry(run, digests)]
-            log_moves, step = self._append(job, all_moves, entries)
+            log_moves, step = self._append(job, all_moves, entries if runs else [])
             self.store.commit(job.job_id, [*all_moves, *log_moves], step)
             if committed is not None:
                 committed += runs
