@@ -106,6 +106,8 @@ def check_inclusion(
     """Raise `ProofInvalid` unless the proof shows the leaf at `index` in the tree (RFC 9162, 2.1.3.2)."""
     if not 0 <= index < size:
         raise ProofInvalid(f"entry {index} is not in a tree of {size}")
+    if len(leaf) != HASH_BYTES:
+        raise ProofInvalid(f"a leaf hash has {HASH_BYTES} bytes, not {len(leaf)}")
     place, last, found = index, size - 1, leaf
     for sibling in proof:
         if last == 0:
@@ -134,6 +136,8 @@ def check_consistency(
             raise ProofInvalid("the consistency proof is too long")
         if old_root != (EMPTY_ROOT if old == 0 else new_root):
             raise ProofInvalid("the roots differ")
+        if new == 0 and new_root != EMPTY_ROOT:
+            raise ProofInvalid("the root of an empty tree is another")
         return
     steps = list(proof) if old & (old - 1) else [old_root, *proof]
     if not steps:

@@ -26,6 +26,7 @@ RANKS = {
     "merkle": 1,
     "handles": 1,
     "intent": 1.5,
+    "note": 2,
     "schema": 2,
     "durable": 2,
     "reading": 2,
@@ -66,7 +67,7 @@ RANKS = {
     "__main__": 13,
 }
 """A module may import what has a lower number, and what lies in its own package folder."""
-HEAVY = frozenset({"numpy", "polars", "duckdb", "PIL", "torch", "pyarrow"})
+HEAVY = frozenset({"numpy", "polars", "duckdb", "PIL", "torch", "pyarrow", "cryptography"})
 ALONE = {
     "polars": ("ledger",),
     "duckdb": ("query",),
@@ -74,6 +75,7 @@ ALONE = {
     "rich": ("cli",),
     "torch": ("models",),
     "pyvips": ("imaging", "operation"),
+    "cryptography": ("note",),
 }
 WALLED_OFF = ("repository", "records", "disk", "durable", "jobs", "staging", "staged")
 WITNESS = frozenset({"layout", "canonical", "merkle", "schema", "findings", "errors", "reading"})
