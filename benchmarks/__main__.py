@@ -1,4 +1,4 @@
-"""Run all benchmarks, or those that are named: headers, fixity, consolidation, commits, startup."""
+"""Run all benchmarks, or those that are named: headers, fixity, consolidation, commits, proofs, startup."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import os
 import platform
 import sys
 
-NAMES = ("startup", "headers", "fixity", "commits", "consolidation")
+NAMES = ("startup", "headers", "fixity", "commits", "proofs", "consolidation")
 
 
 def main(names: list[str]) -> None:

@@ -26,6 +26,9 @@ from ledgerkit.views import (
 if TYPE_CHECKING:
     import polars as pl
 
+    from ledgerkit.answers import AnswerProofView, CitationView
+    from ledgerkit.log import Entry
+    from ledgerkit.proving import CheckpointView, ConsistencyView, ProofView
     from ledgerkit.query import Limits
     from ledgerkit.verify import VerifyView
 
@@ -270,3 +273,52 @@ class Repository:
         from ledgerkit.status import status
 
         return status(self._archive)
+
+    def log(self, start: int = 0, end: int | None = None) -> list[Entry]:
+        """What the sealed log holds: its entries from `start` to `end`, in order; none without a log."""
+        return list(self._archive.log.entries(start, end))
+
+    def checkpoint(
+        self, sign: str | Path | None = None, since: str | Path | None = None
+    ) -> CheckpointView:
+        """The present checkpoint, to be kept elsewhere; perhaps signed with the key in a file.
+
+        Raises `ProofInvalid` when the log does not continue the checkpoint in the file `since`.
+        """
+        from ledgerkit import proving
+
+        signer = proving.signer_file(Path(sign)) if sign is not None else None
+        old = proving.read_head(Path(since)) if since is not None else None
+        return proving.checkpoint(self._archive, signer, old)
+
+    def prove(self, subject: str, sign: str | Path | None = None) -> ProofView:
+        """Proof that the record of a run, or the manifest of a plate, is in the log."""
+        from ledgerkit import proving
+
+        signer = proving.signer_file(Path(sign)) if sign is not None else None
+        return proving.prove(self._archive, subject, signer)
+
+    def consistency(self, since: str | Path) -> ConsistencyView:
+        """That today's log continues the checkpoint in a file. Raises `ProofInvalid` if it does not."""
+        from ledgerkit import proving
+
+        return proving.consistency(self._archive, proving.read_head(Path(since)))
+
+    def prove_answer(
+        self, sql: str, limits: Limits | None = None, sign: str | Path | None = None
+    ) -> tuple[pl.DataFrame, AnswerProofView]:
+        """An answer, and the proof that the records behind its rows are in the log."""
+        from ledgerkit import answers, proving
+        from ledgerkit.ledger.frame import from_arrow
+
+        signer = proving.signer_file(Path(sign)) if sign is not None else None
+        table, view = answers.prove_answer(self._archive, sql, limits, signer)
+        return from_arrow(table), view
+
+    def cite(
+        self, sql: str, accessed: str | None = None, limits: Limits | None = None
+    ) -> CitationView:
+        """What to write down so that somebody else can ask again and compare."""
+        from ledgerkit import answers
+
+        return answers.cite(self._archive, sql, accessed, limits)

@@ -306,6 +306,19 @@ def test_every_entry_proves_and_nothing_beside_it_does(data: st.DataObject) -> N
         assert refused(check_inclusion, (index ^ 1 << one, size, leaf, proof, root))
 
 
+def test_an_inclusion_proof_alone_does_not_settle_the_size() -> None:
+    """Why a checkpoint states size and root together, and a signature covers both.
+
+    The third leaf of three lies where a subtree of two would: the same hashes lead to the same root.
+    """
+    leaves = ALL[:3]
+    proof, root = inclusion_proof(0, 3, node_of(leaves)), merkle.root_of(leaves)
+    check_inclusion(0, 3, leaves[0], proof, root)
+    check_inclusion(0, 4, leaves[0], proof, root)
+    assert refused(check_inclusion, (0, 5, leaves[0], proof, root))
+    assert refused(check_inclusion, (0, 2, leaves[0], proof, root))
+
+
 @given(st.data())
 def test_every_prefix_proves_and_nothing_beside_it_does(data: st.DataObject) -> None:
     new = data.draw(sizes)

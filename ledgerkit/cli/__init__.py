@@ -35,6 +35,8 @@ COMMANDS = {
     "query": ("ledgerkit.cli.ledger", "Ask the ledgers in SQL, read-only."),
     "diff": ("ledgerkit.cli.asof", "Say what came between two checkpoints, plate by plate."),
     "lineage": ("ledgerkit.cli.ledger", "Say what something was made from, by which runs."),
+    "cite": ("ledgerkit.cli.log", "Print what a paper needs to cite an answer."),
+    "log": ("ledgerkit.cli.log", "Give out checkpoints, prove what is in the log, check proofs."),
 }
 PLACED = frozenset({"propose"})
 """Operations that have their command inside a group: `propose` is `policy propose`."""

@@ -21,9 +21,11 @@ from ledgerkit.errors import QueryRefused, UsageError
 if TYPE_CHECKING:
     import pyarrow as pa
 
+    from ledgerkit.query import Limits
+    from ledgerkit.repository import Archive
     from ledgerkit.views import AsOfView, LineageNode
 
-FORMATS = ("table", "csv", "json", "jsonl", "parquet", "markdown")
+FORMATS = ("table", "csv", "json", "jsonl", "parquet", "markdown", "canonical")
 MAX_CELL = 60
 
 
@@ -127,6 +129,18 @@ def _print_as_of(view: AsOfView, as_json: bool) -> None:
     metavar="CHECKPOINT",
     help="Ask the ledgers as they were at a checkpoint: a file, or a number of entries.",
 )
+@click.option(
+    "--prove",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Write a proof that the records behind the rows are in the log.",
+)
+@click.option(
+    "--sign",
+    type=click.Path(path_type=Path),
+    metavar="KEYFILE",
+    help="With --prove: sign the checkpoint with the key in this file.",
+)
 @click.option("--memory", default="2GB", show_default=True, help="Memory that the query may use.")
 @click.option(
     "--timeout", default=300.0, show_default=True, help="Seconds that the query may take."
@@ -140,6 +154,8 @@ def query(
     output: Path | None,
     show_schema: bool,
     at: str | None,
+    prove: Path | None,
+    sign: Path | None,
     memory: str,
     timeout: float,
     as_json: bool,
@@ -148,10 +164,13 @@ def query(
     """Ask the ledgers in SQL (DuckDB). Statements that do anything but read are refused.
 
     Beside every table TABLE with a run there is a view current_TABLE: the newest valid results.
+    With --prove the answer needs a column log_index, log_indexes, run_id or plate_id. An aggregate
+    itself is proved only by rebuilding the ledgers at the checkpoint.
 
     \b
     Example:
       ledgerkit query "SELECT plate_id, megapixels FROM plates ORDER BY 2 DESC LIMIT 5"
+      ledgerkit query "SELECT plate_id, sharpness, log_index FROM measures" --prove sharp.proof
       ledgerkit query --schema
     """
     from ledgerkit.query import Limits, behind, describe, query_arrow
@@ -169,15 +188,39 @@ def query(
     if output is not None and output.resolve().is_relative_to(archive.root.resolve()):
         raise UsageError(f"{output} lies inside the repository, where queries never write")
     limits = Limits(memory, timeout)
+    if sign is not None and prove is None:
+        raise UsageError("--sign signs the checkpoint of a proof: give --prove FILE too")
     if at is not None:
+        if prove is not None:
+            raise UsageError("--prove is of the present ledgers: give it without --at")
         from ledgerkit.asof import query_at
 
         _write(query_at(archive, at, sql, limits=limits), form, output)
+        return
+    if prove is not None:
+        _write(_proved(archive, sql, limits, prove, sign), form, output)
         return
     _write(query_arrow(archive, sql, limits=limits), form, output)
     reason = behind(archive)
     if reason:
         click.echo(f"Note: {reason}. Rebuild them with: ledgerkit consolidate", err=True)
+
+
+def _proved(archive: Archive, sql: str, limits: Limits, prove: Path, sign: Path | None) -> pa.Table:
+    """The answer, its proof written and what it covers said on standard error."""
+    from ledgerkit.answers import prove_answer
+    from ledgerkit.proving import refuse_inside, signer_file, write_outside
+
+    refuse_inside(prove)
+    table, view = prove_answer(archive, sql, limits, signer_file(sign) if sign else None)
+    write_outside(prove, view.text.encode())
+    click.echo(
+        f"Proof of {view.records} records, found by {', '.join(view.found_by)}, written to {prove}. "
+        "It proves that they are in the log; that they give this answer is shown by rebuilding the "
+        "ledgers at the checkpoint. Check it with: ledgerkit log verify",
+        err=True,
+    )
+    return table
 
 
 def _print_schema(rows: list[dict[str, str]], form: str) -> None:
@@ -194,7 +237,7 @@ def _print_schema(rows: list[dict[str, str]], form: str) -> None:
 
 def _write(table: pa.Table, form: str, output: Path | None) -> None:
     try:
-        data = _parquet(table) if form == "parquet" else _rendered(table, form).encode()
+        data = _encoded(table, form)
     except (OverflowError, ValueError) as error:
         raise QueryRefused(
             f"a value cannot be written as {form}: {error}", "Turn it into text: column::VARCHAR"
@@ -207,6 +250,14 @@ def _write(table: pa.Table, form: str, output: Path | None) -> None:
         output.write_bytes(data)
     except OSError as error:
         raise UsageError(f"cannot write {output}: {error.strerror}") from error
+
+
+def _encoded(table: pa.Table, form: str) -> bytes:
+    if form == "canonical":
+        from ledgerkit.answers import canonical_answer
+
+        return canonical_answer(table)
+    return _parquet(table) if form == "parquet" else _rendered(table, form).encode()
 
 
 def _parquet(table: pa.Table) -> bytes:
