@@ -23,6 +23,7 @@ from ledgerkit.reading import Tree
 ORIGIN = "ledgerkit/"
 """An origin is this and the repository's UUID: never a place, for repositories move."""
 CACHED_TILES = 4096
+CACHED_HASHES = 1 << 16
 _HINT = "Restore log/ from a replica, and compare it with a checkpoint that is kept elsewhere."
 _PATH = re.compile(
     rf"(?:{layout.PLATES}/(?P<plate>{layout.PLATE_ID.pattern})/)?"
@@ -122,7 +123,7 @@ def decode_entry(data: bytes) -> Entry:
     """An entry from its bytes. Raises `LogInvalid`."""
     try:
         return _decoder.decode(data)
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:  # the latter for a key, not a value
         raise LogInvalid(f"an entry of the log cannot be read: {error}", _HINT) from error
 
 
@@ -225,8 +226,16 @@ class Log:
     def node(self, size: int) -> merkle.Node:
         """Hashes of complete subtrees, read from the tiles of the tree of `size`."""
         kept: dict[tuple[int, int], tuple[bytes, ...]] = {}
+        known: dict[tuple[int, int], bytes] = {}
 
         def hash_of(level: int, index: int) -> bytes:
+            if (level, index) not in known:
+                if len(known) >= CACHED_HASHES:
+                    known.clear()
+                known[level, index] = from_tile(level, index)
+            return known[level, index]
+
+        def from_tile(level: int, index: int) -> bytes:
             tile_level, height = divmod(level, 8)
             number, place = divmod(index << height, TILE_WIDTH)
             if (tile_level, number) not in kept:

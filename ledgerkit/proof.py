@@ -185,7 +185,7 @@ def entry_of(data: bytes) -> Entry:
     try:
         LogIndex().add([data])
         entry = decode_entry(data)
-    except (LedgerkitError, UnicodeDecodeError) as error:
+    except LedgerkitError as error:
         raise ProofInvalid(f"the proof's entry is no entry of such a log: {error}") from error
     if not _SHA256.fullmatch(entry.sha256):
         raise ProofInvalid("the proof's entry states no SHA-256")
