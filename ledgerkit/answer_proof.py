@@ -57,6 +57,7 @@ class AnswerHead(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     records: int
     schema_version: Literal["answer.proof.v1"]
     software: dict[str, str]
+    ledger_software: dict[str, str]
 
 
 class RecordLine(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -16,10 +16,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from ledgerkit import software
+from ledgerkit import layout, software
 from ledgerkit.answer_proof import Answer, AnswerHead, Column, encode_answer_proof
 from ledgerkit.canonical import MAX_SAFE_INTEGER, canonical_bytes, sha256_hex
-from ledgerkit.errors import MissingInput, QueryRefused, UsageError
+from ledgerkit.errors import DigestMismatch, MissingInput, QueryRefused, UsageError
 from ledgerkit.ledger.document import LEDGER_FILE, ledger_document
 from ledgerkit.log import Entry, LogIndex
 from ledgerkit.merkle import TILE_WIDTH
@@ -68,6 +68,7 @@ class CitationView:
     answer_sha256: str
     ledger_sha256: str
     software: dict[str, str]
+    ledger_software: dict[str, str]
     accessed: str | None = None
 
     @property
@@ -83,7 +84,7 @@ class _Asked:
     table: pa.Table
     head: Head
     ledger_sha256: str
-    software: dict[str, str]
+    ledger_software: dict[str, str]
 
 
 def canonical_answer(table: pa.Table) -> bytes:
@@ -171,21 +172,36 @@ def _ask(archive: Archive, sql: str, limits: Limits, signer: Signer | None = Non
                 "Rebuild them with: ledgerkit consolidate",
             )
         digest = sha256_hex(archive.tree.read(LEDGER_FILE))
+        _check_tables(archive, document)
         table = query_arrow(archive, sql, limits=alone)
         if ledger_document(archive.tree) == document:
-            return _Asked(table, head, digest, _software(document))
+            return _Asked(table, head, digest, dict(sorted(document["versions"].items())))
     raise QueryRefused(
         "the ledgers were rebuilt while the query ran, three times over",
         "Try again when consolidate is done.",
     )
 
 
-def _software(document: dict[str, Any]) -> dict[str, str]:
-    """What asked, and what the ledgers say that they were written with."""
+def _check_tables(archive: Archive, document: dict[str, Any]) -> None:
+    """Raise `DigestMismatch` unless every table is, to the byte, the one that `ledger.json` lists.
+
+    A citation names `ledger.json` alone, so what it lists must be what was asked.
+    """
+    for name, table in document["tables"].items():
+        path = f"{layout.LEDGER}/{table['file']}"
+        found = archive.tree.digest(path).sha256
+        if found != table["sha256"]:
+            raise DigestMismatch(
+                f"{path}: {LEDGER_FILE} says SHA-256 {table['sha256']} for {name}, found {found}",
+                "Somebody changed the ledgers: rebuild them with: ledgerkit consolidate",
+            )
+
+
+def _software() -> dict[str, str]:
+    """What asked."""
     from importlib.metadata import version
 
-    wrote = {f"ledger {name}": text for name, text in sorted(document["versions"].items())}
-    return {"ledgerkit": software.VERSION, "duckdb": version("duckdb"), **wrote}
+    return {"ledgerkit": software.VERSION, "duckdb": version("duckdb")}
 
 
 def prove_answer(
@@ -214,7 +230,8 @@ def prove_answer(
         sql,
         len(indexes),
         "answer.proof.v1",
-        asked.software,
+        _software(),
+        asked.ledger_software,
     )
     data = encode_answer_proof(head, _proved(archive, sorted(indexes), asked.head))
     view = AnswerProofView(
@@ -303,18 +320,32 @@ def cite(
         answer.rows,
         answer.sha256,
         asked.ledger_sha256,
-        asked.software,
+        _software(),
+        asked.ledger_software,
         accessed,
     )
 
 
+def versions_of(citation: CitationView) -> str:
+    """The versions in one line: what asked, and what wrote the ledgers."""
+    asked, wrote = (
+        ", ".join(f"{name} {text}" for name, text in some.items())
+        for some in (citation.software, citation.ledger_software)
+    )
+    return f"{asked}; ledgers written with {wrote}"
+
+
+def rows_of(citation: CitationView) -> str:
+    return "1 row" if citation.rows == 1 else f"{citation.rows} rows"
+
+
 def bibtex(citation: CitationView) -> str:
     """The citation as a BibTeX entry `@misc`; its key is made from the answer's digest."""
-    software_ = ", ".join(f"{name} {text}" for name, text in citation.software.items())
     note = (
-        f"Answer of {citation.rows} rows with SHA-256 {citation.answer_sha256} to the query: "
+        f"Answer of {rows_of(citation)} with SHA-256 {citation.answer_sha256} to the query: "
         f"{' '.join(citation.query.split())}. Checkpoint of {citation.log_size} entries with root "
-        f"{citation.log_root}; ledger.json with SHA-256 {citation.ledger_sha256}; {software_}"
+        f"{citation.log_root}; ledger.json with SHA-256 {citation.ledger_sha256}; "
+        f"{versions_of(citation)}"
     )
     fields = {"title": f"Plate archive {citation.repository}", "note": note}
     if citation.accessed:

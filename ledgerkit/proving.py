@@ -15,8 +15,9 @@ from pathlib import Path
 
 from ledgerkit import layout
 from ledgerkit.answer_proof import is_answer_proof, parse_answer_proof, verify_answer
+from ledgerkit.canonical import parse_json
 from ledgerkit.errors import LedgerkitError, LogInvalid, MissingInput, UsageError
-from ledgerkit.log import Entry, Logged
+from ledgerkit.log import ORIGIN, Entry, Logged
 from ledgerkit.merkle import (
     Edge,
     Node,
@@ -154,8 +155,20 @@ def present_head(archive: Archive, signer: Signer | None = None) -> Head:
         )
     if archive.log.index().size < stated.size:
         raise LogInvalid("the log went back while it was read")
+    _check_origin(archive, stated.origin)
     text = stated.text()
     return parse_head(sign_note(text, signer).encode() if signer else text)
+
+
+def _check_origin(archive: Archive, origin: str) -> None:
+    """The one line of a checkpoint that no hash covers is the repository's own identity."""
+    document = parse_json(archive.tree.read(layout.REPOSITORY_FILE), layout.REPOSITORY_FILE)
+    wanted = f"{ORIGIN}{document.get('repository_id')}" if isinstance(document, dict) else ""
+    if origin != wanted:
+        raise LogInvalid(
+            f"{layout.CHECKPOINT} is of {origin}, but {layout.REPOSITORY_FILE} says {wanted or 'nothing'}",
+            "One of the two was changed: restore it from a replica.",
+        )
 
 
 def _signer_of(head: Head) -> str | None:

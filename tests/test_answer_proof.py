@@ -56,7 +56,15 @@ def node(level: int, index: int) -> bytes:
 def made(indexes: list[int], checkpoint: str = SIGNED) -> bytes:
     answer = Answer([Column("plate_id", "text")], 1, hashlib.sha256(ANSWER).hexdigest())
     head = AnswerHead(
-        answer, checkpoint, ["log_index"], "0" * 64, "SELECT 1", len(indexes), "answer.proof.v1", {}
+        answer,
+        checkpoint,
+        ["log_index"],
+        "0" * 64,
+        "SELECT 1",
+        len(indexes),
+        "answer.proof.v1",
+        {},
+        {},
     )
     found = [(at, ENTRIES[at], merkle.inclusion_proof(at, 50, node)) for at in indexes]
     return encode_answer_proof(head, found)
@@ -230,11 +238,13 @@ def test_the_digest_tells_answers_apart(rows: list[tuple[int, str, decimal.Decim
 def test_a_citation_is_escaped_for_bibtex() -> None:
     view = CitationView(
         "ledgerkit/x", 5, "AAA=", "SELECT '{%_\\}'\nFROM  t", ["a"], 1, "ab" * 32, "cd" * 32,
-        {"ledgerkit": "1"}, "2026-01-01",
+        {"ledgerkit": "1"}, {"polars": "2"}, "2026-01-01",
     )  # fmt: skip
     text = bibtex(view)
     assert text.startswith("@misc{ledgerkit-abababababab,\n")
     assert r"SELECT '\{\%\_\textbackslash{}\}' FROM t" in text
+    assert "Answer of 1 row with" in text
+    assert "ledgerkit 1; ledgers written with polars 2" in text
     assert "urldate = {2026-01-01}" in text
     assert text.count("{") - text.count(r"\{") == text.count("}") - text.count(r"\}")
     assert view.checkpoint == "ledgerkit/x\n5\nAAA=\n"

@@ -213,6 +213,18 @@ def test_the_commands_on_the_page_are_commands(built: Repository) -> None:
     assert set(lines) <= set(COMMANDS)
 
 
+def test_the_queries_on_the_page_are_answered(built: Repository, tmp_path: Path, say: Say) -> None:
+    lines = re.findall(
+        r'^ledgerkit (query|cite) "([^"]+)"(.*)$', PAGE.read_text("utf-8"), re.MULTILINE
+    )
+    assert len(lines) == 3
+    for command, sql, rest in lines:
+        options = [word for word in rest.partition("|")[0].split() if word != "widths.proof"]
+        proof = [tmp_path / "widths.proof"] if "--prove" in options else []
+        assert say(command, sql, *options, *proof, "-C", built.root)[0] == 0, sql
+    assert (tmp_path / "widths.proof").exists()
+
+
 def test_growth_is_shown_and_its_proof_joins_two_checkpoints(
     built: Repository, proved: tuple[Path, Path, Path], tmp_path: Path, say: Say
 ) -> None:
@@ -472,6 +484,28 @@ def test_proving_and_citing_are_refused_while_the_ledgers_are_behind(built: Repo
         assert "ledgerkit consolidate" in str(error.value.hint)
     built.consolidate()
     assert built.cite("SELECT 1").rows == 1
+
+
+def test_changed_ledgers_are_neither_cited_nor_proved(built: Repository) -> None:
+    path = built.root / "ledger/headers.parquet"
+    damage(path, path.stat().st_size // 2)
+    for act in (
+        lambda: built.cite("SELECT count(*) FROM plates"),
+        lambda: built.prove_answer("SELECT log_index FROM runs"),
+    ):
+        with pytest.raises(DigestMismatch, match=r"ledger/headers\.parquet"):
+            act()
+    built.consolidate()
+    assert built.cite("SELECT count(*) FROM plates").rows == 1
+
+
+def test_a_checkpoint_of_another_repository_is_not_given_out(built: Repository) -> None:
+    path = built.root / layout.CHECKPOINT
+    text = path.read_text()
+    path.chmod(0o644)
+    path.write_text(text.replace("ledgerkit/", "ledgerkit/0", 1))
+    with pytest.raises(LogInvalid, match=r"repository\.json says"):
+        Repository.open(built.root).checkpoint()
 
 
 def test_a_citation_says_the_same_every_time_and_its_digest_can_be_checked(

@@ -170,7 +170,7 @@ def query(
     \b
     Example:
       ledgerkit query "SELECT plate_id, megapixels FROM plates ORDER BY 2 DESC LIMIT 5"
-      ledgerkit query "SELECT plate_id, sharpness, log_index FROM measures" --prove sharp.proof
+      ledgerkit query "SELECT plate_id, width, log_index FROM headers" --prove widths.proof
       ledgerkit query --schema
     """
     from ledgerkit.query import Limits, behind, describe, query_arrow

@@ -48,7 +48,9 @@ def log() -> None:
 def checkpoint(
     sign: Path | None, since: Path | None, output: Path | None, path: Path | None, as_json: bool
 ) -> None:
-    """Print the present checkpoint, after all entries of the log were compared with it.
+    """Print the present checkpoint.
+
+    All entries of the log are compared with it first.
 
     \b
     Example:
@@ -72,7 +74,9 @@ def checkpoint(
 def prove(
     subject: str, sign: Path | None, output: Path | None, path: Path | None, as_json: bool
 ) -> None:
-    """Prove that a run's record, or a plate's manifest, is in the log: one file, checked offline.
+    """Prove that a record is in the log.
+
+    Of a run its record, of a plate its manifest: one file, checked offline with: ledgerkit log verify.
 
     \b
     Example:
@@ -89,9 +93,10 @@ def prove(
 def consistency(
     old_checkpoint: Path, output: Path | None, path: Path | None, as_json: bool
 ) -> None:
-    """Show that today's log continues an older checkpoint; exits with 1 when it does not.
+    """Show that the log continues an older one.
 
-    With -o the proof is written for others, who check it with: ledgerkit log verify.
+    Everything in the old checkpoint is in today's log, unchanged, or the command exits with 1. With
+    -o the proof is written for others, who check it with: ledgerkit log verify.
 
     \b
     Example:
@@ -118,7 +123,9 @@ def consistency(
 @click.option("--json", "as_json", is_flag=True, help="Print JSON for machines.")
 @click.option("--debug", is_flag=True, expose_value=False, help="Show tracebacks.")
 def keygen(name: str, output: Path, as_json: bool) -> None:
-    """Make a key to sign checkpoints with; prints the verifier key to hand out.
+    """Make a key to sign checkpoints with.
+
+    Prints the verifier key, to be handed out.
 
     \b
     Example:
@@ -176,9 +183,9 @@ def verify(
     consistency: Path | None,
     as_json: bool,
 ) -> None:
-    """Say what a proof or checkpoint proves and what not; needs neither repository nor network.
+    """Say what a file proves, and what not.
 
-    Exits with 1 when anything disagrees. A file that only agrees with itself passes, and the first
+    The file is a proof or a checkpoint; neither repository nor network is needed. Exits with 1 when anything disagrees. A file that only agrees with itself passes, and the first
     line says that it proves no more: give --key or --checkpoint.
 
     \b
@@ -252,14 +259,15 @@ def cite(
 
 
 def _cited(view: CitationView) -> str:
-    rows = "1 row" if view.rows == 1 else f"{view.rows} rows"
+    from ledgerkit.answers import rows_of, versions_of
+
     lines = [
         f"Repository   {view.repository}",
         f"Checkpoint   {view.log_size} entries, root {view.log_root}",
         f"Query        {' '.join(view.query.split())}",
-        f"Answer       {rows}, SHA-256 {view.answer_sha256}",
+        f"Answer       {rows_of(view)}, SHA-256 {view.answer_sha256}",
         f"Ledgers      ledger.json with SHA-256 {view.ledger_sha256}",
-        f"Software     {', '.join(f'{name} {text}' for name, text in view.software.items())}",
+        f"Software     {versions_of(view)}",
     ]
     if view.accessed:
         lines.append(f"Asked        {view.accessed}")
