@@ -214,10 +214,9 @@ def test_the_commands_on_the_page_are_commands(built: Repository) -> None:
 
 
 def test_the_queries_on_the_page_are_answered(built: Repository, tmp_path: Path, say: Say) -> None:
-    lines = re.findall(
-        r'^ledgerkit (query|cite) "([^"]+)"(.*)$', PAGE.read_text("utf-8"), re.MULTILINE
-    )
-    assert len(lines) == 3
+    page = PAGE.read_text("utf-8").replace("--at CHECKPOINT", f"--at {built.checkpoint().size}")
+    lines = re.findall(r'^ledgerkit (query|cite) "([^"]+)"(.*)$', page, re.MULTILINE)
+    assert len(lines) == 4
     for command, sql, rest in lines:
         options = [word for word in rest.partition("|")[0].split() if word != "widths.proof"]
         proof = [tmp_path / "widths.proof"] if "--prove" in options else []
@@ -471,6 +470,9 @@ def test_signing_without_a_proof_is_refused(built: Repository, tmp_path: Path, s
     code, _, err = say("query", "SELECT 1", "-C", built.root, "--sign", tmp_path / "key")
     assert code == 2
     assert "--prove" in err
+    code, _, err = say("query", "SELECT 1", "-C", built.root, "--prove", tmp_path / "p", "--at", 1)
+    assert code == 2
+    assert "without --at" in err
 
 
 def test_proving_and_citing_are_refused_while_the_ledgers_are_behind(built: Repository) -> None:
@@ -530,6 +532,24 @@ def test_a_citation_says_the_same_every_time_and_its_digest_can_be_checked(
     assert json.loads(say("cite", sql, "-C", built.root, "--json")[1])["rows"] == 3
     assert say("cite", sql, "-C", built.root, "--bibtex")[1].startswith("@misc{ledgerkit-")
     assert built.cite(f"{sql} ORDER BY pixels DESC").answer_sha256 == view.answer_sha256
+
+
+def test_a_citation_is_checked_at_its_checkpoint_when_the_archive_has_grown(
+    built: Repository, tmp_path: Path, say: Say
+) -> None:
+    sql = "SELECT count(*) AS runs, max(log_index) AS last FROM runs"
+    cited = built.cite(sql)
+    (tmp_path / "checkpoint").write_text(cited.checkpoint)
+    built.run("measure")
+    built.consolidate()
+    assert built.cite(sql).answer_sha256 != cited.answer_sha256
+    at = ["-C", built.root, "--at", tmp_path / "checkpoint"]
+    answer, ledgers = tmp_path / "answer", tmp_path / "ledgers"
+    assert say("query", sql, *at, "--format", "canonical", "-o", answer)[0] == 0
+    assert hashlib.sha256(answer.read_bytes()).hexdigest() == cited.answer_sha256
+    assert say("consolidate", *at, "-o", ledgers)[0] == 0
+    found = (ledgers / "ledger.json").read_bytes()
+    assert hashlib.sha256(found).hexdigest() == cited.ledger_sha256
 
 
 def test_nothing_of_this_changes_the_repository(built: Repository, tmp_path: Path) -> None:
