@@ -78,6 +78,9 @@ VERBS: list[tuple[list[str], Callable[[Repository], Any]]] = [
             "SELECT plate_id, megapixels FROM plates ORDER BY 1"
         ).to_dicts(),
     ),
+    (["log", "checkpoint"], lambda repository: repository.checkpoint()),
+    (["log", "prove", "plate-001"], lambda repository: repository.prove("plate-001")),
+    (["cite", "SELECT 1"], lambda repository: repository.cite("SELECT 1")),
 ]
 
 
