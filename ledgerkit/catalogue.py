@@ -20,7 +20,12 @@ from itertools import pairwise
 from typing import Any
 
 from ledgerkit import layout
-from ledgerkit.canonical import MAX_SAFE_INTEGER, canonical_bytes, parse_json
+from ledgerkit.canonical import (
+    MAX_SAFE_INTEGER,
+    canonical_bytes,
+    parse_json,
+    refuse_unsafe_numbers,
+)
 from ledgerkit.errors import InvalidRecord
 from ledgerkit.findings import Finding, finding
 
@@ -85,7 +90,7 @@ def read_catalogue(data: bytes, name: str) -> tuple[list[Entry], list[Finding]]:
 
 
 def _json_rows(data: bytes, name: str) -> list[Any]:
-    value = parse_json(data.removeprefix(b"\xef\xbb\xbf"), name)
+    value = parse_json(data.removeprefix(b"\xef\xbb\xbf"), name, lone_surrogates=True)
     if isinstance(value, dict):
         lists = [item for item in value.values() if isinstance(item, list)]
         value = lists[0] if len(lists) == 1 else value
@@ -133,6 +138,7 @@ def _problem(row: Any) -> str | None:
         return f"plate is larger than {MAX_SAFE_INTEGER}"
     try:
         canonical_bytes(row)
+        refuse_unsafe_numbers(row, "a value")
     except InvalidRecord as error:
         return str(error)
     return None
