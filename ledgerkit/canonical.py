@@ -83,10 +83,24 @@ def parse_json(
     Raises `InvalidRecord` that names `where`; `LimitExceeded` that names the setting beyond
     `max_bytes`, `MAX_DEPTH` or `MAX_INTEGER_DIGITS`.
     """
-    import json
-
     if len(data) > max_bytes:
         raise LimitExceeded(f"{where}: {len(data)} bytes of JSON exceed max_bytes = {max_bytes}")
+    try:
+        value = _load(data.decode("utf-8"), where)
+    except RecursionError as error:
+        raise _too_deep(where) from error
+    except (UnicodeDecodeError, ValueError) as error:
+        raise InvalidRecord(
+            f"{where}: not valid JSON: {error}", "Repair the file or restore it from a replica."
+        ) from error
+    texts = not lone_surrogates and _SURROGATE.search(data) is not None
+    if texts or data.count(b"[") + data.count(b"{") > MAX_DEPTH:
+        refuse_deep(value, where, texts)
+    return value
+
+
+def _load(text: str, where: str) -> Any:
+    import json
 
     def refuse_constant(text: str) -> Any:
         raise InvalidRecord(f"{where}: {text[:40]} is no number in JSON")
@@ -110,24 +124,13 @@ def parse_json(
             )
         return int(text)
 
-    try:
-        value = json.loads(
-            data.decode("utf-8"),
-            parse_float=finite,
-            parse_int=whole,
-            parse_constant=refuse_constant,
-            object_pairs_hook=refuse_duplicates,
-        )
-    except RecursionError as error:
-        raise _too_deep(where) from error
-    except (UnicodeDecodeError, ValueError) as error:
-        raise InvalidRecord(
-            f"{where}: not valid JSON: {error}", "Repair the file or restore it from a replica."
-        ) from error
-    texts = not lone_surrogates and _SURROGATE.search(data) is not None
-    if texts or data.count(b"[") + data.count(b"{") > MAX_DEPTH:
-        refuse_deep(value, where, texts)
-    return value
+    return json.loads(
+        text,
+        parse_float=finite,
+        parse_int=whole,
+        parse_constant=refuse_constant,
+        object_pairs_hook=refuse_duplicates,
+    )
 
 
 def _too_deep(where: str) -> LimitExceeded:

@@ -52,6 +52,8 @@ _FOLDED = str.maketrans(
     }
 )
 _SHORTEST_SHIFT = 3
+_LONGEST_TITLE = 1000
+"""Characters of a title that are compared: normalising and matching grow with their square."""
 
 
 @dataclass(frozen=True)
@@ -159,7 +161,8 @@ def _entry(row: dict[str, Any]) -> Entry:
 
 def words(text: str) -> list[str]:
     """The words that count: folded, without accents and apostrophes, no small ones."""
-    parts = unicodedata.normalize("NFKD", text.casefold()).translate(_FOLDED)
+    folded = text[:_LONGEST_TITLE].casefold()
+    parts = unicodedata.normalize("NFKD", folded).translate(_FOLDED)
     plain = "".join(one for one in parts if not unicodedata.combining(one))
     return [word for word in re.findall(r"[^\W_]+", plain) if word not in _SMALL_WORDS]
 
