@@ -310,8 +310,14 @@ def finding(code: str, subject: str, detail: object = "") -> Finding:
 
 
 def writable(text: str) -> str:
-    r"""`text` with the bytes of names that are no UTF-8 as `\\udcff`, so that it can be encoded."""
-    return text.encode("utf-8", "backslashreplace").decode()
+    r"""`text` on one line that can be encoded and cannot steer a terminal.
+
+    Control characters, and the bytes of names that are no UTF-8, are shown as Python writes them:
+    an escape as `\x1b`, such a byte as `\udcff`.
+    """
+    if text.isprintable():
+        return text
+    return "".join(one if one.isprintable() else ascii(one)[1:-1] for one in text)
 
 
 def sound(findings: list[Finding]) -> bool:

@@ -30,6 +30,11 @@ def _is_ledger_document(document: Any) -> bool:
         return False
     counts = [document.get("manifests"), document.get("runs")]
     tables = document.get("tables")
+    sealed = document.get("log_size"), document.get("log_root")
+    if sealed != (None, None) and [type(one) for one in sealed] != [int, str]:
+        return False
+    document.setdefault("log_size", None)
+    document.setdefault("log_root", None)
     if not isinstance(tables, dict) or not all(type(count) is int for count in counts):
         return False
     wanted = {"file": str, "rows": int, "bytes": int, "sha256": str}
