@@ -10,60 +10,31 @@ import contextlib
 import json
 import os
 import stat
-from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from collections import defaultdict
+from collections.abc import Callable
 from typing import Any
 
 from ledgerkit import layout, query, schema
-from ledgerkit.canonical import sha256_hex
+from ledgerkit.canonical import parse_json, sha256_hex
+from ledgerkit.collected import WARNING_MEGAPIXELS, Collected
 from ledgerkit.durable import pending_job
 from ledgerkit.errors import InvalidRecord, LedgerkitError, LogInvalid, UnsafePath
-from ledgerkit.findings import Finding, finding, sound, writable
+from ledgerkit.findings import sound, writable
 from ledgerkit.imaging.header import read_header
 from ledgerkit.ledger.document import LEDGER_FILE, ledger_document
 from ledgerkit.logged import log_findings
+from ledgerkit.names import check_names, check_paths
 from ledgerkit.records import Manifest, Run, decode_manifest, decode_run
 from ledgerkit.repository import Archive
 from ledgerkit.staged import Sealed
-from ledgerkit.views import AuditView, Megapixels
+from ledgerkit.views import AuditView
 
-WARNING_MEGAPIXELS = 90.0
-"""Pillow warns of a decompression bomb above 89.48 megapixels (PIL.Image.MAX_IMAGE_PIXELS)."""
 Progress = Callable[[int, int], None]
-
-
-@dataclass
-class _Collected:
-    findings: list[Finding] = field(default_factory=list)
-    missing_manifests: int = 0
-    source_issues: int = 0
-    with_runs: int = 0
-    plate_runs: int = 0
-    operations: dict[str, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
-    coverage: Counter[str] = field(default_factory=Counter)
-    sizes: list[tuple[float, str]] = field(default_factory=list)
-    unreadable: int = 0
-    unprotected: int = 0
-    seal_failures: dict[str, str] = field(default_factory=dict)
-
-    def add(self, code: str, subject: str, detail: object = "") -> None:
-        self.findings.append(finding(code, subject, detail))
-
-    @contextlib.contextmanager
-    def guarding(self, path: str) -> Iterator[None]:
-        """What the system refuses to show is a finding, and the rest is looked at all the same."""
-        try:
-            yield
-        except OSError as error:
-            self.add("PATH_UNREADABLE", path, error.strerror or error)
-        except UnsafePath as error:
-            self.add("LINK_FOUND", path, error.message)
 
 
 def audit(archive: Archive, progress: Progress | None = None) -> AuditView:
     """Look at everything without reading pixels. Never writes, whatever the permissions."""
-    found = _Collected()
+    found = Collected()
     seals = _collection(archive, found)
     plates = archive.plate_ids()
     _plate_folders(archive, found, plates)
@@ -97,7 +68,7 @@ def audit(archive: Archive, progress: Progress | None = None) -> AuditView:
             name: dict(sorted(counts.items())) for name, counts in sorted(found.operations.items())
         },
         field_coverage=dict(sorted(found.coverage.items())),
-        megapixels=_megapixels(found),
+        megapixels=found.megapixels(),
         ledgers=ledgers,
         schemas=schemas,
         findings=found.findings,
@@ -105,7 +76,7 @@ def audit(archive: Archive, progress: Progress | None = None) -> AuditView:
     )
 
 
-def _collection(archive: Archive, found: _Collected) -> dict[str, Sealed]:
+def _collection(archive: Archive, found: Collected) -> dict[str, Sealed]:
     """Runs of the collection; what its seals vouch for."""
     runs: list[Run] = []
     with found.guarding(layout.RUNS):
@@ -127,9 +98,7 @@ def _collection(archive: Archive, found: _Collected) -> dict[str, Sealed]:
         return {}
 
 
-def _sealed(
-    archive: Archive, found: _Collected, plates: set[str], seals: dict[str, Sealed]
-) -> None:
+def _sealed(archive: Archive, found: Collected, plates: set[str], seals: dict[str, Sealed]) -> None:
     """Plates that were sealed and are gone; documents of the collection that are not as sealed."""
     gone: set[str] = set()
     for path, sealed in sorted(seals.items()):
@@ -146,13 +115,13 @@ def _sealed(
             found.add("SIZE_MISMATCH", path, f"{size} bytes, {sealed.bytes} are recorded")
 
 
-def _plate_folders(archive: Archive, found: _Collected, plates: list[str]) -> None:
-    for entry in archive.tree.entries(layout.PLATES):
-        path = f"{layout.PLATES}/{entry.name}"
-        if not entry.is_folder and not entry.is_file:
-            found.add("LINK_FOUND", path)
-        elif entry.is_folder and not layout.is_plate_id(entry.name):
-            found.add("PLATE_ID_INVALID", path)
+def _plate_folders(archive: Archive, found: Collected, plates: list[str]) -> None:
+    found.findings += check_names("", archive.tree.entries())
+    entries = archive.tree.entries(layout.PLATES)
+    found.findings += check_names(layout.PLATES, entries)
+    for entry in entries:
+        if entry.is_folder and not layout.is_plate_id(entry.name):
+            found.add("PLATE_ID_INVALID", f"{layout.PLATES}/{entry.name}")
     numbers: dict[int, list[str]] = defaultdict(list)
     for plate in plates:
         numbers[int(plate.removeprefix("plate-"))].append(plate)
@@ -161,10 +130,11 @@ def _plate_folders(archive: Archive, found: _Collected, plates: list[str]) -> No
             found.add("PLATE_ID_COLLISION", same[0], ", ".join(same))
 
 
-def _plate(archive: Archive, found: _Collected, plate: str, seals: dict[str, Sealed]) -> None:
+def _plate(archive: Archive, found: Collected, plate: str, seals: dict[str, Sealed]) -> None:
     folder = layout.plate_folder(plate)
     for name in (layout.SOURCE, layout.RUNS, layout.CACHE):
         _no_link(archive, f"{folder}/{name}")
+    found.findings += check_names(folder, archive.tree.entries(folder))
     manifest = _manifest(archive, found, plate, seals)
     source = _source(archive, found, plate, manifest, seals)
     if manifest is not None and source is not None and source not in seals:
@@ -179,12 +149,12 @@ def _plate(archive: Archive, found: _Collected, plate: str, seals: dict[str, Sea
 
 def _no_link(archive: Archive, path: str) -> None:
     """Raise `UnsafePath` when a symbolic link lies at `path`: it would be taken for nothing."""
-    if (archive.root / path).is_symlink():
+    if archive.tree.is_link(path):
         raise UnsafePath(f"{path} is a symbolic link")
 
 
 def _manifest(
-    archive: Archive, found: _Collected, plate: str, seals: dict[str, Sealed]
+    archive: Archive, found: Collected, plate: str, seals: dict[str, Sealed]
 ) -> Manifest | None:
     path = f"{layout.plate_folder(plate)}/{layout.MANIFEST}"
     if not archive.tree.exists(path):
@@ -210,20 +180,17 @@ def _manifest(
 
 def _source(
     archive: Archive,
-    found: _Collected,
+    found: Collected,
     plate: str,
     manifest: Manifest | None,
     seals: dict[str, Sealed],
 ) -> str | None:
     folder = f"{layout.plate_folder(plate)}/{layout.SOURCE}"
     entries = archive.tree.entries(folder)
+    found.findings += check_names(folder, entries)
     for entry in entries:
-        if not entry.is_file:
-            found.add(
-                "LINK_FOUND" if not entry.is_folder else "SOURCE_COUNT",
-                f"{folder}/{entry.name}",
-                "a folder",
-            )
+        if entry.is_folder:
+            found.add("SOURCE_COUNT", f"{folder}/{entry.name}", "a folder")
     if len(entries) != 1 or not entries[0].is_file:
         found.source_issues += 1
         if len(entries) != 1:
@@ -235,21 +202,36 @@ def _source(
     ) != layout.name_key(entries[0].name):
         found.add("SOURCE_NAME_DISAGREE", path, repr(manifest.source_image))
     _source_checksum(archive, found, plate, entries[0].name)
+    sealed = _sealed_as(found, path, seals)
     expected = (
-        seals[path].bytes
-        if path in seals
+        seals[sealed].bytes
+        if sealed in seals
         else manifest.source.bytes
         if manifest and manifest.source
         else None
     )
+    if (names := archive.tree.names(path)) > 1:
+        found.add("HARD_LINKED", path, names)
     size = archive.tree.size(path)
     if expected is not None and size != expected:
         found.add("SOURCE_SIZE_CHANGED", path, f"{size} bytes, {expected} are recorded")
     _header(archive, found, path)
-    return path
+    return sealed
 
 
-def _source_checksum(archive: Archive, found: _Collected, plate: str, name: str) -> None:
+def _sealed_as(found: Collected, path: str, seals: dict[str, Sealed]) -> str:
+    """The path under which a source is sealed: its own, or one that some file system takes for it."""
+    if path in seals:
+        return path
+    key, folder = layout.name_key(path), f"{os.path.dirname(path)}/"
+    same = [one for one in seals if one.startswith(folder) and layout.name_key(one) == key]
+    if not same:
+        return path
+    found.add("NAME_FORM_DIFFERS", path, f"{layout.shown(path)} for {layout.shown(same[0])}")
+    return same[0]
+
+
+def _source_checksum(archive: Archive, found: Collected, plate: str, name: str) -> None:
     path = f"{layout.plate_folder(plate)}/{layout.SOURCE_CHECKSUM}"
     if not archive.tree.exists(path):
         found.add("SOURCE_CHECKSUM_MISSING", plate)
@@ -271,7 +253,7 @@ def _source_checksum(archive: Archive, found: _Collected, plate: str, name: str)
         found.add("SOURCE_CHECKSUM_INVALID", path, f"it names {line[1]!r}")
 
 
-def _header(archive: Archive, found: _Collected, path: str) -> None:
+def _header(archive: Archive, found: Collected, path: str) -> None:
     try:
         with archive.tree.open(path) as file:
             if os.fstat(file.fileno()).st_mode & (stat.S_IWUSR | stat.S_IWGRP | stat.S_IWOTH):
@@ -286,7 +268,7 @@ def _header(archive: Archive, found: _Collected, path: str) -> None:
         found.add("LARGE_IMAGE", path, f"{header.megapixels:.2f}")
 
 
-def _runs(archive: Archive, found: _Collected, subject: str) -> list[Run]:
+def _runs(archive: Archive, found: Collected, subject: str) -> list[Run]:
     """Records of a subject; a finding for each that cannot be read or lacks a file."""
     folder = os.path.dirname(layout.run_folder(subject, "x"))
     for entry in archive.tree.entries(folder):
@@ -303,7 +285,7 @@ def _runs(archive: Archive, found: _Collected, subject: str) -> list[Run]:
     return runs
 
 
-def _run(archive: Archive, found: _Collected, subject: str, path: str) -> Run | None:
+def _run(archive: Archive, found: Collected, subject: str, path: str) -> Run | None:
     try:
         data = archive.tree.read(f"{path}/{layout.RECORD}")
         run = decode_run(data, f"{path}/{layout.RECORD}")
@@ -320,37 +302,27 @@ def _run(archive: Archive, found: _Collected, subject: str, path: str) -> Run | 
     return run
 
 
-def _outputs(archive: Archive, found: _Collected, run: Run) -> None:
-    if run.operation == "seal":
+def _outputs(archive: Archive, found: Collected, run: Run) -> None:
+    outputs = archive.outputs(run)
+    odd = list(check_paths(run.folder, [output.path for output in outputs]))
+    odd += check_paths(run.folder, [given.path for given in archive.inputs(run)])
+    found.findings += odd
+    if run.operation == "seal" or any(one.code == "PATH_UNSAFE" for one in odd):
         return
-    for output in archive.outputs(run):
-        size = archive.tree.size(layout.contained_path(output.path))
-        if size == output.bytes:
-            continue
+    for output in outputs:
+        path = archive.tree.alike(output.path)
+        size = None if path is None else archive.tree.size(path)
         cached = f"/{layout.CACHE}/" in output.path
-        if size is None:
+        if path is None or size is None:
             found.add("CACHE_MISSING" if cached else "OUTPUT_MISSING", run.folder, output.path)
-        else:
+        elif size != output.bytes:
             found.add("SIZE_MISMATCH", output.path, f"{size} bytes, {output.bytes} are recorded")
+        elif path != output.path:
+            said = f"{layout.shown(path)} for {layout.shown(output.path)}"
+            found.add("NAME_FORM_DIFFERS", output.path, said)
 
 
-def _megapixels(found: _Collected) -> Megapixels:
-    sizes = [size for size, _ in found.sizes]
-    over = sorted(
-        ((size, path) for size, path in found.sizes if size > WARNING_MEGAPIXELS), reverse=True
-    )
-    return Megapixels(
-        readable=len(sizes),
-        unreadable=found.unreadable,
-        minimum=min(sizes, default=None),
-        maximum=max(sizes, default=None),
-        mean=sum(sizes) / len(sizes) if sizes else None,
-        over_warning_line=len(over),
-        largest=[{"path": writable(path), "megapixels": size} for size, path in over],
-    )
-
-
-def _ledgers(archive: Archive, found: _Collected) -> list[dict[str, Any]]:
+def _ledgers(archive: Archive, found: Collected) -> list[dict[str, Any]]:
     _no_link(archive, layout.LEDGER)
     document = ledger_document(archive.tree)
     listed = {table["file"]: table for table in document["tables"].values()} if document else {}
@@ -384,15 +356,15 @@ def _ledgers(archive: Archive, found: _Collected) -> list[dict[str, Any]]:
     return ledgers
 
 
-def _schemas(archive: Archive, found: _Collected) -> list[str]:
+def _schemas(archive: Archive, found: Collected) -> list[str]:
     names = [entry.name for entry in archive.tree.entries(layout.SCHEMAS) if entry.is_file]
     published = set(schema.names())
     for name in names:
         path = f"{layout.SCHEMAS}/{name}"
         try:
             data = archive.tree.read(path)
-            json.loads(data)
-        except (LedgerkitError, ValueError, RecursionError) as error:
+            parse_json(data, path)
+        except LedgerkitError as error:
             found.add("SCHEMA_INVALID", path, error)
             continue
         if name in published and data != (schema.folder() / name).read_bytes():

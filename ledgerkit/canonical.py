@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import hashlib
 import math
+import re
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, BinaryIO
@@ -20,6 +22,12 @@ from ledgerkit.errors import InvalidRecord, LimitExceeded
 
 MAX_SAFE_INTEGER = 2**53 - 1
 READ_SIZE = 1 << 20
+MAX_JSON_BYTES = 64 << 20
+MAX_DEPTH = 100
+"""Lists and objects that lie in each other in a JSON document."""
+MAX_INTEGER_DIGITS = 1000
+"""Turning digits into an integer takes time that grows with their square."""
+_SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
 _sorted_encoder = msgspec.json.Encoder(order="sorted")
 _SCALARS = (str, bool, type(None))
 
@@ -67,43 +75,119 @@ def canonical_lines(rows: Iterable[Any]) -> bytes:
     return b"".join(canonical_bytes(row) + b"\n" for row in rows)
 
 
-def parse_json(data: bytes, where: str, max_bytes: int = 64 << 20) -> Any:
-    """JSON from others: UTF-8, no duplicate keys, no NaN, nesting as far as the parser allows.
+def parse_json(
+    data: bytes, where: str, max_bytes: int = MAX_JSON_BYTES, *, lone_surrogates: bool = False
+) -> Any:
+    """JSON from others: UTF-8, no duplicate keys, no NaN, no lone surrogates (unless allowed), in limits.
 
-    Raises `InvalidRecord` that names `where`, `LimitExceeded` beyond `max_bytes`.
+    Raises `InvalidRecord` that names `where`; `LimitExceeded` that names the setting beyond
+    `max_bytes`, `MAX_DEPTH` or `MAX_INTEGER_DIGITS`.
     """
-    import json
-
     if len(data) > max_bytes:
         raise LimitExceeded(f"{where}: {len(data)} bytes of JSON exceed max_bytes = {max_bytes}")
+    try:
+        value = _load(data.decode("utf-8"), where)
+    except RecursionError as error:
+        raise _too_deep(where) from error
+    except (UnicodeDecodeError, ValueError) as error:
+        raise InvalidRecord(
+            f"{where}: not valid JSON: {error}", "Repair the file or restore it from a replica."
+        ) from error
+    texts = not lone_surrogates and _SURROGATE.search(data) is not None
+    if texts or data.count(b"[") + data.count(b"{") > MAX_DEPTH:
+        refuse_deep(value, where, texts)
+    return value
+
+
+def _load(text: str, where: str) -> Any:
+    import json
 
     def refuse_constant(text: str) -> Any:
-        raise InvalidRecord(f"{where}: {text} is no number in JSON")
+        raise InvalidRecord(f"{where}: {text[:40]} is no number in JSON")
 
     def refuse_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         found = dict(pairs)
         if len(found) != len(pairs):
-            keys = [key for key, _ in pairs]
-            twice = sorted({key for key in keys if keys.count(key) > 1})
-            raise InvalidRecord(f"{where}: key given twice: {', '.join(twice)}")
+            twice = sorted(key for key, n in Counter(key for key, _ in pairs).items() if n > 1)
+            raise InvalidRecord(f"{where}: key given twice: {', '.join(twice[:5])[:200]}")
         return found
 
     def finite(text: str) -> float:
         number = float(text)
         return number if math.isfinite(number) else refuse_constant(text)
 
-    try:
-        text = data.decode("utf-8")
-        return json.loads(
-            text,
-            parse_float=finite,
-            parse_constant=refuse_constant,
-            object_pairs_hook=refuse_duplicates,
-        )
-    except (UnicodeDecodeError, ValueError, RecursionError) as error:
-        raise InvalidRecord(
-            f"{where}: not valid JSON: {error}", "Repair the file or restore it from a replica."
-        ) from error
+    def whole(text: str) -> int:
+        if len(text) > MAX_INTEGER_DIGITS:
+            raise LimitExceeded(
+                f"{where}: an integer of {len(text)} digits exceeds max_integer_digits = "
+                f"{MAX_INTEGER_DIGITS}"
+            )
+        return int(text)
+
+    return json.loads(
+        text,
+        parse_float=finite,
+        parse_int=whole,
+        parse_constant=refuse_constant,
+        object_pairs_hook=refuse_duplicates,
+    )
+
+
+def _too_deep(where: str) -> LimitExceeded:
+    return LimitExceeded(f"{where}: JSON nested more deeply than max_depth = {MAX_DEPTH}")
+
+
+def refuse_deep(value: Any, where: str, texts: bool = False) -> None:
+    """Raise `LimitExceeded` for too many levels.
+
+    With `texts`, raise `InvalidRecord` for text that UTF-8 does not hold.
+    """
+    level = [value]
+    for _ in range(MAX_DEPTH + 1):
+        if texts:
+            _refuse_lone_surrogates(level, where)
+        below: list[Any] = []
+        for one in level:
+            if type(one) is dict:
+                below += one.values()
+            elif type(one) is list:
+                below += one
+        if not below:
+            return
+        level = below
+    raise _too_deep(where)
+
+
+def _refuse_lone_surrogates(level: list[Any], where: str) -> None:
+    for one in level:
+        try:
+            for text in (one,) if type(one) is str else one if type(one) is dict else ():
+                text.encode()
+        except UnicodeEncodeError as error:
+            raise InvalidRecord(f"{where}: text with a lone surrogate: {error}") from error
+
+
+def refuse_unsafe_numbers(value: Any, where: str) -> None:
+    """Raise `InvalidRecord` for a number that comes back as an integer beyond 2**53 - 1.
+
+    RFC 8785 prints a whole float below 1e21 without a point, so 1e16 would be refused when it is
+    read again: it is refused when it is written.
+    """
+    waiting = [value]
+    while waiting:
+        one = waiting.pop()
+        if type(one) is dict:
+            waiting += one.values()
+        elif type(one) in (list, tuple):
+            waiting += one
+        elif (type(one) is int and abs(one) > MAX_SAFE_INTEGER) or (
+            type(one) is float and MAX_SAFE_INTEGER < abs(one) < 1e21
+        ):
+            raise InvalidRecord(
+                f"{where}: {str(one)[:40]} is larger than {MAX_SAFE_INTEGER}, "
+                "which not every reader of JSON keeps",
+                "Write such a number as text.",
+            )
 
 
 def sha256_hex(data: bytes | memoryview) -> str:

@@ -20,7 +20,12 @@ from itertools import pairwise
 from typing import Any
 
 from ledgerkit import layout
-from ledgerkit.canonical import MAX_SAFE_INTEGER, canonical_bytes, parse_json
+from ledgerkit.canonical import (
+    MAX_SAFE_INTEGER,
+    canonical_bytes,
+    parse_json,
+    refuse_unsafe_numbers,
+)
 from ledgerkit.errors import InvalidRecord
 from ledgerkit.findings import Finding, finding
 
@@ -47,6 +52,8 @@ _FOLDED = str.maketrans(
     }
 )
 _SHORTEST_SHIFT = 3
+_LONGEST_TITLE = 1000
+"""Characters of a title that are compared: normalising and matching grow with their square."""
 
 
 @dataclass(frozen=True)
@@ -85,7 +92,7 @@ def read_catalogue(data: bytes, name: str) -> tuple[list[Entry], list[Finding]]:
 
 
 def _json_rows(data: bytes, name: str) -> list[Any]:
-    value = parse_json(data.removeprefix(b"\xef\xbb\xbf"), name)
+    value = parse_json(data.removeprefix(b"\xef\xbb\xbf"), name, lone_surrogates=True)
     if isinstance(value, dict):
         lists = [item for item in value.values() if isinstance(item, list)]
         value = lists[0] if len(lists) == 1 else value
@@ -133,6 +140,7 @@ def _problem(row: Any) -> str | None:
         return f"plate is larger than {MAX_SAFE_INTEGER}"
     try:
         canonical_bytes(row)
+        refuse_unsafe_numbers(row, "a value")
     except InvalidRecord as error:
         return str(error)
     return None
@@ -153,7 +161,8 @@ def _entry(row: dict[str, Any]) -> Entry:
 
 def words(text: str) -> list[str]:
     """The words that count: folded, without accents and apostrophes, no small ones."""
-    parts = unicodedata.normalize("NFKD", text.casefold()).translate(_FOLDED)
+    folded = text[:_LONGEST_TITLE].casefold()
+    parts = unicodedata.normalize("NFKD", folded).translate(_FOLDED)
     plain = "".join(one for one in parts if not unicodedata.combining(one))
     return [word for word in re.findall(r"[^\W_]+", plain) if word not in _SMALL_WORDS]
 

@@ -12,6 +12,7 @@ import errno
 import fcntl
 import os
 import signal
+import stat
 import threading
 import time
 from collections.abc import Iterable, Iterator
@@ -22,7 +23,8 @@ from ledgerkit.errors import CommitFailed, RepositoryBusy
 FOLDER_MODE = 0o555
 _RENAME_NOREPLACE = 1
 _RENAME_EXCHANGE = 2
-_AT_FDCWD = -100
+_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+MAX_WORKING_BYTES = 1 << 30
 _libc = ctypes.CDLL(None, use_errno=True)
 _syncfs = getattr(_libc, "syncfs", None)
 _renameat2 = getattr(_libc, "renameat2", None)
@@ -41,29 +43,69 @@ def flush_file_system(descriptor: int) -> bool:
     return True
 
 
-def exchange(first: Path, second: Path) -> bool:
-    """Exchange two names in one step; False where the system cannot."""
-    return _renameat2 is not None and _rename_with(first, second, _RENAME_EXCHANGE)
+@contextlib.contextmanager
+def folder_of(root: int, path: str) -> Iterator[tuple[int, str]]:
+    """A handle on the folder of `path` below the handle `root`, and the last name of `path`.
+
+    It is opened step by step and never through a link, so what is put in the way after it was
+    looked at is not followed. Raises `OSError`.
+    """
+    folder, _, name = path.rpartition("/")
+    handle = os.dup(root)
+    try:
+        for part in folder.split("/") if folder else ():
+            below = os.open(part, _FOLDER, dir_fd=handle)
+            os.close(handle)
+            handle = below
+        yield handle, name
+    finally:
+        os.close(handle)
 
 
-def rename_new(source: Path | str, target: Path | str) -> None:
-    """Rename, never over an existing name. Raises `FileExistsError`."""
-    if _renameat2 is not None and _rename_with(source, target, _RENAME_NOREPLACE):
-        return
-    if os.path.lexists(target):
-        raise FileExistsError(errno.EEXIST, "name is taken", str(target))
-    os.rename(source, target)
+def exchange(root: int, first: str, second: str) -> bool:
+    """Exchange two names below `root` in one step; False where the system cannot."""
+    with folder_of(root, first) as (here, one), folder_of(root, second) as (there, other):
+        return _rename_with(here, one, there, other, _RENAME_EXCHANGE)
 
 
-def _rename_with(source: Path | str, target: Path | str, flags: int) -> bool:
-    """renameat2; False where the file system does not know the flag."""
-    assert _renameat2 is not None
-    if _renameat2(_AT_FDCWD, os.fsencode(source), _AT_FDCWD, os.fsencode(target), flags) == 0:
+def move_new(root: int, source: str, target: str) -> None:
+    """Rename below `root`, never over an existing name. Raises `FileExistsError`."""
+    with folder_of(root, source) as (here, old), folder_of(root, target) as (there, new):
+        if _rename_with(here, old, there, new, _RENAME_NOREPLACE):
+            return
+        with contextlib.suppress(FileNotFoundError):
+            os.stat(new, dir_fd=there, follow_symlinks=False)
+            raise FileExistsError(errno.EEXIST, "name is taken", target)
+        os.rename(old, new, src_dir_fd=here, dst_dir_fd=there)
+
+
+def _rename_with(here: int, old: str, there: int, new: str, flags: int) -> bool:
+    """renameat2; False where system or file system do not know it or the flag."""
+    if _renameat2 is None:
+        return False
+    if _renameat2(here, os.fsencode(old), there, os.fsencode(new), flags) == 0:
         return True
     number = ctypes.get_errno()
     if number in (errno.EINVAL, errno.ENOSYS, errno.ENOTSUP):
         return False
-    raise OSError(number, os.strerror(number), str(target))
+    raise OSError(number, os.strerror(number), new)
+
+
+def read_own(path: Path) -> bytes:
+    """A working file of ours, at most `MAX_WORKING_BYTES`; never through a link, never from a pipe.
+
+    Raises `OSError`.
+    """
+    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    with open(descriptor, "rb") as file:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise OSError(errno.EINVAL, "not a regular file", str(path))
+        data = file.read(MAX_WORKING_BYTES + 1)
+    if len(data) > MAX_WORKING_BYTES:
+        raise OSError(
+            errno.EFBIG, f"larger than max_working_bytes = {MAX_WORKING_BYTES}", str(path)
+        )
+    return data
 
 
 @contextlib.contextmanager
@@ -128,10 +170,10 @@ def make_parents(path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
 
 
-def protect(final: str, below: str, names: Iterable[str]) -> None:
-    """Take the write permission off the folder `below` and those of the named files in it.
+def protect(root: int, final: str, below: str, names: Iterable[str]) -> None:
+    """Take the write permission off the folder `below` in `final`, and those of the named files in it.
 
-    The files never had it. Folders are known from the names, deepest first.
+    The files never had it. Folders are known from the names, deepest first; none is a link.
     """
     folders = {below}
     for name in names:
@@ -140,9 +182,11 @@ def protect(final: str, below: str, names: Iterable[str]) -> None:
             folders.add(folder)
             folder = os.path.dirname(folder)
     for folder in sorted(folders, key=len, reverse=True):
-        path = f"{final}/{folder}" if folder else final
-        if os.path.isdir(path) and not os.path.islink(path):
-            os.chmod(path, FOLDER_MODE)
+        with (
+            contextlib.suppress(FileNotFoundError, NotADirectoryError),
+            folder_of(root, f"{final}/{folder}/x" if folder else f"{final}/x") as (handle, _),
+        ):
+            os.fchmod(handle, FOLDER_MODE)
 
 
 def fsync(path: Path) -> None:

@@ -29,10 +29,12 @@ from ledgerkit.disk import (
     exchange,
     flush_below,
     flush_file_system,
+    folder_of,
     fsync,
     make_parents,
+    move_new,
     protect,
-    rename_new,
+    read_own,
     take_lock,
     unbroken,
     write_all,
@@ -46,18 +48,18 @@ FILE_MODE = 0o444
 def pending_job(root: Path) -> str | None:
     """The job whose flushed intent waits to be finished by the next writer; None without one."""
     try:
-        found = msgspec.json.decode((root / layout.INTENT).read_bytes())
+        found = msgspec.json.decode(read_own(root / layout.INTENT))
         return str(found["job_id"])
     except FileNotFoundError:
         return None
-    except (OSError, msgspec.MsgspecError, KeyError, TypeError):
+    except (OSError, msgspec.MsgspecError, KeyError, TypeError, ValueError, RecursionError):
         return "unknown"
 
 
 def pending_moves(root: Path) -> set[str]:
     """Final names that a flushed intent promises: a reader may meet them before they are logged."""
     try:
-        return {move.final for move in planned((root / layout.INTENT).read_bytes()).moves}
+        return {move.final for move in planned(read_own(root / layout.INTENT)).moves}
     except (OSError, LedgerkitError):
         return set()
 
@@ -106,9 +108,9 @@ class Store:
     def write_new(self, path: str, data: bytes, mode: int = FILE_MODE) -> None:
         """A new file with exactly these bytes. Raises `CommitFailed` when the name is taken."""
         with disk_errors(path):
-            descriptor = os.open(
-                f"{self.root}/{path}", os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode
-            )
+            with folder_of(self.hold(), path) as (folder, name):
+                flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+                descriptor = os.open(name, flags, mode, dir_fd=folder)
             try:
                 write_all(descriptor, data)
             finally:
@@ -206,9 +208,12 @@ class Store:
     def finish_intent(self) -> bool:
         """Finish what a flushed intent lists; False when there is none. Idempotent."""
         try:
-            data = (self.root / layout.INTENT).read_bytes()
-        except FileNotFoundError:
-            return False
+            with disk_errors(layout.INTENT):
+                data = read_own(self.root / layout.INTENT)
+        except CommitFailed as error:
+            if isinstance(error.__cause__, FileNotFoundError):
+                return False
+            raise
         found = planned(data)
         log = found.log
         if log is not None and self._checkpoint() not in (log.before, log.after):
@@ -268,15 +273,14 @@ class Store:
                 fsync(self.root / folder)
 
     def _finish_move(self, move: Move) -> None:
-        staged, final = f"{self.root}/{move.staged}", f"{self.root}/{move.final}"
         try:
             with disk_errors(move.final):
-                rename_new(staged, final)
+                move_new(self.hold(), move.staged, move.final)
         except CommitFailed as error:
             self._explain_move(move, error)
         with disk_errors(move.final):
             for below in move.protect:
-                protect(final, below, move.digests)
+                protect(self.hold(), move.final, below, move.digests)
 
     def _explain_move(self, move: Move, error: CommitFailed) -> None:
         """Return when the move was made before, make missing parents, or raise what is the matter."""
@@ -297,7 +301,7 @@ class Store:
             raise error
         with disk_errors(move.final):
             os.makedirs(os.path.dirname(final), exist_ok=True)
-            rename_new(staged, final)
+            move_new(self.hold(), move.staged, move.final)
 
     def exchange(self, staged: str, final: str) -> str | None:
         """Put the folder `staged` in the place of `final` in one step; where the former one now lies."""
@@ -305,10 +309,10 @@ class Store:
         self.flush([staged])
         with disk_errors(final):
             if not os.path.lexists(old):
-                rename_new(new, old)
+                move_new(self.hold(), staged, final)
                 self.flush([os.path.dirname(final) or "."])
                 return None
-            if exchange(new, old):
+            if exchange(self.hold(), staged, final):
                 self.flush([os.path.dirname(final) or "."])
                 return staged
             aside = f"{staged}.former"
@@ -321,7 +325,7 @@ class Store:
         """Rename within the repository, never over an existing name."""
         with disk_errors(target):
             make_parents(self.root / target)
-            rename_new(self.root / source, self.root / target)
+            move_new(self.hold(), source, target)
 
     def replace_working(self, path: str, data: bytes) -> None:
         """A small working file of ours below `.ledgerkit/`, replaced as a whole; never evidence."""

@@ -221,8 +221,43 @@ CODES: dict[str, tuple[str, str, str]] = {
     ),
     "LINK_FOUND": (
         ERROR,
-        "A symbolic link or special file lies here: links are never followed.",
+        "A symbolic link lies here: links are never followed.",
         "Replace it by the file itself.",
+    ),
+    "SPECIAL_FILE": (
+        ERROR,
+        "A pipe, socket or device lies here: it is never opened.",
+        "Find out who put it there; move it away.",
+    ),
+    "NAME_COLLIDES": (
+        ERROR,
+        "These names in one folder are one on some file systems: {detail}.",
+        "Find out which of them is recorded, and move the others away.",
+    ),
+    "NAME_UNPORTABLE": (
+        WARNING,
+        "The name {detail}.",
+        "Nothing here: the name keeps its bytes, but some file system or store will not take it.",
+    ),
+    "NAME_NOT_UTF8": (
+        ERROR,
+        "The name is no UTF-8 and no record can hold it: {detail}.",
+        "Rename it: until then its plate cannot be sealed.",
+    ),
+    "NAME_FORM_DIFFERS": (
+        WARNING,
+        "It is recorded under a name of another Unicode form or case: {detail}.",
+        "Rename it to the recorded bytes; a copy to another file system may have changed them.",
+    ),
+    "HARD_LINKED": (
+        WARNING,
+        "The source is one file with another name outside its folder: it has {detail} names.",
+        "Put a copy in its place: who writes to the other name changes the source.",
+    ),
+    "PATH_UNSAFE": (
+        ERROR,
+        "The record names a path that nothing may be read from: {detail}.",
+        "Find out who wrote the record; restore the run's folder from a replica.",
     ),
     "PATH_UNREADABLE": (
         ERROR,
@@ -275,8 +310,14 @@ def finding(code: str, subject: str, detail: object = "") -> Finding:
 
 
 def writable(text: str) -> str:
-    r"""`text` with the bytes of names that are no UTF-8 as `\\udcff`, so that it can be encoded."""
-    return text.encode("utf-8", "backslashreplace").decode()
+    r"""`text` on one line that can be encoded and cannot steer a terminal.
+
+    Control characters, and the bytes of names that are no UTF-8, are shown as Python writes them:
+    an escape as `\x1b`, such a byte as `\udcff`.
+    """
+    if text.isprintable():
+        return text
+    return "".join(one if one.isprintable() else ascii(one)[1:-1] for one in text)
 
 
 def sound(findings: list[Finding]) -> bool:

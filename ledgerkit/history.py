@@ -6,13 +6,12 @@ command makes what is missing.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from ledgerkit import layout, operation
-from ledgerkit.errors import LedgerkitError, MissingInput
+from ledgerkit import layout, operation, schema
+from ledgerkit.errors import InvalidRecord, LedgerkitError, MissingInput
 from ledgerkit.records import Output, Run, current_runs, policy_part
 from ledgerkit.repository import Archive
 from ledgerkit.staged import Sealed
@@ -162,12 +161,16 @@ class History:
         )
         by_digest = {output.sha256: output for output in outputs if output not in tables}
         for row in self._rows(tables):
-            if kind is not None and row["kind"] != kind:
+            if kind is not None and row.kind != kind:
                 continue
-            if row["file"] is None:
+            if row.file is None:
                 found.inputs.append(self.source(plate))
                 continue
-            image = by_digest[row["image_sha256"]]
+            image = by_digest.get(row.image_sha256)
+            if image is None:
+                raise InvalidRecord(
+                    f"{run.folder}: no output has the digest {row.image_sha256} of {row.tile_id}"
+                )
             if self.archive.tree.size(image.path) is None:
                 raise MissingInput(
                     f"the derived pixels of {plate} are gone: {image.path}",
@@ -176,10 +179,10 @@ class History:
             found.inputs.append(_output_input(image, "image", run))
         return found
 
-    def _rows(self, tables: list[Output]) -> Iterator[dict[str, Any]]:
+    def _rows(self, tables: list[Output]) -> Iterator[Any]:
         for table in tables:
-            for line in self.archive.tree.read_checked(table.path, table.sha256).splitlines():
-                yield json.loads(line)
+            data = self.archive.tree.read_checked(table.path, table.sha256)
+            yield from schema.decode_rows("tiles", data, table.path)
 
     def sealed_plates(self) -> list[str]:
         """Plates whose source is sealed, in the order of their numbers."""

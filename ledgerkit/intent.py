@@ -63,7 +63,7 @@ def planned(data: bytes) -> Intent:
         log = found.log
         if log is not None:
             merkle.parse_checkpoint(log.after)
-    except (msgspec.MsgspecError, merkle.ProofInvalid) as error:
+    except (msgspec.MsgspecError, merkle.ProofInvalid, ValueError, RecursionError) as error:
         raise InvalidRecord(
             f"{layout.INTENT} is no intent: {error}",
             "Move it away once you know who wrote it: what it lists was never committed.",

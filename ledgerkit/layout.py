@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Iterable
 from datetime import UTC, datetime
 
 from ledgerkit.errors import UnsafePath, UsageError
@@ -35,10 +36,17 @@ COLLECTION = "collection"
 PLATE_ID = re.compile(r"plate-([0-9]{3}|[1-9][0-9]{3,})", re.ASCII)
 RUN_ID = re.compile(r"run-[0-9]{8}-[0-9]{6}Z-[0-9a-f]{12}", re.ASCII)
 _RESERVED = re.compile(
-    r"(con|conin\$|conout\$|prn|aux|nul|com[0-9¹²³]|lpt[0-9¹²³])(\..*)?", re.IGNORECASE
+    r"(con|conin\$|conout\$|clock\$|prn|aux|nul|com[0-9¹²³]|lpt[0-9¹²³]) *(\..*)?", re.IGNORECASE
 )
 _FORBIDDEN = frozenset('<>:"\\|?*') | {chr(code) for code in (*range(32), *range(127, 160))}
+_STEERING = frozenset(map(chr, (*range(0x2028, 0x202F), *range(0x2066, 0x206A), 0xFEFF)))
+"""Line separators, marks that turn the direction of text, and the byte order mark."""
+NOT_UTF8 = "is not valid UTF-8"
 MAX_NAME_BYTES = 255
+MAX_PATH_BYTES = 1024
+"""The longest key of an object in S3; Azure takes as many characters."""
+MAX_KEY_CHARACTERS = 4096
+"""Normalising a run of combining marks takes time that grows with the square of its length."""
 _CHECKSUM_LINE = re.compile(r"\\?([0-9a-fA-F]{64}) [ *](?:\./)?(.+?)\r?\n?", re.ASCII)
 
 
@@ -101,8 +109,38 @@ def checksum_line(text: str) -> tuple[str, str] | None:
 
 
 def name_key(name: str) -> str:
-    """What two names share when some file system would take one for the other."""
+    """What two names share when some file system would take one for the other.
+
+    Text that is far too long for a name is its own key: it is never normalised.
+    """
+    if len(name) > MAX_KEY_CHARACTERS:
+        return name
     return unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold())
+
+
+def shown(name: str) -> str:
+    """A name in ASCII, so that two that look alike can be told apart and none steers a terminal."""
+    return ascii(name if len(name) <= MAX_PATH_BYTES else f"{name[:MAX_PATH_BYTES]}...")
+
+
+def twins(names: Iterable[str]) -> list[list[str]]:
+    """Groups of names that are one on some file system, each sorted."""
+    by_key: dict[str, list[str]] = {}
+    for name in names:
+        by_key.setdefault(name_key(name), []).append(name)
+    return [sorted(same) for same in by_key.values() if len(same) > 1]
+
+
+def inside_another(paths: Iterable[str]) -> tuple[str, str] | None:
+    """A path that would have to be a file and the folder of another; None where there is none."""
+    known = set(paths)
+    for path in sorted(known):
+        above = path.rpartition("/")[0]
+        while above:
+            if above in known:
+                return above, path
+            above = above.rpartition("/")[0]
+    return None
 
 
 def contained_path(path: str) -> str:
@@ -111,33 +149,39 @@ def contained_path(path: str) -> str:
     Raises `UnsafePath`.
     """
     if not path or "\0" in path or path.startswith("/"):
-        raise UnsafePath(f"not a relative path: {path!r}")
+        raise UnsafePath(f"not a relative path: {shown(path)}")
     for part in path.split("/"):
         if part in ("", ".", ".."):
-            raise UnsafePath(f"path with an empty, '.' or '..' element: {path!r}")
+            raise UnsafePath(f"path with an empty, '.' or '..' element: {shown(path)}")
         try:
             length = len(part.encode("utf-8", "surrogateescape"))
         except UnicodeEncodeError as error:
-            raise UnsafePath(f"path that no file can have: {path!r}") from error
+            raise UnsafePath(f"path that no file can have: {shown(path)}") from error
         if length > MAX_NAME_BYTES:
-            raise UnsafePath(f"name of more than {MAX_NAME_BYTES} bytes in path: {path[:80]!r}...")
+            raise UnsafePath(
+                f"name of more than {MAX_NAME_BYTES} bytes in path: {shown(path[:80])}..."
+            )
     return path
 
 
 def name_problem(name: str) -> str | None:
-    """Why `name` cannot be the name of a file that we write, or None: safe on every file system."""
+    """Why `name` is not good on ext4, APFS, NTFS, S3 and Azure at once; None when it is."""
+    try:
+        length = len(name[: MAX_NAME_BYTES + 1].encode("utf-8"))
+    except UnicodeEncodeError:
+        return NOT_UTF8
+    if length > MAX_NAME_BYTES:
+        return f"has more than {MAX_NAME_BYTES} bytes"
     if unicodedata.normalize("NFC", name) != name:
         return "is not in Unicode normal form NFC"
     if any(character in _FORBIDDEN for character in name):
         return 'holds a control character or one of < > : " \\ | ? *'
+    if any(one in _STEERING or unicodedata.category(one) == "Cn" for one in name):
+        return "holds a character that is not assigned or turns the direction of text"
     if name.endswith((".", " ")) or name.startswith((" ", "~")):
         return "begins with a space or ~, or ends with a dot or a space"
     if _RESERVED.fullmatch(name):
         return "is a device name on Windows"
-    try:
-        name.encode("utf-8")
-    except UnicodeEncodeError:
-        return "is not valid UTF-8"
     return None
 
 
@@ -146,7 +190,9 @@ def written_path(path: str) -> str:
     for part in contained_path(path).split("/"):
         problem = name_problem(part)
         if problem:
-            raise UnsafePath(f"the name {part!r} {problem}")
+            raise UnsafePath(f"the name {shown(part)} {problem}")
+    if len(path.encode("utf-8")) > MAX_PATH_BYTES:
+        raise UnsafePath(f"path of more than {MAX_PATH_BYTES} bytes: {shown(path[:80])}...")
     return path
 
 

@@ -16,7 +16,13 @@ from typing import Annotated, Literal
 import msgspec
 
 from ledgerkit import layout, merkle
-from ledgerkit.errors import LedgerkitError, LogInvalid, MissingInput
+from ledgerkit.errors import (
+    LedgerkitError,
+    LimitExceeded,
+    LogInvalid,
+    MissingInput,
+    UnsafePath,
+)
 from ledgerkit.merkle import TILE_WIDTH, Checkpoint, Edge, ProofInvalid
 from ledgerkit.reading import Tree
 
@@ -141,6 +147,8 @@ class Log:
             data = self._tree.read(layout.CHECKPOINT, max_bytes=1 << 16)
         except MissingInput:
             return None
+        except (LimitExceeded, UnsafePath) as error:
+            raise LogInvalid(error.message, _HINT) from error
         try:
             return merkle.parse_checkpoint(data.decode())
         except (ProofInvalid, UnicodeDecodeError) as error:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import os
 import re
 import threading
 import time
@@ -18,7 +19,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ledgerkit import layout, schema
-from ledgerkit.errors import QueryRefused, UsageError
+from ledgerkit.errors import LedgerkitError, QueryRefused, UsageError
 from ledgerkit.ledger.document import LEDGER_FILE, ledger_document
 from ledgerkit.merkle import EMPTY_ROOT
 from ledgerkit.reading import Tree
@@ -99,45 +100,72 @@ def connect(
         config={"threads": limits.threads, "memory_limit": limits.memory, "temp_directory": ""},
     )
     try:
-        present = _present(tree, document)
-        for name in schema.TABLES:
-            _create_view(connection, name, present.get(name))
-        for name in schema.TABLES:
-            if name != "runs" and "run_id" in schema.columns(name):
-                connection.execute(
-                    f"CREATE VIEW current_{name} AS SELECT * FROM {name} "
-                    f"WHERE run_id IN (SELECT run_id FROM runs WHERE {_IN_FORCE})"
-                )
-        connection.execute(f"CREATE VIEW current_runs AS SELECT * FROM runs WHERE {_IN_FORCE}")
-        connection.execute("CREATE VIEW current_plates AS SELECT * FROM plates")
-        paths = ", ".join(_quoted(path) for path in present.values())
-        for setting in (
-            f"SET allowed_paths = [{paths}]",
-            "SET python_enable_replacements = false",
-            "SET autoinstall_known_extensions = false",
-            "SET autoload_known_extensions = false",
-            "SET enable_external_access = false",
-            "SET lock_configuration = true",
-        ):
-            connection.execute(setting)
-        yield connection
+        with contextlib.ExitStack() as opened:
+            present = _present(tree, document, opened)
+            try:
+                _create_views(connection, present)
+            except duckdb.Error as error:
+                raise QueryRefused(
+                    f"the ledgers cannot be read: {_first_line(error)}",
+                    "Rebuild the ledgers with: ledgerkit consolidate",
+                ) from error
+            paths = ", ".join(_quoted(path) for path in present.values())
+            for setting in (
+                f"SET allowed_paths = [{paths}]",
+                "SET python_enable_replacements = false",
+                "SET autoinstall_known_extensions = false",
+                "SET autoload_known_extensions = false",
+                "SET enable_external_access = false",
+                "SET lock_configuration = true",
+            ):
+                connection.execute(setting)
+            yield connection
     finally:
         connection.close()
 
 
-def _present(tree: Tree, document: dict[str, Any] | None) -> dict[str, str]:
-    """Absolute paths of the ledger files that `ledger.json` lists, by table name."""
+def _create_views(connection: duckdb.DuckDBPyConnection, present: dict[str, str]) -> None:
+    for name in schema.TABLES:
+        _create_view(connection, name, present.get(name))
+    for name in schema.TABLES:
+        if name != "runs" and "run_id" in schema.columns(name):
+            connection.execute(
+                f"CREATE VIEW current_{name} AS SELECT * FROM {name} "
+                f"WHERE run_id IN (SELECT run_id FROM runs WHERE {_IN_FORCE})"
+            )
+    connection.execute(f"CREATE VIEW current_runs AS SELECT * FROM runs WHERE {_IN_FORCE}")
+    connection.execute("CREATE VIEW current_plates AS SELECT * FROM plates")
+
+
+def _present(
+    tree: Tree, document: dict[str, Any] | None, opened: contextlib.ExitStack
+) -> dict[str, str]:
+    """Where DuckDB finds the ledger files that `ledger.json` lists, by table name.
+
+    They are opened here, without following links, and held open. Where the system names open files
+    (`/proc/self/fd`), DuckDB gets those names: what is put in their place meanwhile is never read.
+    """
     found = {}
-    for name in document["tables"] if document else ():
+    tables: dict[str, Any] = document["tables"] if document else {}
+    for name in tables:
         if name not in schema.TABLES:
             continue
         path = f"{layout.LEDGER}/{name}.parquet"
-        if tree.size(path) is None:
+        try:
+            file = opened.enter_context(tree.open(path))
+        except LedgerkitError as error:
             raise QueryRefused(
-                f"{path} is listed in {LEDGER_FILE}, but is no file",
+                f"{path} is listed in {LEDGER_FILE}, but is no file that can be read: {error}",
+                "Rebuild the ledgers with: ledgerkit consolidate",
+            ) from error
+        size, listed = os.fstat(file.fileno()).st_size, tables[name]["bytes"]
+        if size != listed:
+            raise QueryRefused(
+                f"{path} has {size} bytes, {LEDGER_FILE} lists {listed}",
                 "Rebuild the ledgers with: ledgerkit consolidate",
             )
-        found[name] = str(tree.root / path)
+        handle = f"/proc/self/fd/{file.fileno()}"
+        found[name] = handle if os.path.exists(handle) else str(tree.root / path)
     return found
 
 
@@ -147,7 +175,8 @@ def _create_view(connection: duckdb.DuckDBPyConnection, name: str, path: str | N
             connection.execute(f"CREATE VIEW {name} AS SELECT * FROM read_parquet({_quoted(path)})")
         except Exception as error:
             raise QueryRefused(
-                f"{path} cannot be read: {error}", "Rebuild the ledgers with: ledgerkit consolidate"
+                f"{layout.LEDGER}/{name}.parquet cannot be read: {_first_line(error)}",
+                "Rebuild the ledgers with: ledgerkit consolidate",
             ) from error
         return
     empty = schema.arrow_schema(name).empty_table()

@@ -18,7 +18,7 @@ from typing import BinaryIO
 
 from ledgerkit.canonical import READ_SIZE, Digests, digest_stream
 from ledgerkit.errors import DigestMismatch, LedgerkitError, LimitExceeded, MissingInput, UnsafePath
-from ledgerkit.layout import contained_path
+from ledgerkit.layout import contained_path, name_key
 
 MAX_RECORD_BYTES = 64 << 20
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -32,10 +32,16 @@ class Entry:
     name: str
     is_folder: bool
     is_file: bool
+    is_link: bool = False
 
     @property
     def kind(self) -> str:
         return "folder" if self.is_folder else "file" if self.is_file else "neither file nor folder"
+
+    @property
+    def is_special(self) -> bool:
+        """Whether it is a pipe, a socket or a device: opening one may wait for ever."""
+        return not (self.is_folder or self.is_file or self.is_link)
 
 
 class Tree:
@@ -145,6 +151,28 @@ class Tree:
         found = self._found(path)
         return found.st_size if found is not None and stat.S_ISREG(found.st_mode) else None
 
+    def is_link(self, path: str) -> bool:
+        """Whether a symbolic link lies at `path`."""
+        found = self._found(path)
+        return found is not None and stat.S_ISLNK(found.st_mode)
+
+    def names(self, path: str) -> int:
+        """How many names the file at `path` has (hard links); 0 where there is none."""
+        found = self._found(path)
+        return found.st_nlink if found is not None and stat.S_ISREG(found.st_mode) else 0
+
+    def alike(self, path: str) -> str | None:
+        """The one entry of the folder of `path` that some file system takes for it: same key.
+
+        `path` itself when it is there; None when there is none, or more than one.
+        """
+        if self.exists(path):
+            return path
+        folder, _, name = path.rpartition("/")
+        key = name_key(name)
+        same = [one.name for one in self.entries(folder) if name_key(one.name) == key]
+        return f"{folder}/{same[0]}".lstrip("/") if len(same) == 1 else None
+
     def _found(self, path: str) -> os.stat_result | None:
         """What lies at `path`, a link itself included; None when nothing does or a link is in the way."""
         folder, _, name = contained_path(path).rpartition("/")
@@ -174,6 +202,7 @@ class Tree:
                         item.name,
                         item.is_dir(follow_symlinks=False),
                         item.is_file(follow_symlinks=False),
+                        item.is_symlink(),
                     )
                     for item in found
                 ]

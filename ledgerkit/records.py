@@ -15,7 +15,13 @@ from typing import Annotated, Any, Literal
 import msgspec
 
 from ledgerkit import layout
-from ledgerkit.canonical import canonical_bytes, sha256_hex
+from ledgerkit.canonical import (
+    canonical_bytes,
+    parse_json,
+    refuse_deep,
+    refuse_unsafe_numbers,
+    sha256_hex,
+)
 from ledgerkit.errors import InvalidRecord
 
 INLINE_LIMIT = 64
@@ -213,20 +219,37 @@ MANIFEST_V1_FIELDS = frozenset(
 _run_decoder = msgspec.json.Decoder(Run)
 _input_decoder = msgspec.json.Decoder(Input)
 _output_decoder = msgspec.json.Decoder(Output)
+_UNDECODABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
+"""What msgspec raises for bytes that are no such JSON: it lets the last two through as they are."""
 _ZERO_DIGEST = "0" * 64
 _sorted_encoder = msgspec.json.Encoder(order="sorted")
 _OTHER_NUMBER = re.compile(rb"[:,\[]-?(?:[0-9][0-9.]*[eE]|[0-9]+\.0[,}\]]|0\.0000|[0-9]{16})")
 """Numbers that the fast encoder may print otherwise than RFC 8785: exponents, whole floats, tiny and huge ones."""
+_LARGE_INTEGER = re.compile(rb"[:,\[\s]-?[0-9]{16}")
 
 
 def decode_run(data: bytes, where: str) -> Run:
-    """A run record from the bytes of `run.json`. Raises `InvalidRecord` that names `where` and the rule."""
+    """A run record from the bytes of `run.json`. Raises `InvalidRecord` that names `where` and the rule.
+
+    The decoder takes keys that stand twice and integers beyond 2**53; a record that is not just as
+    it would be written is therefore read a second time by the parser that does not.
+    """
     try:
-        return _run_decoder.decode(data)
-    except msgspec.MsgspecError as error:
+        run = _run_decoder.decode(data)
+        as_written = _sorted_encoder.encode(run)
+    except _UNDECODABLE as error:
         raise InvalidRecord(
             f"{where}: {error}", "The record breaks run.v1.schema.json: restore it from a replica."
         ) from error
+    if _LARGE_INTEGER.search(data) or (as_written != data and _without_point(as_written) != data):
+        refuse_unsafe_numbers(parse_json(data, where), where)
+    refuse_deep(run.parameters, where)
+    return run
+
+
+def _without_point(data: bytes) -> bytes:
+    """Whole floats, which the fast encoder prints as 2.0, without their point."""
+    return data.replace(b".0,", b",").replace(b".0}", b"}").replace(b".0]", b"]")
 
 
 def decode_manifest(data: bytes, where: str) -> tuple[Manifest, list[str]]:
@@ -235,8 +258,6 @@ def decode_manifest(data: bytes, where: str) -> tuple[Manifest, list[str]]:
     Adopted repositories may carry fields of their own: they are warnings, never a refusal.
     Raises `InvalidRecord` that names `where` and the rule.
     """
-    from ledgerkit.canonical import parse_json
-
     value = parse_json(data, where, max_bytes=1 << 20)
     if not isinstance(value, dict):
         raise InvalidRecord(f"{where}: expected a JSON object, got {type(value).__name__}")
@@ -261,12 +282,15 @@ def encode(record: Record) -> bytes:
     """The canonical bytes of a record.
 
     The fast encoder sorts keys and prints what RFC 8785 prints, but for a few forms of numbers and
-    for keys outside ASCII; where its output holds any such form, the slow way is taken.
+    for keys outside ASCII; where its output holds any such form, the slow way is taken. Raises
+    `InvalidRecord` for what could not be read again.
     """
     data = _sorted_encoder.encode(record)
     if data.isascii() and not _OTHER_NUMBER.search(data):
         return data
-    return canonical_bytes(_integral(msgspec.to_builtins(record)))
+    value = msgspec.to_builtins(record)
+    refuse_unsafe_numbers(value, type(record).__name__)
+    return canonical_bytes(_integral(value))
 
 
 def _integral(value: Any) -> Any:
@@ -282,18 +306,24 @@ def _integral(value: Any) -> Any:
 
 def decode_inputs(data: bytes, where: str) -> list[Input]:
     """Inputs from a listing's JSON lines. Raises `InvalidRecord`."""
-    try:
-        return _input_decoder.decode_lines(data)
-    except msgspec.MsgspecError as error:
-        raise InvalidRecord(f"{where}: {error}") from error
+    inputs: list[Input] = _decode_lines(_input_decoder, data, where)
+    return inputs
 
 
 def decode_outputs(data: bytes, where: str) -> list[Output]:
     """Outputs from a listing's JSON lines. Raises `InvalidRecord`."""
+    outputs: list[Output] = _decode_lines(_output_decoder, data, where)
+    return outputs
+
+
+def _decode_lines(decoder: Any, data: bytes, where: str) -> Any:
     try:
-        return _output_decoder.decode_lines(data)
-    except msgspec.MsgspecError as error:
+        found = decoder.decode_lines(data)
+    except _UNDECODABLE as error:
         raise InvalidRecord(f"{where}: {error}") from error
+    if _LARGE_INTEGER.search(data):
+        refuse_unsafe_numbers(msgspec.to_builtins(found), where)
+    return found
 
 
 def task_id(

@@ -172,7 +172,7 @@ def decode_rows(name: str, data: bytes, where: str) -> list[Any]:
 
     try:
         rows: list[Any] = row_decoder(name).decode_lines(data)
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise InvalidRecord(f"{where} breaks ledger.{name}.v1.schema.json: {error}") from error
     return rows
 

@@ -20,9 +20,9 @@ from PIL import Image
 
 from ledgerkit import schema
 from ledgerkit.api import Repository
-from ledgerkit.audit import WARNING_MEGAPIXELS
 from ledgerkit.cli import main
 from ledgerkit.cli.common import print_json
+from ledgerkit.collected import WARNING_MEGAPIXELS
 from ledgerkit.findings import CODES
 from ledgerkit.views import AuditView
 
@@ -232,6 +232,67 @@ def source_shorter(root: Path) -> None:
     spoil(path, path.read_bytes()[:-1])
 
 
+def output_listed(**paths: str) -> Callable[[Path], None]:
+    """The newest record lists its first output under another path, too."""
+    (path,) = paths.values()
+
+    def change(root: Path) -> None:
+        record = newest_run(root) / "run.json"
+        run = json.loads(record.read_bytes())
+        first = run["outputs"][0]
+        other = first["path"].replace("outputs/", path) if path == "OUTPUTS/" else path
+        run["outputs"].append(first | {"path": other})
+        spoil(record, json.dumps(run).encode())
+
+    return change
+
+
+def output_inside_another(root: Path) -> None:
+    run = json.loads((newest_run(root) / "run.json").read_bytes())
+    output_listed(inside=f"{run['outputs'][0]['path']}/more")(root)
+
+
+def twin_sources(root: Path) -> None:
+    for name in ("caf\u00e9.jpg", "cafe\u0301.jpg"):
+        unlock(plate(root) / "source" / name)
+        (plate(root) / "source" / name).write_bytes(b"x")
+
+
+def twin_folders(root: Path) -> None:
+    (root / "plates_structured" / "Plate-001").mkdir()
+
+
+def name_of_other_bytes(root: Path) -> None:
+    with open(os.fsencode(plate(root)) + b"/caf\xe9.txt", "wb"):
+        pass
+
+
+def source_in_another_form(root: Path) -> None:
+    """As a copy to a file system that takes names in another case leaves it."""
+    source = plate(root) / "source" / "1-plate-1.jpg"
+    unlock(source)
+    source.rename(source.with_name("1-PLATE-1.jpg"))
+
+
+def output_in_another_case(root: Path) -> None:
+    output = next((newest_run(root) / "outputs").iterdir())
+    unlock(output)
+    output.rename(output.with_name(output.name.upper()))
+
+
+def linked_twice(root: Path) -> None:
+    os.link(plate(root) / "source" / "1-plate-1.jpg", root / "working copy.jpg")
+
+
+def pipe_for_a_source(root: Path) -> None:
+    no_source(root)
+    os.mkfifo(plate(root) / "source" / "1-plate-1.jpg")
+
+
+def socket_in_a_plate(root: Path) -> None:
+    os.mknod(plate(root) / "socket", stat.S_IFSOCK | 0o600)
+
+
 def source_no_image(root: Path) -> None:
     path = plate(root) / "source" / "1-plate-1.jpg"
     spoil(path, b"\0" * path.stat().st_size)
@@ -265,7 +326,25 @@ CASES: list[tuple[str, Callable[[Path], None]]] = [
     ("LOG_INVALID", lambda root: spoil(root / "log/checkpoint", b"none")),
     ("LOG_INVALID", bundle_flipped),
     ("RUN_INVALID", run_without_checksum),
-    ("RUN_INVALID", output_that_leads_out),
+    ("PATH_UNSAFE", output_that_leads_out),
+    ("PATH_UNSAFE", output_listed(absolute="/etc/passwd")),
+    ("PATH_UNSAFE", output_listed(long="plates_structured/plate-001/" + "x" * 256)),
+    ("PATH_UNSAFE", output_inside_another),
+    ("NAME_COLLIDES", output_listed(upper="OUTPUTS/")),
+    ("NAME_COLLIDES", twin_sources),
+    ("NAME_COLLIDES", twin_folders),
+    ("NAME_COLLIDES", lambda root: (root / "PLATES_STRUCTURED").mkdir()),
+    ("NAME_UNPORTABLE", lambda root: (plate(root) / "aux.txt").write_bytes(b"x")),
+    ("NAME_UNPORTABLE", lambda root: (plate(root) / "ends with a dot.").write_bytes(b"x")),
+    ("NAME_UNPORTABLE", lambda root: (plate(root) / "back\\slash").write_bytes(b"x")),
+    ("NAME_UNPORTABLE", lambda root: (plate(root) / "\x1b[2J").write_bytes(b"x")),
+    ("NAME_UNPORTABLE", lambda root: (plate(root) / ("e\u0301" * 80)).write_bytes(b"x")),
+    ("NAME_NOT_UTF8", name_of_other_bytes),
+    ("NAME_FORM_DIFFERS", source_in_another_form),
+    ("NAME_FORM_DIFFERS", output_in_another_case),
+    ("HARD_LINKED", linked_twice),
+    ("SPECIAL_FILE", pipe_for_a_source),
+    ("SPECIAL_FILE", socket_in_a_plate),
     ("RUN_ID_INVALID", run_with_an_odd_name),
     ("RUN_CHECKSUM_INVALID", run_changed),
     ("OUTPUT_MISSING", output_missing),
@@ -380,9 +459,10 @@ def test_a_missing_cache_is_a_warning(built: Repository) -> None:
 
 
 def test_two_folders_of_one_number_collide(built: Repository) -> None:
-    from ledgerkit.audit import _Collected, _plate_folders
+    from ledgerkit.audit import _plate_folders
+    from ledgerkit.collected import Collected
 
-    found = _Collected()
+    found = Collected()
     _plate_folders(built._archive, found, ["plate-001", "plate-0001"])
     assert [one.code for one in found.findings] == ["PLATE_ID_COLLISION"]
 

@@ -8,6 +8,7 @@ import json
 import math
 import re
 import struct
+import time
 from typing import Any
 
 import pytest
@@ -172,7 +173,7 @@ def test_endless_nesting_is_refused() -> None:
         value = [value]
     with pytest.raises(InvalidRecord):
         canonical_bytes(value)
-    with pytest.raises(InvalidRecord, match="here"):
+    with pytest.raises(LimitExceeded, match=r"here: .* max_depth = 100"):
         parse_json(b"[" * 100_000, "here")
 
 
@@ -195,7 +196,9 @@ def test_lines_are_closed_by_line_feeds() -> None:
         b"\xff\xfe",
         b'"\xed\xa0\x80"',
         b"[1] trailing",
-        b"[" + b"9" * 5000 + b"]",
+        b'"\\ud800"',
+        b'{"\\udfff": 1}',
+        b"\xef\xbb\xbf[]",
     ],
 )
 def test_what_is_not_json_is_refused_with_its_place(data: bytes) -> None:
@@ -207,6 +210,24 @@ def test_json_that_is_too_long_names_the_setting() -> None:
     assert parse_json(b'"12345678"', "here", max_bytes=10) == "12345678"
     with pytest.raises(LimitExceeded, match="max_bytes = 10"):
         parse_json(b'"123456789"', "here", max_bytes=10)
+
+
+def test_limits_of_json_are_named_and_what_lies_within_them_is_read() -> None:
+    assert parse_json(b"[" * 101 + b"]" * 101, "here")
+    with pytest.raises(LimitExceeded, match="max_depth = 100"):
+        parse_json(b"[" * 102 + b"]" * 102, "here")
+    assert parse_json(b"9" * 1000, "here") == int("9" * 1000)
+    with pytest.raises(LimitExceeded, match="1001 digits exceeds max_integer_digits = 1000"):
+        parse_json(b"9" * 1001, "here")
+    assert parse_json(b'"\\ud83d\\udc26"', "here") == "\U0001f426"
+
+
+def test_keys_given_twice_are_told_at_once_however_many_there_are() -> None:
+    data = b"{" + b",".join(b'"k%d":1' % (place // 2) for place in range(200_000)) + b"}"
+    began = time.process_time()
+    with pytest.raises(InvalidRecord, match=r"key given twice: k0, k1, k10, k100, k1000$"):
+        parse_json(data, "here")
+    assert time.process_time() - began < 5
 
 
 @given(_values)

@@ -13,7 +13,7 @@ import pytest
 from ledgerkit import layout
 from ledgerkit.api import Repository
 from ledgerkit.canonical import digest_bytes
-from ledgerkit.disk import rename_new
+from ledgerkit.disk import move_new
 from ledgerkit.durable import StagedFile, Store
 from ledgerkit.errors import CommitFailed, LedgerkitError, UnsafePath
 from ledgerkit.intent import Move
@@ -185,8 +185,58 @@ def test_working_files_that_are_links_are_not_followed(tiny: Repository, name: s
     assert target.read_text() == "mine" if target.is_file() else list(target.iterdir()) == []
 
 
+@pytest.mark.parametrize("swapped", ["plates_structured/plate-002/runs", ".ledgerkit/staging"])
+def test_a_symlink_swapped_in_between_check_and_use_is_not_followed(
+    tiny: Repository, monkeypatch: pytest.MonkeyPatch, swapped: str
+) -> None:
+    """Somebody who may write in the repository puts a link in the way just after it was looked at."""
+    tiny.run("headers")
+    outside = tiny.root.parent / "outside"
+    outside.mkdir()
+    folder, kept = tiny.root / swapped, tiny.root / "kept"
+    looked = Store._refuse_links
+    intent = tiny.root / ".ledgerkit/intent.json"
+
+    def then_swap(self: Store, path: str, safe: set[str]) -> None:
+        looked(self, path, safe)
+        if path.startswith(f"{swapped}/") and intent.exists() and not kept.exists():
+            folder.rename(kept)
+            folder.symlink_to(outside)
+
+    monkeypatch.setattr(Store, "_refuse_links", then_swap)
+    with pytest.raises(CommitFailed):
+        tiny.run("measure", plates="plate-002")
+    assert folder.is_symlink()
+    assert list(outside.iterdir()) == []
+    monkeypatch.undo()
+    folder.unlink()
+    kept.rename(folder)
+    assert tiny.run("measure").complete == 2  # what was promised is finished by the next writer
+
+
+@pytest.mark.parametrize(
+    "text", [b"[" * 100_000, b'{"moves":\xff}', b'{"job_id":"\\ud800"}', b"null", b"1" * 10_000]
+)
+def test_a_hostile_intent_is_told_and_not_followed(tiny: Repository, text: bytes) -> None:
+    (tiny.root / ".ledgerkit/intent.json").write_bytes(text)
+    assert tiny.status().pending == "unknown"
+    assert "COMMIT_PENDING" in {one.code for one in tiny.audit().findings}
+    with pytest.raises(LedgerkitError, match=r"intent\.json"):
+        tiny.run("headers")
+
+
+@pytest.mark.parametrize("kind", ["link", "pipe"])
+def test_an_intent_that_is_no_file_is_never_read(tiny: Repository, kind: str) -> None:
+    intent = tiny.root / ".ledgerkit/intent.json"
+    intent.symlink_to("/etc/passwd") if kind == "link" else os.mkfifo(intent)
+    assert tiny.status().pending == "unknown"
+    with pytest.raises(CommitFailed, match=r"intent\.json"):
+        tiny.run("headers")
+
+
 def test_a_rename_never_goes_over_an_existing_name(tmp_path: Path) -> None:
     (tmp_path / "new").mkdir()
+    root = os.open(tmp_path, os.O_RDONLY)
     for kind in ("file", "folder", "link"):
         target = tmp_path / kind
         if kind == "file":
@@ -196,7 +246,8 @@ def test_a_rename_never_goes_over_an_existing_name(tmp_path: Path) -> None:
         else:
             target.symlink_to("nowhere")
         with pytest.raises(FileExistsError):
-            rename_new(tmp_path / "new", target)
+            move_new(root, "new", kind)
+    os.close(root)
     assert (tmp_path / "file").read_text() == "old"
     assert (tmp_path / "new").is_dir()
 

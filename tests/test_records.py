@@ -15,8 +15,15 @@ from hypothesis import strategies as st
 
 from ledgerkit import records, schema
 from ledgerkit.canonical import canonical_bytes, sha256_hex
-from ledgerkit.errors import InvalidRecord
-from ledgerkit.records import current_runs, decode_manifest, decode_run, encode, task_id
+from ledgerkit.errors import InvalidRecord, LimitExceeded
+from ledgerkit.records import (
+    current_runs,
+    decode_manifest,
+    decode_outputs,
+    decode_run,
+    encode,
+    task_id,
+)
 
 _RUN_ID = "run-20240101-000000Z-0123456789ab"
 _INPUT = {"path": "plates_structured/plate-001/source/a.jpg", "role": "source", "bytes": 9}
@@ -217,6 +224,53 @@ def test_whole_floats_are_written_as_rfc_8785_writes_them() -> None:
     run = decode_run(canonical_bytes(_RUN), "here")
     changed = msgspec.structs.replace(run, parameters={"a": 2.0, "b": [3.0], "c": -0.0})
     assert b'"parameters":{"a":2,"b":[3],"c":0}' in encode(changed)
+
+
+@pytest.mark.parametrize("number", [2.0**53, 1e16, -1e20, 2**53, 9.9e20])
+def test_a_number_that_could_not_be_read_again_is_refused_when_it_is_written(number: float) -> None:
+    run = decode_run(canonical_bytes(_RUN), "here")
+    changed = msgspec.structs.replace(run, parameters={"a": {"b": [number]}})
+    with pytest.raises(InvalidRecord, match="larger than 9007199254740991"):
+        encode(changed)
+    with pytest.raises(InvalidRecord, match="larger than 9007199254740991"):
+        decode_run(json.dumps(_RUN | {"parameters": {"a": int(number)}}).encode(), "here")
+
+
+@pytest.mark.parametrize("number", [2.0**53 - 1, 1e21, 1.5e300, 0.1, -(2**53 - 1)])
+def test_other_numbers_are_written_and_read_again(number: float) -> None:
+    run = decode_run(canonical_bytes(_RUN), "here")
+    changed = msgspec.structs.replace(run, parameters={"a": number})
+    assert decode_run(encode(changed), "here").parameters["a"] == number
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ('{"x":1,"x":2}', "given twice: x"),
+        ('{"x":' + "9" * 100_000 + "}", "out of range"),
+        ('{"x":9007199254740993}', "larger than"),
+        ('{"x":NaN}', "malformed"),
+        ('{"x":1e999}', "out of range"),
+        ('{"x":"\\ud800"}', "here"),
+        ('{"x":' + "[" * 500 + "]" * 500 + "}", "max_depth"),
+        ('{"x":' + "[" * 100_000 + "]" * 100_000 + "}", "recursion"),
+        ('{"x":"\udcff"}', "utf-8"),
+    ],
+)
+def test_hostile_parameters_of_a_record_are_an_error_that_says_so(text: str, said: str) -> None:
+    data = canonical_bytes(_RUN | {"parameters": {}})
+    hostile = data.replace(
+        b'"parameters":{}', b'"parameters":' + text.encode("utf-8", "surrogateescape")
+    )
+    assert hostile != data
+    with pytest.raises((InvalidRecord, LimitExceeded), match=said):
+        decode_run(hostile, "here")
+
+
+def test_a_listing_of_impossible_sizes_is_refused() -> None:
+    output = _RUN["outputs"][0] | {"bytes": 2**63}
+    with pytest.raises(InvalidRecord, match="larger than"):
+        decode_outputs(json.dumps(output).encode(), "here")
 
 
 def test_a_task_is_what_was_done_to_which_bytes() -> None:

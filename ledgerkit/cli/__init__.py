@@ -13,6 +13,7 @@ import click
 
 from ledgerkit import operation
 from ledgerkit.errors import LedgerkitError
+from ledgerkit.findings import writable
 from ledgerkit.software import VERSION
 
 COMMANDS = {
@@ -119,6 +120,6 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 def _complain(message: str, hint: str | None) -> None:
-    click.echo(f"Error: {message}", err=True)
+    click.echo(f"Error: {writable(message)}", err=True)
     if hint:
-        click.echo(f"  {hint}", err=True)
+        click.echo(f"  {writable(hint)}", err=True)

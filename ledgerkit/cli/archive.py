@@ -16,6 +16,7 @@ from ledgerkit.cli.common import (
     print_json,
     size,
 )
+from ledgerkit.findings import writable
 
 if TYPE_CHECKING:
     from ledgerkit.views import AuditView, Megapixels
@@ -130,7 +131,9 @@ def _print_audit(view: AuditView) -> None:
         listed = ", ".join(f"{count} {status}" for status, count in counts.items())
         click.echo(f"    {name}: {listed}")
     click.echo(f"\n[3] Manifest fields (present in / of {view.plates})")
-    coverage = [[name, f"{count}/{view.plates}"] for name, count in view.field_coverage.items()]
+    coverage = [
+        [writable(name), f"{count}/{view.plates}"] for name, count in view.field_coverage.items()
+    ]
     click.echo(columns(coverage) or "  none")
     _print_headers(view.megapixels)
     click.echo("\n[5] Ledgers and schemas")
@@ -143,7 +146,7 @@ def _print_audit(view: AuditView) -> None:
         for one in view.ledgers
     ]
     click.echo(columns(ledgers, frozenset({1, 2})) or "  no ledgers")
-    click.echo(f"  schemas: {', '.join(view.schemas) or 'none'}")
+    click.echo(f"  schemas: {writable(', '.join(view.schemas)) or 'none'}")
     click.echo("\n[6] Findings")
     print_findings(view.findings, limit=5)
     _print_summary(view)
@@ -239,12 +242,12 @@ def status(show_plates: bool, path: Path | None, as_json: bool) -> None:
     click.echo(columns(rows, frozenset({2, 3, 4, 5})))
     click.echo(f"ledgers: {view.ledgers}")
     for failure in view.failures[:20]:
-        click.echo(f"  failed {failure.subject}: {failure.message}")
+        click.echo(f"  failed {failure.subject}: {writable(failure.message)}")
     if len(view.failures) > 20:
         click.echo(f"  ... and {len(view.failures) - 20} more failures: see --json")
     if view.pending:
         click.echo(
-            f"{view.pending} was interrupted after its commit: the next writing command finishes it."
+            f"{writable(view.pending)} was interrupted after its commit: the next writing command finishes it."
         )
     if view.abandoned:
         click.echo(

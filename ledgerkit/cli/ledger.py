@@ -17,6 +17,7 @@ from ledgerkit.cli.common import (
     repository_option,
 )
 from ledgerkit.errors import QueryRefused, UsageError
+from ledgerkit.findings import writable
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -364,6 +365,7 @@ def _print_node(node: LineageNode, depth: int) -> None:
         f"{key} {str(value)[:16] if key.endswith('sha256') else value}"
         for key, value in node.detail.items()
     )
-    click.echo(f"{'  ' * depth}{node.kind} {node.identifier}" + (f"  ({detail})" if detail else ""))
+    text = writable(f"{node.kind} {node.identifier}" + (f"  ({detail})" if detail else ""))
+    click.echo("  " * depth + text)
     for one in node.made_from:
         _print_node(one, depth + 1)

@@ -16,6 +16,7 @@ from ledgerkit.cli.common import (
     print_json,
     size,
 )
+from ledgerkit.findings import writable
 from ledgerkit.operation import Parameter
 from ledgerkit.views import DryRunView, JobView
 
@@ -122,7 +123,7 @@ def default_workers() -> int:
 
 def _print_warnings(warnings: list[str]) -> None:
     for warning in warnings[:10]:
-        click.echo(f"  check {warning}", err=True)
+        click.echo(f"  check {writable(warning)}", err=True)
     if len(warnings) > 10:
         click.echo(f"  ... and {len(warnings) - 10} more checks: see the ledger gates", err=True)
 
@@ -150,10 +151,12 @@ def print_job(job: JobView) -> None:
     )
     _print_warnings(job.warnings)
     for failure in job.failures[:20]:
-        click.echo(f"  failed {failure.subject}: {failure.error}: {failure.message}", err=True)
+        click.echo(
+            f"  failed {failure.subject}: {failure.error}: {writable(failure.message)}", err=True
+        )
     for failure in job.blocked[:5]:
         click.echo(
-            f"  left out {failure.subject}: {failure.message}"
+            f"  left out {failure.subject}: {writable(failure.message)}"
             + (f" ({failure.hint})" if failure.hint else ""),
             err=True,
         )
@@ -183,6 +186,6 @@ def print_dry_run(view: DryRunView) -> None:
     click.echo(columns([[subject] for subject in view.would_run[:50]]))
     for failure in view.blocked[:5]:
         click.echo(
-            f"  without inputs {failure.subject}: {failure.message}"
+            f"  without inputs {failure.subject}: {writable(failure.message)}"
             + (f" ({failure.hint})" if failure.hint else "")
         )

@@ -9,6 +9,7 @@ import click
 
 from ledgerkit.cli.common import common_options, open_repository, print_json
 from ledgerkit.cli.operations import command_of
+from ledgerkit.findings import writable
 
 
 class _PolicyGroup(click.Group):
@@ -78,4 +79,4 @@ def _print(document: dict[str, Any], as_json: bool) -> None:
         print_json(document)
         return
     for name, value in document.items():
-        click.echo(f"  {name}: {value}")
+        click.echo(writable(f"  {name}: {value}"))

@@ -9,6 +9,7 @@ import msgspec
 from ledgerkit import layout, schema
 from ledgerkit.canonical import canonical_bytes
 from ledgerkit.catalogue import ALIASES
+from ledgerkit.errors import InvalidRecord
 from ledgerkit.ledger.derive import HEADER_COLUMNS
 from ledgerkit.ledger.gather import Gathered, PlateFacts
 
@@ -24,7 +25,14 @@ def as_table(name: str, columns: dict[str, Any]) -> pa.Table:
     import pyarrow as pa
 
     wanted = schema.arrow_schema(name)
-    arrays = [_array(columns[field.name], field.type) for field in wanted]
+    arrays = []
+    for field in wanted:
+        try:
+            arrays.append(_array(columns[field.name], field.type))
+        except (pa.ArrowException, OverflowError) as error:
+            raise InvalidRecord(
+                f"ledger {name}: a value of {field.name} is no {field.type}: {str(error)[:200]}"
+            ) from error
     return pa.Table.from_arrays(arrays, schema=wanted)
 
 

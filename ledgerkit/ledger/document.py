@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 from ledgerkit import layout
+from ledgerkit.canonical import parse_json
 from ledgerkit.errors import LedgerkitError
 from ledgerkit.reading import Tree
 
@@ -18,8 +18,8 @@ def ledger_document(tree: Tree) -> dict[str, Any] | None:
     if tree.size(LEDGER_FILE) is None:
         return None
     try:
-        document = json.loads(tree.read(LEDGER_FILE, max_bytes=1 << 20))
-    except (LedgerkitError, ValueError, RecursionError):
+        document = parse_json(tree.read(LEDGER_FILE, max_bytes=1 << 20), LEDGER_FILE)
+    except LedgerkitError:
         return None
     return document if _is_ledger_document(document) else None
 
@@ -30,6 +30,11 @@ def _is_ledger_document(document: Any) -> bool:
         return False
     counts = [document.get("manifests"), document.get("runs")]
     tables = document.get("tables")
+    sealed = document.get("log_size"), document.get("log_root")
+    if sealed != (None, None) and [type(one) for one in sealed] != [int, str]:
+        return False
+    document.setdefault("log_size", None)
+    document.setdefault("log_root", None)
     if not isinstance(tables, dict) or not all(type(count) is int for count in counts):
         return False
     wanted = {"file": str, "rows": int, "bytes": int, "sha256": str}

@@ -12,12 +12,15 @@ from typing import Any
 
 from ledgerkit import layout, schema
 from ledgerkit.canonical import parse_json, sha256_hex
-from ledgerkit.errors import DigestMismatch, InvalidRecord, LedgerRefused
+from ledgerkit.errors import DigestMismatch, InvalidRecord, LedgerRefused, LimitExceeded
 from ledgerkit.log import Logged
 from ledgerkit.records import Input, Manifest, Output, Run, decode_manifest
 from ledgerkit.repository import Archive
 from ledgerkit.staged import Sealed
 from ledgerkit.staging import JSON_LINES
+
+MAX_TABLE_BYTES = 4 << 30
+"""What one Parquet output of a run may hold when it is unpacked."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,12 +173,31 @@ def stored_rows(archive: Archive, gathered: Gathered, table: str) -> Iterator[tu
 
 
 def _parquet(table: str, data: bytes, path: str) -> Any:
+    """A table output, its columns compared before its pages are read, batch after batch.
+
+    Raises `InvalidRecord`, `LimitExceeded`: a few kilobytes may unpack to any size.
+    """
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     try:
-        found = pq.read_table(pa.BufferReader(data))
+        file = pq.ParquetFile(pa.BufferReader(data))
+        columns = file.schema_arrow
+        schema.check_table(table, columns.empty_table(), path, stored=True)
+        batches, size = [], 0
+        for batch in file.iter_batches(1 << 16):
+            size += batch.nbytes
+            if size > MAX_TABLE_BYTES:
+                raise LimitExceeded(
+                    f"{path} unpacks to more than max_table_bytes = {MAX_TABLE_BYTES}"
+                )
+            batches.append(batch)
+        found = pa.Table.from_batches(batches, columns)
     except (pa.ArrowException, OSError) as error:
-        raise InvalidRecord(f"{path} is no Parquet file: {error}") from error
+        raise InvalidRecord(f"{path} is no Parquet file: {str(error)[:300]}") from error
+    if found.num_rows != file.metadata.num_rows:
+        raise InvalidRecord(
+            f"{path} claims {file.metadata.num_rows} rows and holds {found.num_rows}"
+        )
     schema.check_table(table, found, path, stored=True)
     return found
