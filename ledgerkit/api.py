@@ -27,9 +27,13 @@ if TYPE_CHECKING:
     import polars as pl
 
     from ledgerkit.answers import AnswerProofView, CitationView
+    from ledgerkit.cache.evict import EvictView
+    from ledgerkit.cache.folders import CacheView
+    from ledgerkit.cache.restore import RestoreView
     from ledgerkit.log import Entry
     from ledgerkit.proving import CheckpointView, ConsistencyView, ProofView
     from ledgerkit.query import Limits
+    from ledgerkit.rerun import RerunView
     from ledgerkit.verify import VerifyView
 
 
@@ -163,6 +167,77 @@ class Repository:
             operation, parameters, self.select(plates, where), force, stale, retry_failed
         )
         return dry_run(self._archive, request)
+
+    def rerun(
+        self,
+        *runs: str,
+        plates: str | list[str] | None = None,
+        operation: str | None = None,
+        sample: int | None = None,
+        seed: int | None = None,
+        workers: int = 1,
+        progress: Callable[[Progress], None] | None = None,
+        wait: float = 60.0,
+    ) -> RerunView:
+        """Execute recorded runs again and record how each output compares; nothing is replaced.
+
+        Named runs, or the current ones of `plates` and `operation`, or `sample` of them by `seed`.
+        """
+        from ledgerkit.rerun import Choice, rerun
+
+        choice = Choice(runs, self.select(plates, None), operation, sample, seed)
+        return rerun(self._archive, choice, workers=workers, progress=progress, wait=wait)
+
+    def cache(self, plates: str | list[str] | None = None) -> CacheView:
+        """The derived pixels of every run: their sizes, whether they are there and can be evicted."""
+        from ledgerkit.cache.folders import status
+
+        return status(self._archive, self.select(plates, None))
+
+    def evict(
+        self,
+        *runs: str,
+        plates: str | list[str] | None = None,
+        older_than: float | None = None,
+        to: int | None = None,
+        superseded: bool = False,
+        unrecoverable: bool = False,
+        reason: str | None = None,
+        workers: int = 1,
+        progress: Callable[[Progress], None] | None = None,
+        wait: float = 60.0,
+    ) -> EvictView:
+        """Take derived pixels away that a trial re-run gives byte for byte; recorded as an event.
+
+        `older_than` in days, `to` in bytes of pixels that may stay. `unrecoverable` takes them
+        without a trial, for a `reason`.
+        """
+        from ledgerkit.cache.evict import Wanted, evict
+
+        wanted = Wanted(
+            runs, self.select(plates, None), older_than, to, superseded, unrecoverable, reason
+        )
+        return evict(self._archive, wanted, workers=workers, progress=progress, wait=wait)
+
+    def restore_cache(
+        self,
+        *runs: str,
+        plates: str | list[str] | None = None,
+        workers: int = 1,
+        progress: Callable[[Progress], None] | None = None,
+        wait: float = 60.0,
+    ) -> RestoreView:
+        """Make derived pixels again that are gone; they count only with the recorded digests."""
+        from ledgerkit.cache.restore import restore
+
+        return restore(
+            self._archive,
+            runs,
+            self.select(plates, None),
+            workers=workers,
+            progress=progress,
+            wait=wait,
+        )
 
     def select(self, plates: str | list[str] | None, where: str | None) -> list[str] | None:
         """Plate ids of a selection and a condition together; None for all."""

@@ -24,7 +24,7 @@ from ledgerkit.imaging.header import read_header
 from ledgerkit.ledger.document import LEDGER_FILE, ledger_document
 from ledgerkit.logged import log_findings
 from ledgerkit.names import check_names, check_paths
-from ledgerkit.records import Manifest, Run, decode_manifest, decode_run
+from ledgerkit.records import Manifest, Run, decode_manifest, decode_run, evicted_folders
 from ledgerkit.repository import Archive
 from ledgerkit.staged import Sealed
 from ledgerkit.views import AuditView
@@ -82,6 +82,7 @@ def _collection(archive: Archive, found: Collected) -> dict[str, Sealed]:
     with found.guarding(layout.RUNS):
         _no_link(archive, layout.RUNS)
         runs = _runs(archive, found, layout.COLLECTION)
+    found.evicted = evicted_folders(runs)
     found.seal_failures = {
         item.item: item.message
         for run in runs
@@ -312,8 +313,10 @@ def _outputs(archive: Archive, found: Collected, run: Run) -> None:
     for output in outputs:
         path = archive.tree.alike(output.path)
         size = None if path is None else archive.tree.size(path)
-        cached = f"/{layout.CACHE}/" in output.path
+        cached = layout.cached_in(output.path)
         if path is None or size is None:
+            if cached in found.evicted:
+                continue
             found.add("CACHE_MISSING" if cached else "OUTPUT_MISSING", run.folder, output.path)
         elif size != output.bytes:
             found.add("SIZE_MISMATCH", output.path, f"{size} bytes, {output.bytes} are recorded")

@@ -30,6 +30,7 @@ class Collected:
     unreadable: int = 0
     unprotected: int = 0
     seal_failures: dict[str, str] = field(default_factory=dict)
+    evicted: set[str] = field(default_factory=set)
 
     def add(self, code: str, subject: str, detail: object = "") -> None:
         self.findings.append(finding(code, subject, detail))

@@ -189,6 +189,26 @@ def protect(root: int, final: str, below: str, names: Iterable[str]) -> None:
             os.fchmod(handle, FOLDER_MODE)
 
 
+def remove_files(handle: int, names: Iterable[str]) -> None:
+    """Remove the named files from an open, protected folder; one that is gone already is no error."""
+    os.fchmod(handle, 0o755)
+    for name in names:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(name, dir_fd=handle)
+
+
+def remove_empty_folder(parent: int, name: str) -> bool:
+    """Remove the folder `name` of the open folder `parent`; False, and protected, if it is not empty."""
+    try:
+        os.rmdir(name, dir_fd=parent)
+    except OSError as error:
+        if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+            raise
+        os.chmod(name, FOLDER_MODE, dir_fd=parent)
+        return False
+    return True
+
+
 def fsync(path: Path) -> None:
     """Flush one file or folder."""
     descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)

@@ -187,7 +187,7 @@ CODES: dict[str, tuple[str, str, str]] = {
     "CACHE_MISSING": (
         WARNING,
         "Derived pixels are gone: {detail}.",
-        "Make them again with --force; they are checked against their digests.",
+        "Bring them back with: ledgerkit cache restore",
     ),
     "UNLISTED_FILE": (
         ERROR,

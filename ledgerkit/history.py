@@ -174,7 +174,7 @@ class History:
             if self.archive.tree.size(image.path) is None:
                 raise MissingInput(
                     f"the derived pixels of {plate} are gone: {image.path}",
-                    f"Make them again with: ledgerkit normalize --force --plates {plate}",
+                    f"Bring them back with: ledgerkit cache restore --plates {plate}",
                 )
             found.inputs.append(_output_input(image, "image", run))
         return found

@@ -88,6 +88,13 @@ def cache_folder(plate: str, run: str) -> str:
     return f"{PLATES}/{plate}/{CACHE}/{run}"
 
 
+def cached_in(path: str) -> str | None:
+    """The cache folder that a file lies in, from its path; None for every other file."""
+    parts = path.split("/")
+    cached = len(parts) > 4 and parts[0] == PLATES and parts[2] == CACHE
+    return "/".join(parts[:4]) if cached else None
+
+
 def is_ours(path: str) -> bool:
     """Whether `path` lies where a commit puts something: a plate, a run, a cache, a document, the log."""
     parts = path.split("/")

@@ -31,6 +31,7 @@ AGREED_NAMES = (
     "variant",
     "run",
 )
+TOLERANCE_RULES = frozenset({"absolute", "relative", "cosine"})
 _FOLDER = Path(__file__).parent / "operations"
 
 
@@ -135,6 +136,20 @@ class Operation:
             raise UsageError(f"{said}, less than {parameter.minimum:g}")
         if parameter.maximum is not None and value > parameter.maximum:
             raise UsageError(f"{said}, more than {parameter.maximum:g}")
+
+    def tolerance(self) -> dict[str, dict[str, float]]:
+        """How far columns of its tables may differ when they are made again: its `TOLERANCE`, if any.
+
+        Raises `UsageError` for a rule other than absolute, relative and cosine.
+        """
+        stated: dict[str, dict[str, float]] = getattr(self.module, "TOLERANCE", {})
+        for column, rule in stated.items():
+            if not rule or set(rule) - TOLERANCE_RULES:
+                raise UsageError(
+                    f"operations/{self.name}.py: TOLERANCE of {column} is {rule!r}",
+                    f"Give one or more of: {', '.join(sorted(TOLERANCE_RULES))}",
+                )
+        return stated
 
     def environment(self) -> dict[str, str]:
         """Versions of the libraries whose code touches the bytes."""

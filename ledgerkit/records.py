@@ -377,6 +377,18 @@ def current_runs(runs: Iterable[Run], source_sha256: dict[str, str]) -> set[str]
     return set(newest.values())
 
 
+def evicted_folders(collection: Iterable[Run]) -> set[str]:
+    """Cache folders whose newest event is their eviction; `collection` are its runs, oldest first."""
+    found: set[str] = set()
+    for run in collection:
+        folders = run.parameters.get("folders")
+        if run.operation not in ("evict", "restore") or not isinstance(folders, list):
+            continue
+        named = {folder for folder in folders if isinstance(folder, str)}
+        found = found | named if run.operation == "evict" else found - named
+    return found
+
+
 def policy_part(variant: str) -> str | None:
     """The policy that a variant was made under, as `policy-1a2b3c4d`; None without one."""
     match = re.match(r"policy-[0-9a-f]{8}", variant)

@@ -31,6 +31,8 @@ settings.register_profile(
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "fast"))
 
 FORMATS = ("jpg", "png", "tif")
+SHRINKING = {"downscale_over_megapixels": 0.01, "downscale_long_side": 96, "format": "jpeg"}
+"""A policy under which plates of 160x120 pixels get derived pixels."""
 
 
 @pytest.fixture(scope="session")
@@ -64,6 +66,39 @@ def tiny(_ingested: Path, tmp_path: Path) -> Repository:
     """Three ingested and sealed plates in `tmp_path / "archive"`; nothing has run yet."""
     root = tmp_path / "archive"
     shutil.copytree(_ingested, root, symlinks=True)
+    return Repository.open(root)
+
+
+@pytest.fixture(scope="session")
+def _worked(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Four plates of 160x120 pixels that went through every phase; normalize made them smaller."""
+    folder = tmp_path_factory.mktemp("worked")
+    (folder / "scans").mkdir()
+    entries = []
+    for number in range(1, 5):
+        name = f"{number}-plate.png"
+        pixels = np.full((120, 160, 3), 235, np.uint8)
+        shape = np.random.default_rng(number).integers(0, 200, (12, 12, 3), np.uint8)
+        pixels[30:78, 40:88] = shape.repeat(4, axis=0).repeat(4, axis=1)
+        Image.fromarray(pixels).save(folder / "scans" / name)
+        entry = {"plate": number, "name": f"Plate {number}", "slug": f"plate-{number}"}
+        entries.append(entry | {"fileName": name, "download": f"https://example.org/{name}"})
+    (folder / "data.json").write_text(json.dumps(entries))
+    repository = Repository.init(folder / "archive")
+    repository.ingest(folder / "data.json", folder / "scans")
+    for name in ("headers", "propose"):
+        repository.run(name)
+    (folder / "policy.json").write_text(json.dumps(repository.proposed_policy() | SHRINKING))
+    repository.accept_policy("A. Curator", "a test", folder / "policy.json")
+    for name in ("measure", "normalize", "segment", "embed", "cluster", "montage"):
+        assert not repository.run(name).failures, name
+    return folder / "archive"
+
+
+@pytest.fixture
+def worked(_worked: Path, tmp_path: Path) -> Repository:
+    root = tmp_path / "worked"
+    shutil.copytree(_worked, root, symlinks=True)
     return Repository.open(root)
 
 

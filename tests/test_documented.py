@@ -130,6 +130,6 @@ def test_schemas_are_closed_and_say_what_every_field_is(name: str) -> None:
 
 
 def test_the_links_between_the_pages_lead_somewhere() -> None:
-    for page in ("queries.md", "findings.md", "ledgers.md", "proof.md"):
+    for page in ("queries.md", "findings.md", "ledgers.md", "proof.md", "rerun.md"):
         for link in re.findall(r"\]\(([^)#:]+)\)", (DOCS / page).read_text("utf-8")):
             assert (DOCS / link).is_file(), f"{page}: {link}"

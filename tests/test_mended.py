@@ -463,6 +463,6 @@ def test_pixels_that_are_gone_block_the_plate_and_name_the_command_that_makes_th
             image.unlink()
     job = adopted.run("embed")
     assert (job.complete, job.failed, _blocked(job)) == (2, 0, ["plate-002"])
-    assert "ledgerkit normalize --force --plates plate-002" in str(job.blocked[0].hint)
-    assert adopted.run("normalize", plates="plate-002", force=True).complete == 1
+    assert "ledgerkit cache restore --plates plate-002" in str(job.blocked[0].hint)
+    assert len(adopted.restore_cache(plates="plate-002").folders) == 1
     assert (adopted.run("embed").complete, len(_runs(adopted))) == (1, 4)

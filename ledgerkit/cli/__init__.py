@@ -38,6 +38,14 @@ COMMANDS = {
     "lineage": ("ledgerkit.cli.ledger", "Say what something was made from, by which runs."),
     "cite": ("ledgerkit.cli.log", "Print what a paper needs to cite an answer."),
     "log": ("ledgerkit.cli.log", "Give out checkpoints, prove what is in the log, check proofs."),
+    "rerun": (
+        "ledgerkit.cli.rerun",
+        "Execute recorded runs again and record a verdict on each output.",
+    ),
+    "cache": (
+        "ledgerkit.cli.cache",
+        "Derived pixels: see what there is, take them away, bring them back.",
+    ),
 }
 PLACED = frozenset({"propose"})
 """Operations that have their command inside a group: `propose` is `policy propose`."""

@@ -36,6 +36,8 @@ LIBRARIES = (
     "libvips",
 )
 MAKES = ("embeddings",)
+TOLERANCE = {"vector": {"cosine": 1e-6}}
+"""Cosine distance up to which a vector made again is the same; neighbours lie thousands of it away."""
 
 DESCRIBED = ("figure", "part")
 """Kinds of segments that get a vector."""
