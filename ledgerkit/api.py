@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from ledgerkit.cache.evict import EvictView
     from ledgerkit.cache.folders import CacheView
     from ledgerkit.cache.restore import RestoreView
+    from ledgerkit.fixity import FixityView
     from ledgerkit.log import Entry
     from ledgerkit.proving import CheckpointView, ConsistencyView, ProofView
     from ledgerkit.query import Limits
@@ -115,12 +116,59 @@ class Repository:
         return audit(self._archive, progress)
 
     def verify(
-        self, *, workers: int = 2, progress: Callable[[int, int], None] | None = None
+        self,
+        *,
+        depth: str = "full",
+        sample: int | None = None,
+        seed: int | None = None,
+        plates: str | list[str] | None = None,
+        checkpoint: str | None = None,
+        resume: str | Path | None = None,
+        workers: int = 2,
+        progress: Callable[[int, int], None] | None = None,
     ) -> VerifyView:
-        """Read every recorded file again and compare its SHA-256, read-only."""
+        """Read recorded files again and hold log, records and files against each other, read-only.
+
+        `checkpoint` is the text of one that was kept elsewhere: the log must extend it.
+        """
         from ledgerkit.verify import verify
 
-        return verify(self.root, workers=workers, progress=progress)
+        return verify(
+            self.root,
+            depth=depth,
+            sample=sample,
+            seed=seed,
+            plates=None if plates is None else self.select(plates, None),
+            checkpoint=checkpoint,
+            resume=Path(resume) if resume is not None else None,
+            workers=workers,
+            progress=progress,
+        )
+
+    def fixity(
+        self,
+        *,
+        depth: str = "full",
+        sample: int | None = None,
+        seed: int | None = None,
+        plates: str | list[str] | None = None,
+        workers: int = 2,
+        progress: Callable[[int, int], None] | None = None,
+        wait: float = 60.0,
+    ) -> FixityView:
+        """Verify, and keep the outcome of every file as a run of its own."""
+        from ledgerkit.fixity import record
+
+        return record(
+            self._archive,
+            depth=depth,
+            sample=sample,
+            seed=seed,
+            plates=self.select(plates, None),
+            workers=workers,
+            progress=progress,
+            wait=wait,
+        )
 
     def run(
         self,

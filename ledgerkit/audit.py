@@ -329,7 +329,7 @@ def _ledgers(archive: Archive, found: Collected) -> list[dict[str, Any]]:
     _no_link(archive, layout.LEDGER)
     document = ledger_document(archive.tree)
     listed = {table["file"]: table for table in document["tables"].values()} if document else {}
-    ours = {f"{name}.parquet" for name in schema.TABLES} | {"ledger.json"}
+    ours = {f"{name}.parquet" for name in schema.TABLES} | {"ledger.json", "ledger.sha256"}
     ledgers = []
     for entry in archive.tree.entries(layout.LEDGER):
         path = f"{layout.LEDGER}/{entry.name}"

@@ -299,6 +299,21 @@ CODES: dict[str, tuple[str, str, str]] = {
         "The schema is not the published one of this version.",
         "Published versions never change: restore the file.",
     ),
+    "MANIFEST_UNLOGGED": (
+        ERROR,
+        "A seal lists this manifest and the log does not have it.",
+        "Restore log/ from a replica, and compare it with a checkpoint that is kept elsewhere.",
+    ),
+    "ROLLED_BACK": (
+        ERROR,
+        "The log is shorter than the checkpoint that was given: {detail}.",
+        "The repository is an older state of itself: find the newer one, and bring it back.",
+    ),
+    "CHECKPOINT_DISAGREES": (
+        ERROR,
+        "The log is no continuation of the checkpoint that was given: {detail}.",
+        "Something that was there at that checkpoint was altered: compare with a replica.",
+    ),
 }
 
 

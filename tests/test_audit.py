@@ -27,7 +27,9 @@ from ledgerkit.findings import CODES
 from ledgerkit.views import AuditView
 
 INGEST_ONLY = frozenset(list(CODES)[: list(CODES).index("PLATE_MISSING")]) - {"SOURCE_UNREADABLE"}
-VERIFY_ONLY = frozenset({"UNLISTED_FILE"})
+VERIFY_ONLY = frozenset(
+    {"ROLLED_BACK", "CHECKPOINT_DISAGREES", "MANIFEST_UNLOGGED", "UNLISTED_FILE"}
+)
 
 
 def plate(root: Path, number: int = 1) -> Path:

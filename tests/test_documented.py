@@ -117,7 +117,11 @@ def unexplained(value: Any, path: str = "$") -> list[str]:
 
 @pytest.mark.parametrize(
     "name",
-    [name for name in schema.names() if name.startswith(("audit.", "findings.", "ledger."))],
+    [
+        name
+        for name in schema.names()
+        if name.startswith(("audit.", "findings.", "ledger.", "verify."))
+    ],
 )
 def test_schemas_are_closed_and_say_what_every_field_is(name: str) -> None:
     document = json.loads((schema.folder() / name).read_bytes())
@@ -130,6 +134,6 @@ def test_schemas_are_closed_and_say_what_every_field_is(name: str) -> None:
 
 
 def test_the_links_between_the_pages_lead_somewhere() -> None:
-    for page in ("queries.md", "findings.md", "ledgers.md", "proof.md", "rerun.md"):
+    for page in ("queries.md", "findings.md", "ledgers.md", "proof.md", "rerun.md", "verify.md"):
         for link in re.findall(r"\]\(([^)#:]+)\)", (DOCS / page).read_text("utf-8")):
             assert (DOCS / link).is_file(), f"{page}: {link}"

@@ -27,6 +27,9 @@ from ledgerkit.testing.stories import whole_story
 
 Command = Callable[..., subprocess.CompletedProcess[str]]
 
+SAID = {"ledger.json", "ledger.sha256"}
+"""What lies beside the tables and says what they are."""
+
 
 @pytest.fixture(scope="module")
 def _story(scans: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -80,7 +83,7 @@ def ledgers(root: Path) -> dict[str, bytes]:
 
 def test_deleted_and_rebuilt_ledgers_are_the_same_bytes(told: Repository) -> None:
     before = ledgers(told.root)
-    assert set(before) == {f"{name}.parquet" for name in schema.TABLES} | {"ledger.json"}
+    assert set(before) == {f"{name}.parquet" for name in schema.TABLES} | SAID
     shutil.rmtree(told.root / "ledger")
     view = told.consolidate()
     assert sorted(view.changed) == sorted(before)
@@ -112,7 +115,7 @@ def test_every_table_has_its_schema_and_every_row_meets_it(told: Repository) -> 
         frame = pl.read_parquet(told.root / "ledger" / f"{name}.parquet")
         assert frame.select(key).is_duplicated().sum() == 0
         assert frame.equals(frame.sort(key, maintain_order=True))
-    assert filled >= set(schema.TABLES) - {"labels", "figures"}
+    assert filled >= set(schema.TABLES) - {"labels", "figures", "fixity"}
 
 
 def as_json(row: dict[str, object]) -> dict[str, object]:
@@ -313,9 +316,7 @@ def test_files_that_are_not_ours_are_moved_aside_and_never_lost(built: Repositor
     assert (aside / "backup" / "plates.parquet").read_bytes() == b"older"
     assert (aside / "plates.parquet").read_bytes() == b"edited by hand"
     assert (aside / "link").is_symlink()
-    assert set(ledgers(built.root)) == {f"{name}.parquet" for name in schema.TABLES} | {
-        "ledger.json"
-    }
+    assert set(ledgers(built.root)) == {f"{name}.parquet" for name in schema.TABLES} | SAID
     assert built.consolidate().moved_aside is None
     assert built.audit().sound
 
@@ -391,5 +392,5 @@ def test_an_adopted_repository_that_nobody_wrote_to_can_be_compared(tmp_path: Pa
     (folder / "manifest.json").write_text(json.dumps(text | {"source_image": "a.png"}))
     before = sorted(tmp_path.rglob("*"))
     view = Repository.open(tmp_path).consolidate(check=True)
-    assert (view.rows["plates"], view.rows["runs"], len(view.changed)) == (0, 0, 14)
+    assert (view.rows["plates"], view.rows["runs"], len(view.changed)) == (0, 0, 16)
     assert sorted(tmp_path.rglob("*")) == before

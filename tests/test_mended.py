@@ -34,6 +34,7 @@ from ledgerkit.ledger import build
 from ledgerkit.records import Failure, Run, Supersedes, current_runs
 from ledgerkit.repository import Archive
 from ledgerkit.testing.crash import kill_at, steps
+from ledgerkit.testing.relog import relog
 from ledgerkit.views import AuditView, JobView
 
 PLATES = ["plate-001", "plate-002", "plate-003"]
@@ -428,6 +429,7 @@ def test_a_source_that_was_changed_with_its_checksum_is_found_by_the_runs_that_r
     for run in (adopted.root / "runs").iterdir():
         run.chmod(0o755)
         shutil.rmtree(run)
+    relog(adopted.root)
     assert adopted.verify().sound
     source = _source(adopted)
     Image.new("L", (16, 16), 7).save(source)

@@ -24,9 +24,10 @@ COMMANDS = {
     ),
     "audit": ("ledgerkit.cli.archive", "Report on everything, read-only and header-only."),
     "verify": (
-        "ledgerkit.cli.archive",
-        "Read every recorded byte again and compare its SHA-256, read-only.",
+        "ledgerkit.cli.fixity",
+        "Hold log, records and files against each other, read-only.",
     ),
+    "fixity": ("ledgerkit.cli.fixity", "Verify, and keep the outcome as a run of its own."),
     "status": (
         "ledgerkit.cli.archive",
         "Say how far each phase is, what failed, and what to do next.",

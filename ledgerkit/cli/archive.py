@@ -1,4 +1,4 @@
-"""Commands on the archive as a whole: init, ingest, audit, verify, status."""
+"""Commands on the archive as a whole: init, ingest, audit, status."""
 
 from __future__ import annotations
 
@@ -187,33 +187,6 @@ def _print_summary(view: AuditView) -> None:
     ]
     click.echo(_counts(summary))
     click.echo("\nAudit complete. No files written.")
-
-
-@click.command()
-@click.option("--workers", default=2, show_default=True, help="Files hashed at once.")
-@common_options
-def verify(workers: int, path: Path | None, as_json: bool) -> int:
-    """Read every recorded byte again and compare its SHA-256, both ways; nothing is written.
-
-    \b
-    Example:
-      ledgerkit verify
-    """
-    repository = open_repository(path)
-    with counting("verify", as_json) as progress:
-        view = repository.verify(workers=workers, progress=progress)
-    if as_json:
-        print_json(view)
-    else:
-        print_findings(view.findings)
-        rate = view.bytes / view.seconds if view.seconds else 0
-        state = "Sound" if view.sound else "NOT SOUND"
-        click.echo(
-            f"{state}: {view.files} files, {size(view.bytes)} hashed "
-            f"in {view.seconds:.1f} s ({size(round(rate))}/s); "
-            f"{view.not_checked} files not checked, for they are not sealed yet"
-        )
-    return 0 if view.sound else 1
 
 
 @click.command()

@@ -21,7 +21,7 @@ from ledgerkit.errors import LedgerkitError, LedgerRefused
 from ledgerkit.jobs import Job
 from ledgerkit.ledger.assemble import put_together
 from ledgerkit.ledger.derive import Frames
-from ledgerkit.ledger.document import LEDGER_NAME, ledger_document
+from ledgerkit.ledger.document import LEDGER_CHECKSUM, LEDGER_NAME, ledger_document
 from ledgerkit.ledger.former import Former, former_ledgers, versions
 from ledgerkit.ledger.gather import LoggedPlate, gather_collection
 from ledgerkit.ledger.share import Share, share_tables, tables_of
@@ -115,7 +115,12 @@ def build(
         "tables": tables,
     }
     files[LEDGER_NAME] = canonical_bytes(document) + b"\n"
-    return files, document
+    return files | {LEDGER_CHECKSUM: _checksums(files)}, document
+
+
+def _checksums(files: dict[str, bytes]) -> bytes:
+    """`ledger.sha256`: what `sha256sum -c` in `ledger/` compares."""
+    return "".join(f"{sha256_hex(data)}  {name}\n" for name, data in sorted(files.items())).encode()
 
 
 def build_frames(archive: Archive, index: LogIndex) -> Frames:
@@ -222,7 +227,7 @@ def _former_digests(archive: Archive) -> dict[str, bool]:
     document = ledger_document(archive.tree)
     if document is None:
         return {}
-    found = {f"{layout.LEDGER}/{LEDGER_NAME}": True}
+    found = {f"{layout.LEDGER}/{name}": True for name in (LEDGER_NAME, LEDGER_CHECKSUM)}
     for name, table in document["tables"].items():
         path = f"{layout.LEDGER}/{name}.parquet"
         if archive.tree.size(path) == table["bytes"]:

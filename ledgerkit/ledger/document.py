@@ -10,6 +10,8 @@ from ledgerkit.errors import LedgerkitError
 from ledgerkit.reading import Tree
 
 LEDGER_NAME = "ledger.json"
+LEDGER_CHECKSUM = "ledger.sha256"
+"""Digests of `ledger.json` and of all tables, as `sha256sum -c` takes them."""
 LEDGER_FILE = f"{layout.LEDGER}/{LEDGER_NAME}"
 
 

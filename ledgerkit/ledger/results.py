@@ -22,6 +22,7 @@ RESULTS = (
     "cluster_members",
     "labels",
     "figures",
+    "fixity",
 )
 
 
