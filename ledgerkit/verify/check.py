@@ -5,11 +5,10 @@ from __future__ import annotations
 import base64
 import contextlib
 import gc
-import heapq
 import random
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 
 from ledgerkit import layout, merkle
@@ -20,76 +19,31 @@ from ledgerkit.merkle import Checkpoint
 from ledgerkit.reading import Tree
 from ledgerkit.verify.collection import (
     LEDGER_FILE,
-    Collection,
     check_collection,
     pending,
     read_collection,
     repository_id,
-    unit_of,
 )
 from ledgerkit.verify.crew import results
 from ledgerkit.verify.cursor import Cursor
 from ledgerkit.verify.files import Checker
-from ledgerkit.verify.logfiles import LogFacts, check_log, compare_checkpoint
+from ledgerkit.verify.logfiles import check_log, compare_checkpoint
 from ledgerkit.verify.plan import (
     DEPTHS,
     FULL,
     LOOKED,
     QUICK,
     UNREAD,
-    Candidate,
     FileResult,
-    Known,
     Plan,
-    Result,
 )
 from ledgerkit.verify.plates import expectations, state
 from ledgerkit.verify.view import Total, VerifyView
+from ledgerkit.verify.work import Work, compare_foreign, read_sample
 
 Progress = Callable[[int, int], None]
 ATTEMPTS = 3
 SCHEMA_VERSION = "verify.v1"
-
-
-@dataclass
-class _Work:
-    """What a round of verification goes by, and what it found."""
-
-    tree: Tree
-    plan: Plan
-    log: LogFacts
-    collection: Collection
-    log_checker: Checker
-    checker: Checker
-    plates: list[str]
-    left_out: int
-    total: Total
-    """The sum over plates without findings."""
-    sound: set[str] = field(default_factory=set)
-    suspects: dict[str, Result] = field(default_factory=dict)
-    """Plates with findings."""
-    foreign: dict[str, Known] = field(default_factory=dict)
-    candidates: list[Candidate] = field(default_factory=list)
-    taken_over: int = 0
-
-    def add(self, found: Result) -> None:
-        """Take in what was found of a plate."""
-        if found.findings:
-            self.suspects[found.unit] = found
-        else:
-            self.sound.add(found.unit)
-            self.total.add([found])
-        for path, known in found.foreign.items():
-            former = self.foreign.setdefault(path, known)
-            if former.sha256 != known.sha256:
-                said = f"records list both {former.sha256} and {known.sha256}"
-                self.checker.add("DIGEST_MISMATCH", path, said)
-        self.candidates += found.candidates
-        if len(self.candidates) > 4 * self.plan.sample + 4096:
-            self.candidates = heapq.nsmallest(self.plan.sample, self.candidates)
-
-    def anything_found(self) -> bool:
-        return bool(self.suspects or self.checker.found.findings or self.log_checker.found.findings)
 
 
 def verify(
@@ -134,7 +88,7 @@ def verify(
     for found in (work.log_checker.found, work.checker.found, *work.suspects.values()):
         work.total.add([found])
     if sample:
-        _read_sample(work, sample)
+        read_sample(work, sample)
     if each is not None:
         each(work.total.rows)
     return _view(work, depth, sample, seed, given, time.monotonic() - began)
@@ -161,9 +115,9 @@ def _rounds(
     depth: str,
     workers: int,
     progress: Progress | None,
-) -> _Work:
+) -> Work:
     """Verify; where something was found and somebody committed meanwhile, look at that again."""
-    work: _Work | None = None
+    work: Work | None = None
     for _ in range(ATTEMPTS):
         before = _marks(Tree(root))
         work = _prepare(root, plan, given, plates, work)
@@ -191,8 +145,8 @@ def _prepare(
     plan: Plan,
     given: Checkpoint | None,
     chosen: list[str] | None,
-    former: _Work | None,
-) -> _Work:
+    former: Work | None,
+) -> Work:
     """Read the log and the records of the collection: what is expected of every plate.
 
     Of a `former` round, plates without findings are not read again.
@@ -225,7 +179,7 @@ def _prepare(
     lacking = sorted(set(chosen or ()) - known)
     if lacking:
         raise UsageError(f"no such plate: {', '.join(lacking[:5])}")
-    work = _Work(
+    work = Work(
         tree, plan, log, collection, log_checker, checker, wanted, len(known) - len(wanted), Total()
     )
     if chosen is None:
@@ -257,7 +211,7 @@ def _plate_folders(tree: Tree, checker: Checker) -> tuple[list[str], list[str]]:
     return plates, strange
 
 
-def _cursor(work: _Work, path: Path, depth: str, plates: list[str] | None) -> Cursor:
+def _cursor(work: Work, path: Path, depth: str, plates: list[str] | None) -> Cursor:
     checkpoint = work.log.checkpoint.text() if work.log.checkpoint else None
     return Cursor(
         path,
@@ -271,7 +225,7 @@ def _cursor(work: _Work, path: Path, depth: str, plates: list[str] | None) -> Cu
     )
 
 
-def _run(work: _Work, cursor: Cursor | None, workers: int, progress: Progress | None) -> None:
+def _run(work: Work, cursor: Cursor | None, workers: int, progress: Progress | None) -> None:
     """Check everything that is not done: the collection here, the plates in workers."""
     waiting = [plate for plate in work.plates if plate not in work.sound]
     total = len(work.plates)
@@ -292,14 +246,14 @@ def _run(work: _Work, cursor: Cursor | None, workers: int, progress: Progress | 
             done += 1
             if progress:
                 progress(done, total)
-        _compare_foreign(work)
+        compare_foreign(work)
         finished = True
     finally:
         if cursor is not None:
             cursor.close(finished)
 
 
-def _take_over(work: _Work, cursor: Cursor, waiting: list[str]) -> list[str]:
+def _take_over(work: Work, cursor: Cursor, waiting: list[str]) -> list[str]:
     """Plates that are still to be read, for nothing or something else was verified of them."""
     left = []
     with work.tree.folder(layout.PLATES) as folder:
@@ -316,61 +270,8 @@ def _take_over(work: _Work, cursor: Cursor, waiting: list[str]) -> list[str]:
     return left
 
 
-def _compare_foreign(work: _Work) -> None:
-    """Inputs that no record of their own folder vouches for: compared with the files themselves."""
-    cached = f"/{layout.CACHE}/"
-    listed = {**work.collection.claims.get("", {}), **work.foreign}
-    for path, known in sorted(listed.items()):
-        recorded = work.collection.known.get(path) or work.collection.seals.get(
-            unit_of(path), {}
-        ).get(path)
-        if recorded is not None:
-            if recorded.sha256 != known.sha256:
-                said = f"records list both {recorded.sha256} and {known.sha256}"
-                work.checker.add("DIGEST_MISMATCH", path, said)
-        elif cached not in path:
-            _compare_file(work, path, known)
-
-
-def _compare_file(work: _Work, path: str, known: Known) -> None:
-    """Compare one file anywhere below the root; only what is wrong is counted."""
-    checker = Checker(replace(work.plan, sample=0, rows=False), layout.COLLECTION)
-    folder, _, name = path.rpartition("/")
-    try:
-        layout.contained_path(path)
-        with work.tree.folder(folder) as opened:
-            checker.file(opened, name, path, known, work.plan.level)
-    except (LedgerkitError, OSError) as error:
-        checker.unreadable(path, error, known)
-    work.checker.found.findings += checker.found.findings
-
-
-def _read_sample(work: _Work, sample: int) -> None:
-    """Read the drawn files in full: they count as read, and no longer as looked at."""
-    plan = replace(work.plan, level=FULL, sample=0)
-    checker = Checker(plan, "sample")
-    proposed = [*work.candidates, *work.checker.found.candidates]
-    for suspect in work.suspects.values():
-        proposed += suspect.candidates
-    unique = {one.path: one for one in proposed}
-    drawn = heapq.nsmallest(sample, unique.values())
-    for one in drawn:
-        folder, _, name = one.path.rpartition("/")
-        try:
-            with work.tree.folder(folder) as opened:
-                checker.file(opened, name, one.path, one.known, FULL)
-        except (LedgerkitError, OSError) as error:
-            checker.unreadable(one.path, error, one.known)
-    total = work.total
-    names = {one.path for one in drawn}
-    total.rows = [row for row in total.rows if row.path not in names]
-    total.files[LOOKED] -= len(drawn)
-    total.bytes[LOOKED] -= sum(one.known.bytes or 0 for one in drawn)
-    total.add([checker.found])
-
-
 def _view(
-    work: _Work,
+    work: Work,
     depth: str,
     sample: int | None,
     seed: int | None,
