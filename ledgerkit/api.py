@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Unpack
 
 from ledgerkit import layout
 from ledgerkit.errors import LedgerkitError, UsageError
@@ -30,12 +30,14 @@ if TYPE_CHECKING:
     from ledgerkit.cache.evict import EvictView
     from ledgerkit.cache.folders import CacheView
     from ledgerkit.cache.restore import RestoreView
-    from ledgerkit.fixity import FixityView
+    from ledgerkit.fixity import FixityOptions, FixityView
     from ledgerkit.log import Entry
     from ledgerkit.proving import CheckpointView, ConsistencyView, ProofView
     from ledgerkit.query import Limits
     from ledgerkit.rerun import RerunView
-    from ledgerkit.verify import VerifyView
+    from ledgerkit.verify import VerifyOptions, VerifyView
+
+    Plates = str | list[str] | None
 
 
 class Repository:
@@ -43,7 +45,6 @@ class Repository:
 
     >>> repository = Repository.open("my-archive")          # doctest: +SKIP
     >>> repository.run("headers", workers=2)                # doctest: +SKIP
-    >>> repository.consolidate()                            # doctest: +SKIP
     >>> repository.query("SELECT plate_id, megapixels FROM plates")  # doctest: +SKIP
     """
 
@@ -52,10 +53,7 @@ class Repository:
 
     @classmethod
     def open(cls, path: str | Path | None = None) -> Repository:
-        """The repository at `path`; without one, at the current folder or its nearest parent.
-
-        Raises `RepositoryNotFound`.
-        """
+        """The repository at `path`, else at the current folder or above. Raises `RepositoryNotFound`."""
         return cls(Archive.find(Path.cwd()) if path is None else Archive(Path(path)))
 
     @classmethod
@@ -115,60 +113,17 @@ class Repository:
 
         return audit(self._archive, progress)
 
-    def verify(
-        self,
-        *,
-        depth: str = "full",
-        sample: int | None = None,
-        seed: int | None = None,
-        plates: str | list[str] | None = None,
-        checkpoint: str | None = None,
-        resume: str | Path | None = None,
-        workers: int = 2,
-        progress: Callable[[int, int], None] | None = None,
-    ) -> VerifyView:
-        """Read recorded files again and hold log, records and files against each other, read-only.
-
-        `checkpoint` is the text of one that was kept elsewhere: the log must extend it.
-        """
+    def verify(self, *, plates: Plates = None, **options: Unpack[VerifyOptions]) -> VerifyView:
+        """Hold log, records and files against each other, read-only: see `ledgerkit.verify.verify`."""
         from ledgerkit.verify import verify
 
-        return verify(
-            self.root,
-            depth=depth,
-            sample=sample,
-            seed=seed,
-            plates=None if plates is None else self.select(plates, None),
-            checkpoint=checkpoint,
-            resume=Path(resume) if resume is not None else None,
-            workers=workers,
-            progress=progress,
-        )
+        return verify(self.root, plates=self.select(plates, None), **options)
 
-    def fixity(
-        self,
-        *,
-        depth: str = "full",
-        sample: int | None = None,
-        seed: int | None = None,
-        plates: str | list[str] | None = None,
-        workers: int = 2,
-        progress: Callable[[int, int], None] | None = None,
-        wait: float = 60.0,
-    ) -> FixityView:
+    def fixity(self, *, plates: Plates = None, **options: Unpack[FixityOptions]) -> FixityView:
         """Verify, and keep the outcome of every file as a run of its own."""
         from ledgerkit.fixity import record
 
-        return record(
-            self._archive,
-            depth=depth,
-            sample=sample,
-            seed=seed,
-            plates=self.select(plates, None),
-            workers=workers,
-            progress=progress,
-            wait=wait,
-        )
+        return record(self._archive, plates=self.select(plates, None), **options)
 
     def run(
         self,
@@ -289,8 +244,7 @@ class Repository:
 
     def select(self, plates: str | list[str] | None, where: str | None) -> list[str] | None:
         """Plate ids of a selection and a condition together; None for all."""
-        known = self._archive.plate_ids()
-        chosen = known
+        chosen = known = self._archive.plate_ids()
         if plates is not None:
             chosen = layout.select_plates(
                 plates if isinstance(plates, str) else ",".join(plates), known
@@ -308,8 +262,7 @@ class Repository:
             if not chosen:
                 raise UsageError(
                     f"no plate meets the condition {where!r}",
-                    "The condition reads the ledgers: if they are behind, "
-                    "run ledgerkit consolidate first.",
+                    "If the ledgers are behind, run ledgerkit consolidate first.",
                 )
         return None if plates is None and where is None else chosen
 

@@ -20,7 +20,7 @@ from ledgerkit.records import FailedItem
 from ledgerkit.repository import Archive
 from ledgerkit.sealing import seal_new
 from ledgerkit.staging import StagedOutputs
-from ledgerkit.verify import FileResult, VerifyView, verify
+from ledgerkit.verify import FileResult, ReadingOptions, VerifyView, verify
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -29,6 +29,12 @@ OPERATION = "fixity"
 EVENT_TYPE = "fixity check"
 MOST_FAILED_ITEMS = 1000
 """Failed items in the record itself; all of them are in `findings.json`."""
+
+
+class FixityOptions(ReadingOptions, total=False):
+    """Options of a fixity check beside the plates."""
+
+    wait: float
 
 
 @dataclass(frozen=True)

@@ -8,25 +8,17 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import hashlib
 import os
 import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
-
-import xxhash
+from typing import BinaryIO
 
 from ledgerkit.canonical import Digests, digest_stream
 from ledgerkit.errors import DigestMismatch, LedgerkitError, LimitExceeded, MissingInput, UnsafePath
+from ledgerkit.held import MAX_RECORD_BYTES, OPEN_FILE, OPEN_FOLDER, Folder, explained, read_all
 from ledgerkit.layout import contained_path, name_key
-
-MAX_RECORD_BYTES = 64 << 20
-_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-_AT_ONCE = 1 << 18
-"""Bytes read at once: small files in one call, large ones through one buffer of this size."""
-_FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +53,7 @@ class Tree:
         try:
             for part in parts:
                 try:
-                    below = os.open(part, _FOLDER, dir_fd=handle)
+                    below = os.open(part, OPEN_FOLDER, dir_fd=handle)
                 except NotADirectoryError as error:  # what Linux says of a link here
                     if stat.S_ISLNK(os.stat(part, dir_fd=handle, follow_symlinks=False).st_mode):
                         raise OSError(errno.ELOOP, os.strerror(errno.ELOOP)) from error
@@ -70,7 +62,7 @@ class Tree:
                 handle = below
         except OSError as error:
             os.close(handle)
-            raise _explained(error, wanted or path) from error
+            raise explained(error, wanted or path) from error
         return handle
 
     def open(self, path: str) -> BinaryIO:
@@ -78,9 +70,9 @@ class Tree:
         folder, _, name = contained_path(path).rpartition("/")
         handle = self._open_folder(folder, path)
         try:
-            descriptor = os.open(name, _FILE, dir_fd=handle)
+            descriptor = os.open(name, OPEN_FILE, dir_fd=handle)
         except OSError as error:
-            raise _explained(error, path) from error
+            raise explained(error, path) from error
         finally:
             os.close(handle)
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
@@ -125,19 +117,19 @@ class Tree:
         try:
             for name in names:
                 try:
-                    below = os.open(name, _FOLDER, dir_fd=handle)
+                    below = os.open(name, OPEN_FOLDER, dir_fd=handle)
                     try:
-                        descriptor = os.open(file, _FILE, dir_fd=below)
+                        descriptor = os.open(file, OPEN_FILE, dir_fd=below)
                     finally:
                         os.close(below)
                     try:
                         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
                             raise UnsafePath(f"not a regular file: {folder}/{name}/{file}")
-                        data = _read_all(descriptor, max_bytes)
+                        data = read_all(descriptor, max_bytes)
                     finally:
                         os.close(descriptor)
                 except OSError as error:
-                    raise _explained(error, f"{folder}/{name}/{file}") from error
+                    raise explained(error, f"{folder}/{name}/{file}") from error
                 if len(data) > max_bytes:
                     raise LimitExceeded(
                         f"{folder}/{name}/{file} is larger than max_bytes = {max_bytes}"
@@ -248,109 +240,13 @@ class Tree:
             os.close(handle)
 
 
-@dataclass(frozen=True, slots=True)
-class Folder:
-    """A folder held open by its handle: its names are looked up in it and nowhere else."""
-
-    handle: int
-    path: str
-
-    def entries(self) -> list[tuple[str, bool, bool]]:
-        """Each name in the folder, whether it is a folder, whether a regular file; sorted."""
-        with os.scandir(self.handle) as found:
-            listed = [
-                (item.name, False, True)
-                if item.is_file(follow_symlinks=False)
-                else (item.name, item.is_dir(follow_symlinks=False), False)
-                for item in found
-            ]
-        return sorted(listed)
-
-    @contextlib.contextmanager
-    def below(self, name: str) -> Iterator[Folder]:
-        """A folder in this one, held open. Raises `MissingInput`, `UnsafePath`."""
-        path = f"{self.path}/{name}" if self.path else name
-        try:
-            handle = os.open(name, _FOLDER, dir_fd=self.handle)
-        except OSError as error:
-            raise _explained(error, path) from error
-        try:
-            yield Folder(handle, path)
-        finally:
-            os.close(handle)
-
-    def _open(self, name: str) -> tuple[int, int]:
-        """A descriptor of a regular file in the folder, and its size."""
-        try:
-            descriptor = os.open(name, _FILE, dir_fd=self.handle)
-        except OSError as error:
-            raise _explained(error, f"{self.path}/{name}") from error
-        found = os.fstat(descriptor)
-        if not stat.S_ISREG(found.st_mode):
-            os.close(descriptor)
-            raise UnsafePath(f"not a regular file: {self.path}/{name}")
-        return descriptor, found.st_size
-
-    def read(self, name: str, max_bytes: int = MAX_RECORD_BYTES) -> bytes:
-        """All bytes of a small file. Raises `MissingInput`, `UnsafePath`, `LimitExceeded`."""
-        descriptor, size = self._open(name)
-        try:
-            if size <= max_bytes:
-                data = _read_all(descriptor, max_bytes)
-                if len(data) <= max_bytes:
-                    return data
-            raise LimitExceeded(f"{self.path}/{name} is larger than max_bytes = {max_bytes}")
-        finally:
-            os.close(descriptor)
-
-    def sha256(self, name: str) -> tuple[int, str]:
-        """Size and SHA-256 of a file in the folder. Raises `MissingInput`, `UnsafePath`."""
-        return self._digest(name, hashlib.sha256())
-
-    def xxh3(self, name: str) -> tuple[int, str]:
-        """Size and XXH3-128 of a file in the folder. Raises `MissingInput`, `UnsafePath`."""
-        return self._digest(name, xxhash.xxh3_128())
-
-    def _digest(self, name: str, hasher: Any) -> tuple[int, str]:
-        descriptor, size = self._open(name)
-        try:
-            if size < _AT_ONCE:
-                data = os.read(descriptor, size + 1)
-                if len(data) == size:
-                    hasher.update(data)
-                    return size, hasher.hexdigest()
-                os.lseek(descriptor, 0, os.SEEK_SET)
-            buffer = memoryview(bytearray(_AT_ONCE))
-            size = 0
-            while count := os.readv(descriptor, [buffer]):
-                hasher.update(buffer[:count])
-                size += count
-            return size, hasher.hexdigest()
-        finally:
-            os.close(descriptor)
-
-    def stat(self, name: str) -> os.stat_result:
-        """What the system says of a name in the folder, never following it. Raises `MissingInput`."""
-        try:
-            return os.stat(name, dir_fd=self.handle, follow_symlinks=False)
-        except OSError as error:
-            raise _explained(error, f"{self.path}/{name}") from error
-
-    def size(self, name: str) -> int:
-        """Size of a regular file in the folder. Raises `MissingInput`, `UnsafePath`."""
-        found = self.stat(name)
-        if not stat.S_ISREG(found.st_mode):
-            raise UnsafePath(f"not a regular file: {self.path}/{name}")
-        return found.st_size
-
-
 def _walk(handle: int, path: str) -> Iterator[str]:
     for name, is_folder in _listed(handle):
         below = f"{path}/{name}" if path else name
         if not is_folder:
             yield below
             continue
-        inner = os.open(name, _FOLDER, dir_fd=handle)
+        inner = os.open(name, OPEN_FOLDER, dir_fd=handle)
         try:
             yield from _walk(inner, below)
         finally:
@@ -361,32 +257,6 @@ def _listed(handle: int) -> list[tuple[str, bool]]:
     with os.scandir(handle) as found:
         entries = [(entry.name, entry.is_dir(follow_symlinks=False)) for entry in found]
     return sorted(entries, key=lambda entry: os.fsencode(entry[0]))
-
-
-def _read_all(descriptor: int, max_bytes: int) -> bytes:
-    """Up to one byte more than `max_bytes`, in one call for a small file."""
-    data = os.read(descriptor, 1 << 16)
-    if len(data) < 1 << 16:
-        return data
-    parts = [data]
-    size = len(data)
-    while data and size <= max_bytes:
-        data = os.read(descriptor, 1 << 20)
-        parts.append(data)
-        size += len(data)
-    return b"".join(parts)
-
-
-def _explained(error: OSError, path: str) -> Exception:
-    if error.errno in (errno.ENOENT, errno.ENOTDIR) and not _is_link_refusal(error):
-        return MissingInput(f"no such file: {path}")
-    if _is_link_refusal(error):
-        return UnsafePath(f"a symbolic link lies in the way of {path}: links are never followed")
-    return error
-
-
-def _is_link_refusal(error: OSError) -> bool:
-    return error.errno == errno.ELOOP
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,6 +25,7 @@ RANKS = {
     "disk": 1,
     "merkle": 1,
     "handles": 1,
+    "held": 1,
     "intent": 1.5,
     "note": 2,
     "schema": 2,
@@ -90,7 +91,9 @@ ALONE = {
     "cryptography": ("note",),
 }
 WALLED_OFF = ("repository", "records", "disk", "durable", "jobs", "staging", "staged")
-WITNESS = frozenset({"layout", "canonical", "merkle", "schema", "findings", "errors", "reading"})
+WITNESS = frozenset(
+    {"layout", "canonical", "merkle", "schema", "findings", "errors", "reading", "held"}
+)
 LONGEST_MODULE = 400
 LONGEST_BODY = 40
 FIELD_BY_FIELD = frozenset({"ledger.columns.runs_table", "recording.write_record"})

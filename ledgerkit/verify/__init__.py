@@ -7,7 +7,15 @@ repairs nothing. What a depth does not read is counted as not checked, never as 
 from __future__ import annotations
 
 from ledgerkit.verify.check import verify
-from ledgerkit.verify.plan import DEPTHS, FileResult
+from ledgerkit.verify.plan import DEPTHS, FileResult, ReadingOptions, VerifyOptions
 from ledgerkit.verify.view import ReadView, VerifyView
 
-__all__ = ["DEPTHS", "FileResult", "ReadView", "VerifyView", "verify"]
+__all__ = [
+    "DEPTHS",
+    "FileResult",
+    "ReadView",
+    "ReadingOptions",
+    "VerifyOptions",
+    "VerifyView",
+    "verify",
+]

@@ -54,7 +54,7 @@ def verify(
     seed: int | None = None,
     plates: list[str] | None = None,
     checkpoint: str | None = None,
-    resume: Path | None = None,
+    resume: str | Path | None = None,
     workers: int = 2,
     progress: Progress | None = None,
     each: Callable[[list[FileResult]], None] | None = None,
@@ -83,8 +83,9 @@ def verify(
         rows=each is not None,
         stamped=resume is not None,
     )
+    cursor = Path(resume) if resume is not None else None
     with _uncollected():
-        work = _rounds(root, plan, given, plates, resume, depth, workers, progress)
+        work = _rounds(root, plan, given, plates, cursor, depth, workers, progress)
     for found in (work.log_checker.found, work.checker.found, *work.suspects.values()):
         work.total.add([found])
     if sample:

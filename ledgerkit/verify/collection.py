@@ -14,7 +14,8 @@ import msgspec
 from ledgerkit import layout, schema
 from ledgerkit.canonical import canonical_bytes, parse_json, sha256_hex
 from ledgerkit.errors import LedgerkitError, MissingInput, UnsafePath
-from ledgerkit.reading import Folder, Tree
+from ledgerkit.held import Folder
+from ledgerkit.reading import Tree
 from ledgerkit.verify import documents
 from ledgerkit.verify.documents import Broken
 from ledgerkit.verify.files import Checker

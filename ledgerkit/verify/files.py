@@ -10,7 +10,7 @@ import xxhash
 from ledgerkit.canonical import sha256_hex
 from ledgerkit.errors import LedgerkitError, MissingInput, UnsafePath
 from ledgerkit.findings import finding, writable
-from ledgerkit.reading import Folder
+from ledgerkit.held import Folder
 from ledgerkit.verify.plan import (
     FULL,
     QUICK,

@@ -14,8 +14,9 @@ import msgspec
 
 from ledgerkit import layout, merkle
 from ledgerkit.errors import LedgerkitError, MissingInput
+from ledgerkit.held import Folder
 from ledgerkit.merkle import HASH_BYTES, TILE_WIDTH, Checkpoint
-from ledgerkit.reading import Folder, Tree
+from ledgerkit.reading import Tree
 from ledgerkit.verify.documents import RAISES, Broken
 from ledgerkit.verify.files import Checker
 from ledgerkit.verify.plan import FULL, UNREAD

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from pathlib import Path
+from typing import NamedTuple, TypedDict
 
 from ledgerkit.findings import Finding
 
@@ -11,6 +13,23 @@ FULL, QUICK, LOOKED, UNREAD = range(4)
 """How far a file was read: SHA-256, XXH3-128, existence and size, not at all."""
 READ_AS = ("full", "quick", "structure", "none")
 DEPTHS = {"full": FULL, "quick": QUICK, "structure": LOOKED}
+
+
+class ReadingOptions(TypedDict, total=False):
+    """Options of a verification that `fixity record` takes too."""
+
+    depth: str
+    sample: int | None
+    seed: int | None
+    workers: int
+    progress: Callable[[int, int], None] | None
+
+
+class VerifyOptions(ReadingOptions, total=False):
+    """Options of a verification beside the plates."""
+
+    checkpoint: str | None
+    resume: str | Path | None
 
 
 class Known(NamedTuple):

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from ledgerkit import layout
 from ledgerkit.canonical import sha256_hex
 from ledgerkit.errors import LedgerkitError, MissingInput, UnsafePath
-from ledgerkit.reading import Folder
+from ledgerkit.held import Folder
 from ledgerkit.verify import documents
 from ledgerkit.verify.files import DEEPEST, Checker, Wanted
 from ledgerkit.verify.plan import UNREAD, Known, Plan, Result

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from ledgerkit import layout
 from ledgerkit.canonical import sha256_hex
 from ledgerkit.errors import LedgerkitError
-from ledgerkit.reading import Folder
+from ledgerkit.held import Folder
 from ledgerkit.verify import documents
 from ledgerkit.verify.documents import Broken, Listing, Made, Read, Record
 from ledgerkit.verify.files import Checker, Wanted
