@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack
 
 from ledgerkit import layout
+from ledgerkit.decisions import Decisions
 from ledgerkit.errors import LedgerkitError, UsageError
 from ledgerkit.repository import Archive
 from ledgerkit.views import (
@@ -40,7 +41,7 @@ if TYPE_CHECKING:
     Plates = str | list[str] | None
 
 
-class Repository:
+class Repository(Decisions):
     """One repository. Everything that reads takes no lock and writes nothing.
 
     >>> repository = Repository.open("my-archive")          # doctest: +SKIP
@@ -69,8 +70,14 @@ class Repository:
         return self._archive.root
 
     def plates(self) -> list[PlateView]:
-        """All plates in the order of their numbers. Raises `InvalidRecord` for a bad manifest."""
-        seals = self._archive.seals()
+        """All plates in the order of their numbers, as corrected.
+
+        Raises `InvalidRecord` for a bad manifest or record.
+        """
+        from ledgerkit.history import History
+
+        history = History(self._archive)
+        seals = history.seals
         found = []
         for plate in self._archive.plate_ids():
             manifest = self._archive.manifest(plate)
@@ -79,17 +86,24 @@ class Repository:
             except LedgerkitError:
                 path = None
             sealed = seals.get(path or "")
+            digest = sealed.sha256 if sealed else None
+            overlay = history.overlay(plate)
+            if overlay.replaced_by is not None:
+                source = history.source(plate)
+                path, digest = source.path, source.sha256
             found.append(
                 PlateView(
                     plate,
                     manifest.plate_number,
-                    manifest.title,
-                    manifest.slug,
+                    str(overlay.fields.get("title", manifest.title)),
+                    str(overlay.fields.get("slug", manifest.slug)),
                     path,
-                    sealed.sha256 if sealed else None,
+                    digest,
                     self._archive.run_ids(plate),
+                    overlay.withdrawn,
                 )
             )
+            history.forget(plate)
         return found
 
     def ingest(
@@ -265,26 +279,6 @@ class Repository:
                     "If the ledgers are behind, run ledgerkit consolidate first.",
                 )
         return None if plates is None and where is None else chosen
-
-    def accept_policy(
-        self, by: str, reason: str, edited: str | Path | None = None
-    ) -> dict[str, Any]:
-        """Put the newest proposed policy, or an edited document, into force."""
-        from ledgerkit.policy import accept
-
-        return accept(self._archive, by, reason, Path(edited) if edited is not None else None)
-
-    def policy(self) -> dict[str, Any]:
-        """The policy in force. Raises `MissingInput`."""
-        from ledgerkit.policy import accepted
-
-        return accepted(self._archive)
-
-    def proposed_policy(self) -> dict[str, Any]:
-        """The newest proposal. Raises `MissingInput`."""
-        from ledgerkit.policy import proposed
-
-        return proposed(self._archive)[0]
 
     def consolidate(
         self, *, check: bool = False, rebuild: bool = False, wait: float = 60.0

@@ -78,7 +78,7 @@ def read_catalogue(data: bytes, name: str) -> tuple[list[Entry], list[Finding]]:
     Raises `InvalidRecord` when the file is no catalogue at all.
     """
     rows = (
-        _csv_rows(data, name) if name.lower().endswith((".csv", ".tsv")) else _json_rows(data, name)
+        csv_rows(data, name) if name.lower().endswith((".csv", ".tsv")) else _json_rows(data, name)
     )
     entries: list[Entry] = []
     findings: list[Finding] = []
@@ -104,7 +104,7 @@ def _json_rows(data: bytes, name: str) -> list[Any]:
     return value
 
 
-def _csv_rows(data: bytes, name: str) -> list[Any]:
+def csv_rows(data: bytes, name: str) -> list[Any]:
     """Rows of comma, semicolon or tab separated text, whichever its first line has most of."""
     try:
         text = data.decode("utf-8-sig")

@@ -88,6 +88,7 @@ def run(
     has the inputs, `Interrupted` after Ctrl-C, with everything finished committed.
     """
     began = time.monotonic()
+    archive.refuse_when_frozen(request.operation)
     with archive.job(wait) as job:
         seal_new(archive, job)
         history = History(archive)
@@ -280,4 +281,5 @@ class _Work:
                 if not gate.passed
             ],
             run_ids=[one.run_id for one in committed] if len(committed) <= 1000 else [],
+            withdrawn=self.counts.get("withdrawn", 0),
         )

@@ -68,6 +68,10 @@ class MissingInput(LedgerkitError):
     exit_code = 3
 
 
+class Withdrawn(MissingInput):
+    """A plate that was withdrawn is asked for as an input: plans leave it out."""
+
+
 class RepositoryBusy(LedgerkitError):
     """Another process holds the repository's lock."""
 
@@ -78,6 +82,10 @@ class CommitFailed(LedgerkitError):
     """The disk refused a write, a flush or a rename; what was committed before stays."""
 
     exit_code = 5
+
+
+class Frozen(LedgerkitError):
+    """An operation of preprocessing, which a freeze has ended; the message names the freeze."""
 
 
 class LedgerRefused(LedgerkitError):

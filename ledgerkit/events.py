@@ -1,4 +1,4 @@
-"""Events of the collection as staged runs: what a command did that is no operation on pixels.
+"""Events as staged runs: what a command did that is no operation on pixels.
 
 An event is never skipped: two that say the same are two runs.
 """
@@ -20,7 +20,14 @@ from ledgerkit.worker import TIME_FORMAT, peak_rss_bytes
 class Event:
     """An event under way: begun when made, ended when staged."""
 
-    def __init__(self, operation: str, event_type: str, parameters: dict[str, Any]) -> None:
+    def __init__(
+        self,
+        operation: str,
+        event_type: str,
+        parameters: dict[str, Any],
+        subject: str = layout.COLLECTION,
+    ) -> None:
+        self.subject = subject
         self.operation = operation
         self.event_type = event_type
         self.parameters = parameters
@@ -46,14 +53,14 @@ class Event:
                 self.operation,
                 "1",
                 self.parameters,
-                layout.COLLECTION,
+                self.subject,
                 (),
                 [(one.role, one.sha256) for one in given],
             ),
             operation=self.operation,
             version="1",
             event_type=self.event_type,
-            subject=layout.COLLECTION,
+            subject=self.subject,
             variant=variant,
             parameters=self.parameters,
             inputs=given,

@@ -214,6 +214,21 @@ CODES: dict[str, tuple[str, str, str]] = {
         "The plate could not be sealed and every operation leaves it out: {detail}.",
         "Put the file right; the next writing command seals the plate.",
     ),
+    "CORRECTION_PLATE_UNKNOWN": (
+        ERROR,
+        "The repository has no sealed plate of this id.",
+        "Correct the id; if the plate is there and not sealed, see: ledgerkit audit",
+    ),
+    "CORRECTION_INVALID": (
+        ERROR,
+        "The correction cannot be taken: {detail}.",
+        "Correct it, and give all corrections again: nothing was written.",
+    ),
+    "PLATE_NOT_SEALED": (
+        ERROR,
+        "The plate is not sealed, so nothing vouches for it.",
+        "See why with: ledgerkit audit",
+    ),
     "UNSEALED": (
         INFO,
         "The plate is not sealed yet.",

@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ledgerkit import layout, operation, schema
-from ledgerkit.errors import InvalidRecord, LedgerkitError, MissingInput
+from ledgerkit.errors import InvalidRecord, LedgerkitError, MissingInput, Withdrawn
+from ledgerkit.overlay import NOTHING, Overlay, overlay_of
 from ledgerkit.records import Output, Run, current_runs, policy_part
 from ledgerkit.repository import Archive
 from ledgerkit.staged import Sealed
@@ -55,6 +56,8 @@ class History:
         self.seals: dict[str, Sealed] = archive.seals(self.collection)
         self._runs: dict[str, list[Run]] = {}
         self._sources: dict[str, TaskInput] = {}
+        self._overlays: dict[str, Overlay] = {}
+        self._replacements: dict[str, TaskInput] = {}
         for path, sealed in self.seals.items():
             parts = path.split("/")
             if len(parts) == 4 and parts[0] == layout.PLATES and parts[2] == layout.SOURCE:
@@ -66,14 +69,36 @@ class History:
             return self.collection
         if subject not in self._runs:
             self._runs[subject] = self.archive.runs(subject)
+            self._lay_over(subject, self._runs[subject])
         return self._runs[subject]
+
+    def _lay_over(self, plate: str, runs: list[Run]) -> None:
+        """Remember what later records say of a plate: it is asked for long after they are dropped."""
+        overlay = self._overlays[plate] = overlay_of(runs)
+        if overlay.replaced_by is None:
+            return
+        by = next(run for run in runs if run.run_id == overlay.replaced_by)
+        for output in self.archive.outputs(by):
+            if output.role == layout.SOURCE:
+                self._replacements[plate] = _output_input(output, layout.SOURCE, by)
+
+    def overlay(self, plate: str) -> Overlay:
+        """Corrections, replacement and withdrawal of a plate. Raises `LedgerkitError`."""
+        if plate not in self._overlays:
+            self.runs(plate)
+        return self._overlays[plate]
 
     def forget(self, subject: str) -> None:
         """Drop a plate's records from memory: a plan goes through millions of plates."""
         self._runs.pop(subject, None)
 
     def source(self, plate: str) -> TaskInput:
-        """The sealed source of a plate. Raises `MissingInput` when it is not sealed."""
+        """The present source of a plate: as sealed, or what replaced it.
+
+        Raises `MissingInput` when it is not sealed.
+        """
+        if self.overlay(plate).replaced_by is not None and plate in self._replacements:
+            return self._replacements[plate]
         if plate not in self._sources:
             raise MissingInput(
                 f"{plate} has no sealed source: the next writing command seals it, unless its manifest or source is missing, broken or contradicts source.sha256",
@@ -81,15 +106,14 @@ class History:
             )
         return self._sources[plate]
 
-    def source_digests(self) -> dict[str, str]:
-        """SHA-256 of the present source by plate id."""
-        return {plate: source.sha256 for plate, source in self._sources.items()}
-
     def current(self, subject: str) -> list[Run]:
         """Current runs of a plate or of the collection, oldest first."""
         runs = self.runs(subject)
-        source = self._sources.get(subject)
-        kept = current_runs(runs, {subject: source.sha256} if source else {})
+        source = self._replacements.get(subject) or self._sources.get(subject)
+        withdrawn = {subject} if self._overlays.get(subject, NOTHING).withdrawn else set()
+        kept = current_runs(
+            runs, {subject: source.sha256} if source else {}, withdrawn, self.archive.inputs
+        )
         return [run for run in runs if run.run_id in kept]
 
     def accepted_policy(self) -> TaskInput:
@@ -114,8 +138,10 @@ class History:
     def resolve(self, token: str, subject: str, parameters: Any) -> Resolved:
         """The files behind one token of `takes` for a plate, or for the collection of `subject`s.
 
-        Raises `MissingInput` that names the command to run first.
+        Raises `MissingInput` that names the command to run first, `Withdrawn`.
         """
+        if subject != layout.COLLECTION and self.overlay(subject).withdrawn:
+            raise Withdrawn(f"{subject} is withdrawn: {self.overlay(subject).reason}")
         if token == "source":
             return Resolved([self.source(subject)])
         if token == "policy":
@@ -185,7 +211,7 @@ class History:
             yield from schema.decode_rows("tiles", data, table.path)
 
     def sealed_plates(self) -> list[str]:
-        """Plates whose source is sealed, in the order of their numbers."""
+        """Plates whose source is sealed, in the order of their numbers, withdrawn ones among them."""
         return layout.sort_plates(list(self._sources))
 
 

@@ -65,6 +65,7 @@ def ingest(
     are errors and not `partial`.
     """
     began = time.monotonic()
+    archive.refuse_when_frozen("ingest")
     event = Event("ingest", "ingestion", {"catalogue": catalogue.name, "partial": partial})
     data = _read(catalogue)
     entries, findings = read_catalogue(data, catalogue.name)

@@ -5,6 +5,7 @@ A subject may be a plate, a run, a tile, a segment, a cluster or a file path.
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 from ledgerkit import layout
@@ -15,7 +16,7 @@ from ledgerkit.views import LineageNode
 
 _RUN = """
     SELECT run_id, operation, version, variant, status, coalesce(plate_id, 'collection') AS subject,
-           started_at::VARCHAR AS started_at, ledgerkit, current
+           started_at::VARCHAR AS started_at, ledgerkit, current, person, parameters
     FROM runs WHERE run_id = ?"""
 _INPUTS = """
     SELECT path, role, sha256, bytes, made_by FROM artifacts
@@ -24,7 +25,8 @@ _OUTPUTS = """
     SELECT path, role, sha256, bytes FROM artifacts
     WHERE run_id = ? AND direction = 'output' ORDER BY path"""
 _PLATE = """
-    SELECT title, source_path, source_sha256, source_bytes, seal_run_id
+    SELECT title, source_path, source_sha256, source_bytes, seal_run_id,
+           nullif(withdrawn, false) AS withdrawn, withdrawn_reason
     FROM plates WHERE plate_id = ?"""
 _COLLECTION_RUNS = """
     SELECT DISTINCT a.run_id FROM artifacts a JOIN runs r USING (run_id)
@@ -97,6 +99,16 @@ def _detail(row: dict[str, Any], *without: str) -> dict[str, Any]:
     return {key: value for key, value in row.items() if key not in without and value is not None}
 
 
+def _run_detail(row: dict[str, Any]) -> dict[str, Any]:
+    """What is shown of a run: for a person's decision also why, and the fields that it names."""
+    said = json.loads(row["parameters"]) if row["person"] else {}
+    shown = {name: said.get(name) for name in ("reason", "original_name")}
+    fields = said.get("fields")
+    for name, value in fields.items() if isinstance(fields, dict) else ():
+        shown[name] = "(emptied)" if value is None else value
+    return _detail(row | shown, "run_id", "parameters")
+
+
 def _plate(archive: Archive, plate: str) -> LineageNode:
     """A plate: its source and seal, and every run about it with what it made, oldest first."""
     rows = _rows(
@@ -122,7 +134,7 @@ def _made_by(archive: Archive, run_id: str) -> LineageNode:
     return LineageNode(
         "run",
         run_id,
-        _detail(run, "run_id"),
+        _run_detail(run),
         [
             LineageNode("output", str(row["path"]), _detail(row, "path"), [])
             for row in outputs[:MAX_INPUTS]
@@ -141,7 +153,7 @@ def _run(archive: Archive, run_id: str, seen: set[str]) -> LineageNode:
     inputs = _rows(archive, _INPUTS, run_id)
     if rows[0]["operation"] == "propose":
         # What a policy was decided on is the headers of every plate: named, but not followed.
-        detail = {**_detail(rows[0], "run_id"), "decided_on": f"{len(inputs)} header runs"}
+        detail = {**_run_detail(rows[0]), "decided_on": f"{len(inputs)} header runs"}
         return LineageNode("run", run_id, detail, [])
     children = []
     for row in inputs[:MAX_INPUTS]:
@@ -151,4 +163,4 @@ def _run(archive: Archive, run_id: str, seen: set[str]) -> LineageNode:
         )
     if len(inputs) > MAX_INPUTS:
         children.append(LineageNode("input", f"... and {len(inputs) - MAX_INPUTS} more", {}, []))
-    return LineageNode("run", run_id, _detail(rows[0], "run_id"), children)
+    return LineageNode("run", run_id, _run_detail(rows[0]), children)

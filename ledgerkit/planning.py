@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ledgerkit import layout, operation, software
-from ledgerkit.errors import LedgerkitError, MissingInput
+from ledgerkit.errors import LedgerkitError, MissingInput, Withdrawn
 from ledgerkit.history import History, Resolved, collect
 from ledgerkit.operation import Operation, resolved
 from ledgerkit.records import Run, Supersedes, task_id
@@ -34,9 +34,10 @@ class Request:
 
 @dataclass(frozen=True)
 class Decision:
-    """What is to be done for one subject: run, done, other, stale, failed (before) or blocked.
+    """What is to be done for one subject: run, done, other, stale, failed (before), blocked, withdrawn.
 
-    `other` is done, but a newer run with other parameters is the current one.
+    `other` is done, but a newer run with other parameters is the current one; `withdrawn` plates
+    are left out.
     """
 
     kind: str
@@ -54,7 +55,10 @@ def decide(archive: Archive, history: History, request: Request) -> Iterator[Dec
     plates = archive.plate_ids() if request.plates is None else request.plates
     if loaded.on_collection:
         found, lacking = collect(history, tokens, plates, parameters)
-        yield from (Decision("blocked", plate, error=error) for plate, error in lacking)
+        yield from (_left_out(plate, error) for plate, error in lacking)
+        gone = sum(isinstance(error, Withdrawn) for _, error in lacking)
+        if gone and gone == len(plates):
+            raise MissingInput("all plates are withdrawn", "See: ledgerkit reinstate --help")
         if not plates:
             raise MissingInput("there are no plates", "Take some in with: ledgerkit ingest")
         if len(lacking) == len(plates):
@@ -68,8 +72,14 @@ def decide(archive: Archive, history: History, request: Request) -> Iterator[Dec
                 found.add(history.resolve(token, plate, parameters))
             yield _decision(archive, history, request, loaded, parameters, plate, found)
         except LedgerkitError as error:
-            yield Decision("blocked", plate, error=error)
+            yield _left_out(plate, error)
         history.forget(plate)
+
+
+def _left_out(plate: str, error: LedgerkitError) -> Decision:
+    if isinstance(error, Withdrawn):
+        return Decision("withdrawn", plate)
+    return Decision("blocked", plate, error=error)
 
 
 def _decision(
@@ -132,6 +142,7 @@ def stale_reason(run: Run, loaded: Operation) -> str | None:
 
 def dry_run(archive: Archive, request: Request) -> DryRunView:
     """What `run` would do, for about how long and with how much disk. Writes nothing."""
+    archive.refuse_when_frozen(request.operation)
     history = History(archive)
     kinds: dict[str, int] = {}
     would_run: list[str] = []
@@ -153,6 +164,7 @@ def dry_run(archive: Archive, request: Request) -> DryRunView:
         seconds,
         size,
         basis,
+        kinds.get("withdrawn", 0),
     )
 
 

@@ -55,6 +55,7 @@ def accept(
             "a policy is accepted by somebody for a reason",
             'Give both: --by "A. Curator" --reason "..."',
         )
+    archive.refuse_when_frozen("policy-accept")
     document, proposal = proposed(archive)
     if edited is not None:
         document = parse_json(edited.read_bytes(), str(edited))

@@ -134,7 +134,9 @@ def _create_views(connection: duckdb.DuckDBPyConnection, present: dict[str, str]
                 f"WHERE run_id IN (SELECT run_id FROM runs WHERE {_IN_FORCE})"
             )
     connection.execute(f"CREATE VIEW current_runs AS SELECT * FROM runs WHERE {_IN_FORCE}")
-    connection.execute("CREATE VIEW current_plates AS SELECT * FROM plates")
+    columns = {column for column, *_ in connection.execute("DESCRIBE plates").fetchall()}
+    at_work = "WHERE NOT withdrawn" if "withdrawn" in columns else ""  # older ledgers lack it
+    connection.execute(f"CREATE VIEW current_plates AS SELECT * FROM plates {at_work}")
 
 
 def _present(

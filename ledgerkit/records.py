@@ -9,7 +9,7 @@ millions of records. `schema.explain` says what is wrong with one that is refuse
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Container, Iterable
 from typing import Annotated, Any, Literal
 
 import msgspec
@@ -27,7 +27,7 @@ from ledgerkit.errors import InvalidRecord
 INLINE_LIMIT = 64
 EVENTS = frozenset({
     "ingest", "seal", "fixity", "policy-accept", "amend", "replace-source", "withdraw", "name",
-    "review", "evict", "restore", "rerun", "freeze", "recover",
+    "review", "evict", "restore", "rerun", "freeze", "recover", "reinstate",
 })  # fmt: skip
 
 Sha256 = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{64}\Z")]
@@ -204,18 +204,7 @@ class Manifest(Record, frozen=True):
         return 1 if self.schema_version is None else 2
 
 
-MANIFEST_V1_FIELDS = frozenset(
-    {
-        "plate_id",
-        "plate_number",
-        "title",
-        "slug",
-        "source_image",
-        "download_url",
-        "license",
-        "created_at",
-    }
-)
+MANIFEST_V1_FIELDS = frozenset(Manifest.__struct_fields__[:8])
 _run_decoder = msgspec.json.Decoder(Run)
 _input_decoder = msgspec.json.Decoder(Input)
 _output_decoder = msgspec.json.Decoder(Output)
@@ -352,24 +341,39 @@ def task_id(
     )
 
 
-def current_runs(runs: Iterable[Run], source_sha256: dict[str, str]) -> set[str]:
+def current_runs(
+    runs: Iterable[Run],
+    source_sha256: dict[str, str],
+    withdrawn: Container[str] = (),
+    inputs: Callable[[Run], list[Input]] | None = None,
+) -> set[str]:
     """Run ids that are current: for each subject, operation and variant the newest valid result.
 
-    A run counts when it is complete or partial, is no event, is not superseded, and read the
-    plate's present source (`source_sha256` by plate id) where it read one.
+    A run counts when it is complete or partial, is no event, is not superseded, its plate is not
+    `withdrawn`, and it was made from the plate's present source (`source_sha256` by plate id): it
+    read no other one, and no result that was made from another. `inputs` gives the inputs of a run
+    whose record has them in a listing.
     """
     listed = list(runs)
     superseded = {
         run.supersedes.run_id for run in listed if run.supersedes and run.status != "failed"
     }
     newest: dict[tuple[str, str, str], str] = {}
+    of_another_source: set[str] = set()
     for run in listed:
-        if run.status == "failed" or run.operation in EVENTS or run.run_id in superseded:
+        if run.operation in EVENTS:
             continue
-        present = source_sha256.get(run.subject, _ZERO_DIGEST)
-        if run.subject != layout.COLLECTION and any(
-            item.role == "source" and item.sha256 != present for item in run.inputs
-        ):
+        if run.subject != layout.COLLECTION:
+            present = source_sha256.get(run.subject, _ZERO_DIGEST)
+            given = inputs(run) if inputs and of_another_source else run.inputs
+            if any(
+                item.run_id in of_another_source
+                or (item.role == "source" and item.sha256 != present)
+                for item in given
+            ):
+                of_another_source.add(run.run_id)
+                continue
+        if run.status == "failed" or run.run_id in superseded or run.subject in withdrawn:
             continue
         key = (run.subject, run.operation, run.variant)
         if run.run_id > newest.get(key, ""):

@@ -23,12 +23,15 @@ from ledgerkit.errors import (
     LedgerkitError,
     LogInvalid,
     MissingInput,
+    RepositoryBusy,
     RepositoryNotFound,
     UnsafePath,
 )
 from ledgerkit.intent import LogStep, Move
 from ledgerkit.jobs import Job
 from ledgerkit.log import ORIGIN, Entry, Log, Logged
+from ledgerkit.merkle import Checkpoint
+from ledgerkit.overlay import PREPROCESSING, refusal
 from ledgerkit.reading import Tree
 from ledgerkit.recording import write_record
 from ledgerkit.records import (
@@ -47,6 +50,7 @@ from ledgerkit.staged import (
     StagedRun,
     manifest_entries,
     moves_of,
+    preprocessing_of,
     record_entry,
 )
 
@@ -59,6 +63,8 @@ class Archive:
         self.tree = Tree(self.root)
         self.log = Log(self.tree)
         self.store = Store(self.root)
+        self._looked = 0
+        self._frozen: Run | None = None
         if not (self.root / layout.PLATES).is_dir():
             raise RepositoryNotFound(
                 f"{self.root} is not a repository: it has no folder {layout.PLATES}",
@@ -188,6 +194,21 @@ class Archive:
                         )
         return found
 
+    def frozen(self) -> Run | None:
+        """The run that froze the repository; only records that are new since last asked are read."""
+        listed = self.log.index().runs(layout.COLLECTION)
+        for run, _ in self.records(layout.COLLECTION, listed[self._looked :]):
+            if run.operation == "freeze" and run.status == "complete":
+                self._frozen = self._frozen or run
+        self._looked = len(listed)
+        return self._frozen
+
+    def refuse_when_frozen(self, operation: str) -> None:
+        """Raise `Frozen` for an operation or event of preprocessing when a freeze has ended that."""
+        frozen = self.frozen() if operation in PREPROCESSING else None
+        if frozen is not None:
+            raise refusal(operation, frozen)
+
     def job(self, wait: float = 60.0) -> Job:
         """A new staging folder, to be used as a context manager."""
         stamp = datetime.now(UTC).strftime("%Y%m%d-%H%M%SZ")
@@ -203,6 +224,7 @@ class Archive:
         wait: float = 60.0,
         refused: list[tuple[str, LedgerkitError]] | None = None,
         committed: list[Run] | None = None,
+        on_top_of: Checkpoint | None = None,
     ) -> list[Run]:
         """Commit a batch: give run ids, write records, move everything to its final name, durably.
 
@@ -210,8 +232,10 @@ class Archive:
         `moves` are further staged items, as new plates. Returns the records committed. A subject
         whose folder cannot be written is left out and added to `refused`, or raises without one.
         `committed` gets the records as soon as they are kept, even when Ctrl-C ends the call.
+        With `on_top_of`, raises `RepositoryBusy` when the log is no longer as it was then.
         """
         with self.store.locked(wait):
+            self._refuse_what_came_too_late(staged, on_top_of)
             moment = self._next_moment()
             present: dict[str, set[str]] = {}
             all_moves, taken = self._still_free(moves)
@@ -246,6 +270,18 @@ class Archive:
             if committed is not None:
                 committed += runs
         return runs
+
+    def _refuse_what_came_too_late(
+        self, staged: list[StagedRun], on_top_of: Checkpoint | None
+    ) -> None:
+        """Raise for work that a freeze or another commit overtook. The lock must be held."""
+        if on_top_of is not None and self.log.checkpoint() != on_top_of:
+            raise RepositoryBusy(
+                f"another process committed records since entry {on_top_of.size} of the log",
+                "Give the command again when it is done.",
+            )
+        for operation in sorted({name for one in staged for name in preprocessing_of(one)}):
+            self.refuse_when_frozen(operation)
 
     def _still_free(self, moves: Iterable[Move]) -> tuple[list[Move], set[str]]:
         """The moves, without single files that another writer put in place meanwhile, and those files.

@@ -49,6 +49,8 @@ def seal_new(archive: Archive, job: Job, progress: Progress | None = None) -> in
     }
     sealed = _sealed_plates(known)
     waiting = [plate for plate in archive.plate_ids() if plate not in sealed]
+    if waiting and archive.frozen():
+        waiting = []  # a freeze ended the taking in of plates; each stays unsealed, and audit says so
     root_files, moves = missing_root_files(archive, job)
     root_files += [
         seal_file(archive.tree, path, role)

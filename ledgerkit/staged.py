@@ -14,6 +14,7 @@ from ledgerkit.canonical import digest_bytes
 from ledgerkit.durable import Store
 from ledgerkit.intent import Move
 from ledgerkit.log import Entry
+from ledgerkit.overlay import PREPROCESSING
 from ledgerkit.records import (
     FailedItem,
     Failure,
@@ -96,6 +97,14 @@ def manifest_entries(one: StagedRun) -> list[Entry]:
         Entry("manifest", sealed[plate].path, sealed[plate].sha256)
         for plate in layout.sort_plates(list(sealed))
     ]
+
+
+def preprocessing_of(one: StagedRun) -> set[str]:
+    """What of a staged run a freeze has ended: the operation itself, or plates that come in by a seal."""
+    if one.operation == "seal":
+        new = any(output.path.startswith(f"{layout.PLATES}/") for output in one.sealed)
+        return {"ingest"} if new else set()
+    return {one.operation} & PREPROCESSING
 
 
 def record_entry(run: Run, digests: dict[str, str]) -> Entry:

@@ -10,6 +10,7 @@ from ledgerkit.durable import pending_job
 from ledgerkit.errors import LedgerkitError
 from ledgerkit.history import History
 from ledgerkit.jobs import abandoned_jobs
+from ledgerkit.overlay import PREPROCESSING
 from ledgerkit.planning import stale_reason
 from ledgerkit.query import behind
 from ledgerkit.records import Run, policy_part
@@ -28,6 +29,8 @@ PHASES = (
 )
 UPSTREAM = {"segment": "normalize", "embed": "normalize"}
 """Phases on plates that wait for another: only plates that it has done are to do."""
+_ENDED = PREPROCESSING | {"policy"}
+"""Phases that a freeze has ended."""
 NEXT = {
     "policy": 'ledgerkit policy propose && ledgerkit policy accept --by NAME --reason "..."',
 }
@@ -43,6 +46,7 @@ class _Progress:
     failed: Counter[str] = field(default_factory=Counter)
     failures: list[FailureView] = field(default_factory=list)
     reached: dict[str, str] = field(default_factory=dict)
+    withdrawn: set[str] = field(default_factory=set)
 
     def look(self, history: History, subject: str) -> None:
         """Count what is current on a plate or on the collection, and what failed instead."""
@@ -50,6 +54,10 @@ class _Progress:
             runs = history.runs(subject)
         except LedgerkitError as error:
             self.failures.append(FailureView(subject, type(error).__name__, error.message))
+            return
+        if subject != layout.COLLECTION and history.overlay(subject).withdrawn:
+            self.withdrawn.add(subject)
+            self.reached[subject] = "withdrawn"
             return
         current = {
             run.operation: run
@@ -81,8 +89,10 @@ def status(archive: Archive) -> StatusView:
         history.forget(subject)
     progress.reached.pop(layout.COLLECTION, None)
     progress.done["policy"] = int(progress.policy is not None)
-    phases = [_phase(phase, name, progress, len(sealed)) for phase, name in PHASES if _known(name)]
+    at_work = len(set(sealed) - progress.withdrawn)
+    phases = [_phase(phase, name, progress, at_work) for phase, name in PHASES if _known(name)]
     reason = behind(archive)
+    frozen = archive.frozen()
     return StatusView(
         root=str(archive.root),
         plates=len(plates),
@@ -92,9 +102,19 @@ def status(archive: Archive) -> StatusView:
         ledgers=reason or "up to date",
         abandoned=abandoned_jobs(archive.root),
         pending=pending_job(archive.root),
-        next_steps=_next_steps(phases, len(plates), reason),
+        next_steps=_next_steps(
+            [phase for phase in phases if frozen is None or phase.operation not in _ENDED],
+            len(plates),
+            reason,
+        ),
         by_plate=progress.reached,
+        withdrawn=len(progress.withdrawn),
+        frozen=None if frozen is None else _frozen(frozen),
     )
+
+
+def _frozen(run: Run) -> str:
+    return f"by {run.run_id}, {run.agent.person}: {run.parameters.get('reason')}"
 
 
 def _known(name: str) -> bool:

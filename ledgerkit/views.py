@@ -48,6 +48,7 @@ class JobView:
     lost: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     run_ids: list[str] = field(default_factory=list)
+    withdrawn: int = 0
 
     @property
     def sound(self) -> bool:
@@ -68,6 +69,7 @@ class DryRunView:
     seconds: float | None
     output_bytes: int | None
     basis: str
+    withdrawn: int = 0
 
 
 @dataclass(frozen=True)
@@ -81,6 +83,7 @@ class PlateView:
     source_path: str | None
     source_sha256: str | None
     runs: list[str]
+    withdrawn: bool = False
 
 
 @dataclass(frozen=True)
@@ -93,6 +96,27 @@ class IngestView:
     findings: list[Finding]
     run_ids: list[str]
     seconds: float
+    bytes: int
+
+
+@dataclass(frozen=True)
+class CorrectionView:
+    """What a correction did: one run for each plate that it altered."""
+
+    operation: str
+    plates: list[str]
+    unchanged: list[str]
+    run_ids: list[str]
+
+
+@dataclass(frozen=True)
+class FreezeView:
+    """A freeze: its run, the log as it was verified, and what was read for it."""
+
+    run_id: str
+    log_size: int
+    log_root: str
+    files: int
     bytes: int
 
 
@@ -186,6 +210,8 @@ class StatusView:
     pending: str | None
     next_steps: list[str]
     by_plate: dict[str, str]
+    withdrawn: int = 0
+    frozen: str | None = None
 
 
 @dataclass(frozen=True)

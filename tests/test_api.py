@@ -31,7 +31,7 @@ def test_the_package_names_its_public_parts() -> None:
 
 def test_every_command_has_its_verb() -> None:
     for command in COMMANDS:
-        assert callable(getattr(Repository, command)), command
+        assert callable(getattr(Repository, command.replace("-", "_"))), command
 
 
 def test_every_verb_says_what_it_does() -> None:

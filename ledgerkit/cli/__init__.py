@@ -33,6 +33,17 @@ COMMANDS = {
         "Say how far each phase is, what failed, and what to do next.",
     ),
     "policy": ("ledgerkit.cli.policy", "Propose, show and accept the preprocessing policy."),
+    "amend": (
+        "ledgerkit.cli.corrections",
+        "Correct catalogue fields of plates; the manifests stay.",
+    ),
+    "replace-source": (
+        "ledgerkit.cli.corrections",
+        "Let a rescan be the source of a plate; the former one stays.",
+    ),
+    "withdraw": ("ledgerkit.cli.corrections", "Take plates out of all later work."),
+    "reinstate": ("ledgerkit.cli.corrections", "Take withdrawn plates back into work."),
+    "freeze": ("ledgerkit.cli.corrections", "Verify everything and end preprocessing for good."),
     "consolidate": ("ledgerkit.cli.ledger", "Rebuild the ledgers from manifests and records."),
     "query": ("ledgerkit.cli.ledger", "Ask the ledgers in SQL, read-only."),
     "diff": ("ledgerkit.cli.asof", "Say what came between two checkpoints, plate by plate."),
@@ -61,7 +72,7 @@ class LazyGroup(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name in COMMANDS:
             module = importlib.import_module(COMMANDS[cmd_name][0])
-            command: click.Command = getattr(module, cmd_name)
+            command: click.Command = getattr(module, cmd_name.replace("-", "_"))
             return command
         if cmd_name in operation.names() and cmd_name not in PLACED:
             from ledgerkit.cli.operations import command_of

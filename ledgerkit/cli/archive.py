@@ -206,7 +206,10 @@ def status(show_plates: bool, path: Path | None, as_json: bool) -> None:
     click.echo(
         f"{view.plates} plates in {view.root}"
         + (f", {view.unsealed} not sealed" if view.unsealed else "")
+        + (f", {view.withdrawn} withdrawn" if view.withdrawn else "")
     )
+    if view.frozen:
+        click.echo(f"Frozen {view.frozen}")
     rows = [["phase", "operation", "done", "failed", "stale", "to do"]]
     rows += [
         [one.phase, one.operation, str(one.done), str(one.failed), str(one.stale), str(one.missing)]

@@ -145,6 +145,7 @@ def print_job(job: JobView) -> None:
     parts += [f"{job.failed_before} failed before (--retry-failed)"] if job.failed_before else []
     parts += [f"{job.failed} failed"] if job.failed else []
     parts += [f"{len(job.blocked)} left out"] if job.blocked else []
+    parts += [f"{job.withdrawn} left out because withdrawn"] if job.withdrawn else []
     parts += [f"{len(job.lost)} lost"] if job.lost else []
     click.echo(
         f"{job.operation}: {', '.join(parts)}; {size(job.output_bytes)} in {job.seconds:.1f} s"
@@ -182,6 +183,7 @@ def print_dry_run(view: DryRunView) -> None:
         f"{view.operation} would run on {len(view.would_run)} subjects, for {seconds}, "
         f"writing {disk} ({view.basis}); {view.skipped} done, {view.stale} stale, "
         f"{view.failed_before} failed before, {len(view.blocked)} without inputs"
+        + (f", {view.withdrawn} left out because withdrawn" if view.withdrawn else "")
     )
     click.echo(columns([[subject] for subject in view.would_run[:50]]))
     for failure in view.blocked[:5]:

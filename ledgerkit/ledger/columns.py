@@ -152,7 +152,7 @@ _MANIFEST_COLUMNS = (
 
 
 def plates_table(gathered: Gathered) -> pa.Table:
-    """One row per plate; what its current header run says is derived later."""
+    """One row per plate as it came in; corrections and header facts are derived later."""
     plates = gathered.plates
     columns: dict[str, Any] = {
         name: [getattr(plate.manifest, name) for plate in plates] for name in _MANIFEST_COLUMNS
@@ -171,6 +171,8 @@ def plates_table(gathered: Gathered) -> pa.Table:
         "manifest_version": [plate.manifest.version for plate in plates],
         "manifest_sha256": [plate.manifest_sha256 for plate in plates],
         "seal_run_id": [plate.seal_run_id for plate in plates],
+        "withdrawn": [False] * len(plates),
+        "withdrawn_reason": [None] * len(plates),
         "log_index": [plate.log_index for plate in plates],
         "log_indexes": [None] * len(plates),
     }

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from ledgerkit.ledger.corrected import with_corrections, with_log_indexes
 from ledgerkit.records import EVENTS
 
 if TYPE_CHECKING:
@@ -29,8 +30,9 @@ HEADER_COLUMNS = (
 
 def derive(frames: Frames) -> None:
     """Fill in, in place, what rows say of each other."""
+    frames["plates"] = with_corrections(frames["plates"], frames["runs"], frames["artifacts"])
     frames["runs"] = _with_current(frames)
-    frames["plates"] = _with_headers(frames)
+    frames["plates"] = with_log_indexes(_with_headers(frames), frames["runs"])
     if frames["cluster_members"].height:
         frames["cluster_members"] = _with_subject_runs(frames)
 
@@ -45,12 +47,14 @@ def _with_current(frames: Frames) -> pl.DataFrame:
     runs = frames["runs"]
     valid = runs.filter(pl.col("status") != "failed")
     superseded = valid["supersedes"].drop_nulls()
+    withdrawn = frames["plates"].filter("withdrawn").select("plate_id")
     newest = (
         valid.filter(
             ~pl.col("operation").is_in(list(EVENTS)),
             ~pl.col("run_id").is_in(superseded.implode()),
         )
         .join(_of_another_source(frames), on="run_id", how="anti")
+        .join(withdrawn, on="plate_id", how="anti")
         .group_by("plate_id", "operation", "variant")
         .agg(pl.col("log_index").max())
     )
@@ -60,19 +64,36 @@ def _with_current(frames: Frames) -> pl.DataFrame:
 
 
 def _of_another_source(frames: Frames) -> pl.DataFrame:
-    """Ids of runs on plates that read a source which is not the plate's present one."""
+    """Ids of runs on plates that were made from a source which is not the plate's present one."""
     import polars as pl
 
     read = frames["artifacts"].filter(pl.col("direction") == "input", pl.col("role") == "source")
     present = frames["plates"].select("plate_id", pl.col("source_sha256").alias("present"))
-    return (
+    on_plates = (
+        frames["runs"]
+        .filter(~pl.col("operation").is_in(list(EVENTS)))
+        .select("run_id", "plate_id")
+        .drop_nulls()
+    )
+    found = newest = (
         read.select("run_id", "sha256")
-        .join(frames["runs"].select("run_id", "plate_id").drop_nulls(), on="run_id")
+        .join(on_plates, on="run_id")
         .join(present, on="plate_id", how="left")
         .filter(pl.col("sha256").ne_missing(pl.col("present")))
         .select("run_id")
         .unique()
     )
+    while newest.height:  # what was made of their results, and of its results, and so on
+        newest = (
+            frames["artifacts"]
+            .join(newest.select(pl.col("run_id").alias("made_by")), on="made_by", how="semi")
+            .join(on_plates, on="run_id", how="semi")
+            .join(found, on="run_id", how="anti")
+            .select("run_id")
+            .unique()
+        )
+        found = pl.concat([found, newest])
+    return found
 
 
 def _with_headers(frames: Frames) -> pl.DataFrame:

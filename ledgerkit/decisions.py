@@ -1,0 +1,98 @@
+"""Verbs of `Repository` that record what a person decided, each with a name and a reason."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from ledgerkit import layout
+from ledgerkit.repository import Archive
+from ledgerkit.views import CorrectionView, FreezeView
+
+
+class Decisions:
+    """The policy, corrections of plates and the freeze; a part of `Repository`."""
+
+    _archive: Archive
+
+    def accept_policy(
+        self, by: str, reason: str, edited: str | Path | None = None
+    ) -> dict[str, Any]:
+        """Put the newest proposed policy, or an edited document, into force."""
+        from ledgerkit.policy import accept
+
+        return accept(self._archive, by, reason, Path(edited) if edited is not None else None)
+
+    def policy(self) -> dict[str, Any]:
+        """The policy in force. Raises `MissingInput`."""
+        from ledgerkit.policy import accepted
+
+        return accepted(self._archive)
+
+    def proposed_policy(self) -> dict[str, Any]:
+        """The newest proposal. Raises `MissingInput`."""
+        from ledgerkit.policy import proposed
+
+        return proposed(self._archive)[0]
+
+    def amend(
+        self,
+        corrections: dict[str, dict[str, str | None]] | str | Path,
+        *,
+        by: str,
+        reason: str,
+        wait: float = 60.0,
+    ) -> CorrectionView:
+        """Correct catalogue fields: `{"plate-001": {"title": "..."}}`, or a JSON or CSV file of them.
+
+        Raises `RefusedForFindings` with everything that is wrong.
+        """
+        from ledgerkit.corrections import amend, read_corrections
+
+        given = (
+            corrections if isinstance(corrections, dict) else read_corrections(Path(corrections))
+        )
+        return amend(self._archive, given, by, reason, wait)
+
+    def replace_source(
+        self, plate: str, file: str | Path, *, by: str, reason: str, wait: float = 60.0
+    ) -> CorrectionView:
+        """Let a rescan be the plate's source from now on. Raises `RefusedForFindings`."""
+        from ledgerkit.corrections import replace_source
+
+        return replace_source(self._archive, plate, Path(file), by, reason, wait)
+
+    def withdraw(
+        self, plates: str | list[str], *, by: str, reason: str, wait: float = 60.0
+    ) -> CorrectionView:
+        """Take plates out of all later work; `plates` is a selection or a list."""
+        from ledgerkit.corrections import withdraw
+
+        return withdraw(self._archive, self._named(plates), by, reason, wait)
+
+    def reinstate(
+        self, plates: str | list[str], *, by: str, reason: str, wait: float = 60.0
+    ) -> CorrectionView:
+        """Take withdrawn plates back into work."""
+        from ledgerkit.corrections import reinstate
+
+        return reinstate(self._archive, self._named(plates), by, reason, wait)
+
+    def freeze(
+        self,
+        *,
+        by: str,
+        reason: str,
+        workers: int = 2,
+        wait: float = 60.0,
+        progress: Callable[[int, int], None] | None = None,
+    ) -> FreezeView:
+        """Verify everything and end preprocessing for good. Raises `RefusedForFindings`."""
+        from ledgerkit.freeze import freeze
+
+        return freeze(self._archive, by, reason, workers=workers, wait=wait, progress=progress)
+
+    def _named(self, plates: str | list[str]) -> list[str]:
+        listed = plates if isinstance(plates, str) else ",".join(plates)
+        return layout.select_plates(listed, self._archive.plate_ids())
