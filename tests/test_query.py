@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 import pytest
 from click.testing import CliRunner
 
+import ledgerkit.query as query_module
 from ledgerkit.api import Repository
 from ledgerkit.cli import cli, main
 from ledgerkit.errors import QueryRefused, UsageError
@@ -336,15 +337,26 @@ class Meddling:
         return 60.0
 
 
-def test_a_query_is_asked_again_when_the_ledgers_were_exchanged_meanwhile(
+def test_a_query_reads_the_ledgers_that_it_opened_whatever_takes_their_place(
     tiny: Repository,
 ) -> None:
+    tiny.consolidate()
+    limits: Any = Meddling(tiny, 1)
+    assert tiny.query("SELECT count(*) AS n FROM headers", limits=limits)["n"][0] == 0
+    assert limits.asked == 1
+    assert tiny.query("SELECT count(*) AS n FROM headers")["n"][0] == 1
+
+
+def test_where_open_files_have_no_names_a_query_is_asked_again(
+    tiny: Repository, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(query_module, "_HELD_OPEN", False)
     tiny.consolidate()
     limits: Any = Meddling(tiny, 1)
     assert tiny.query("SELECT count(*) AS n FROM headers", limits=limits)["n"][0] == 1
     assert limits.asked == 2
     with pytest.raises(QueryRefused, match="rebuilt while the query ran"):
-        tiny.query("SELECT count(*) AS n FROM headers", limits=cast(Any, Meddling(tiny, 9)))
+        tiny.query("SELECT count(*) AS n FROM headers", limits=cast(Any, Meddling(tiny, 99)))
 
 
 def test_reads_whole_ledgers_while_they_are_exchanged(tiny: Repository) -> None:
