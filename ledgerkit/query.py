@@ -38,8 +38,6 @@ _IN_FORCE = """current AND (variant NOT LIKE 'policy-%' OR starts_with(variant, 
     ORDER BY run_id DESC LIMIT 1)))"""
 """Current results, and of those that were made under a policy only those of the newest accepted."""
 _ATTEMPTS = 10
-_HELD_OPEN = os.path.exists("/proc/self/fd")
-"""Whether DuckDB reads the very files that were opened, whatever takes their names meanwhile."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,14 +75,12 @@ def query_tree(
         before = ledger_document(tree)
         try:
             with connect(tree, before, given) as connection:
-                if ledger_document(tree) != before:
-                    continue
                 found = _execute(connection, sql, parameters, given)
         except QueryRefused:
             if ledger_document(tree) == before:
                 raise
             continue
-        if _HELD_OPEN or ledger_document(tree) == before:
+        if ledger_document(tree) == before:
             return found
     raise QueryRefused(
         f"the ledgers were rebuilt while the query ran, {_ATTEMPTS} times over",
@@ -171,7 +167,7 @@ def _present(
                 "Rebuild the ledgers with: ledgerkit consolidate",
             )
         handle = f"/proc/self/fd/{file.fileno()}"
-        found[name] = handle if _HELD_OPEN else str(tree.root / path)
+        found[name] = handle if os.path.exists(handle) else str(tree.root / path)
     return found
 
 

@@ -16,7 +16,6 @@ import pyarrow.parquet as pq
 import pytest
 from click.testing import CliRunner
 
-import ledgerkit.query as query_module
 from ledgerkit.api import Repository
 from ledgerkit.cli import cli, main
 from ledgerkit.errors import QueryRefused, UsageError
@@ -337,20 +336,9 @@ class Meddling:
         return 60.0
 
 
-def test_a_query_reads_the_ledgers_that_it_opened_whatever_takes_their_place(
+def test_a_query_is_asked_again_when_the_ledgers_were_exchanged_meanwhile(
     tiny: Repository,
 ) -> None:
-    tiny.consolidate()
-    limits: Any = Meddling(tiny, 1)
-    assert tiny.query("SELECT count(*) AS n FROM headers", limits=limits)["n"][0] == 0
-    assert limits.asked == 1
-    assert tiny.query("SELECT count(*) AS n FROM headers")["n"][0] == 1
-
-
-def test_where_open_files_have_no_names_a_query_is_asked_again(
-    tiny: Repository, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(query_module, "_HELD_OPEN", False)
     tiny.consolidate()
     limits: Any = Meddling(tiny, 1)
     assert tiny.query("SELECT count(*) AS n FROM headers", limits=limits)["n"][0] == 1
