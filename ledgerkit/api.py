@@ -21,6 +21,7 @@ from ledgerkit.views import (
     LineageNode,
     PlateView,
     Progress,
+    RecoverView,
     StatusView,
 )
 
@@ -392,3 +393,11 @@ class Repository(Decisions):
         from ledgerkit import answers
 
         return answers.cite(self._archive, sql, accessed, limits)
+
+    def recover(
+        self, *, dry_run: bool = False, set_aside_tail: bool = False, wait: float = 60.0
+    ) -> RecoverView:
+        """Finish or set aside what a crash left, and record it; `dry_run` writes nothing."""
+        from ledgerkit.recover import recover
+
+        return recover(self._archive, dry_run=dry_run, set_aside_tail=set_aside_tail, wait=wait)

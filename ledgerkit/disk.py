@@ -229,3 +229,55 @@ def flush_below(path: Path) -> None:
     elif path.exists():
         fsync(path)
         fsync(path.parent)
+
+
+@contextlib.contextmanager
+def lock_file(path: Path, wait: float) -> Iterator[None]:
+    """A kernel lock on a file of ours, made where it is missing; never deleted, never a link.
+
+    Raises `RepositoryBusy` when it is not free within `wait` seconds.
+    """
+    with disk_errors(path.name):
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644)
+    try:
+        take_lock(descriptor, wait)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def replace_flushed(path: Path, data: bytes) -> None:
+    """A small file put whole in the place of the former one: its bytes and its name are flushed."""
+    beside = path.with_name(f"{path.name}.new")
+    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
+    with disk_errors(path.name):
+        descriptor = os.open(beside, flags, 0o644)
+        try:
+            write_all(descriptor, data)
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+        os.replace(beside, path)
+        fsync(path.parent)
+
+
+def folder_mode(root: int, path: str) -> int | None:
+    """Permissions of the folder `path` below the handle `root`; None for anything but a folder."""
+    try:
+        with folder_of(root, f"{path}/x" if path else "x") as (handle, _):
+            return stat.S_IMODE(os.fstat(handle).st_mode)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except OSError as error:
+        if error.errno == errno.ELOOP:
+            return None
+        raise
+
+
+def set_folder_mode(root: int, path: str, mode: int) -> None:
+    """Give the folder `path` below the handle `root` its permissions; nothing when there is none."""
+    with (
+        contextlib.suppress(FileNotFoundError, NotADirectoryError),
+        folder_of(root, f"{path}/x" if path else "x") as (handle, _),
+    ):
+        os.fchmod(handle, mode)

@@ -27,15 +27,18 @@ class Job:
 
     def __enter__(self) -> Job:
         self.store.hold()
+        # What a crash left is finished before anything is read. The folder is held before the lock
+        # is let go, so that nobody meets it in between and takes the job for gone.
         with self.store.locked(self.wait):
-            pass  # what a crash left is finished before anything is read
-        self.store._refuse_links(self.folder, set())
-        self.store.make_folder(self.folder)
-        with disk_errors(self.folder):
-            self._descriptor = os.open(
-                self.store.root / self.folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644
-            )
-        fcntl.flock(self._descriptor, fcntl.LOCK_EX)
+            self.store._refuse_links(self.folder, set())
+            self.store.make_folder(self.folder)
+            with disk_errors(self.folder):
+                self._descriptor = os.open(
+                    self.store.root / self.folder / "lock",
+                    os.O_RDWR | os.O_CREAT | os.O_CLOEXEC,
+                    0o644,
+                )
+                fcntl.flock(self._descriptor, fcntl.LOCK_EX)
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -51,29 +54,34 @@ class Job:
         return f"{self.folder}/{name}"
 
 
+def is_held(root: Path, job_id: str) -> bool:
+    """Whether a living process holds the staging folder of a job. Read-only."""
+    try:
+        descriptor = os.open(
+            root / layout.STAGING / job_id / "lock",
+            os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC,
+        )
+    except OSError:
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        return False
+    except OSError:
+        return True
+    finally:
+        os.close(descriptor)
+
+
 def abandoned_jobs(root: Path) -> list[str]:
     """Staging folders whose job is gone: what a crash left. Read-only.
 
     A job that a flushed intent names is not among them: what it staged is committed.
     """
-    found = []
     committed = pending_job(root)
     with contextlib.suppress(FileNotFoundError):
-        for entry in sorted(os.listdir(root / layout.STAGING)):
-            if entry == committed:
-                continue
-            try:
-                descriptor = os.open(
-                    root / layout.STAGING / entry / "lock", os.O_RDONLY | os.O_CLOEXEC
-                )
-            except OSError:
-                found.append(entry)
-                continue
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
-                found.append(entry)
-            except OSError:
-                pass
-            finally:
-                os.close(descriptor)
-    return found
+        return [
+            entry
+            for entry in sorted(os.listdir(root / layout.STAGING))
+            if entry != committed and not is_held(root, entry)
+        ]
+    return []

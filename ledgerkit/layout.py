@@ -96,17 +96,22 @@ def cached_in(path: str) -> str | None:
 
 
 def is_ours(path: str) -> bool:
-    """Whether `path` lies where a commit puts something: a plate, a run, a cache, a document, the log."""
+    """Whether `path` lies where a commit puts something: a plate, a run, a cache, a document, the log.
+
+    Or a single file of one of them, which `restore-source` puts back.
+    """
     parts = path.split("/")
     if parts[0] == LOG:
         return len(parts) > 3 and parts[1] == "tile"
     if len(parts) == 1:
         return path in (REPOSITORY_FILE, CATALOGUE_FILE)
-    if len(parts) == 2 and parts[0] in (SCHEMAS, RUNS):
-        return True
+    if parts[0] in (SCHEMAS, RUNS):
+        return len(parts) == 2 or (parts[0] == RUNS and is_run_id(parts[1]))
     if parts[0] != PLATES or not is_plate_id(parts[1]):
         return False
-    return len(parts) == 2 or (len(parts) == 4 and parts[2] in (RUNS, CACHE))
+    if len(parts) == 3:
+        return parts[2] in (MANIFEST, SOURCE_CHECKSUM)
+    return len(parts) == 2 or parts[2] in (RUNS, CACHE, SOURCE)
 
 
 def checksum_line(text: str) -> tuple[str, str] | None:

@@ -97,6 +97,10 @@ class LogIndex:
         """Plates whose manifest is logged, in the order of their numbers."""
         return layout.sort_plates(list(self._manifests))
 
+    def subjects(self) -> list[str]:
+        """Plates, and the collection, that the log has anything of."""
+        return list(dict.fromkeys([*self._manifests, *self._runs]))
+
     def count_runs(self) -> int:
         return sum(map(len, self._runs.values()))
 

@@ -249,3 +249,88 @@ class AuditView:
     sound: bool
     files_written: int = 0
     schema_version: str = "audit.v1"
+
+
+@dataclass(frozen=True)
+class ActionView:
+    """One thing that was, or would be, moved, finished or put back; paths relative to the root."""
+
+    what: str
+    path: str | None
+    moved_to: str | None
+    why: str
+    bytes: int
+    files: int
+    sha256: str | None
+
+
+@dataclass(frozen=True)
+class RecoverView:
+    """What a crash left, and what became of it. `run_ids` are the records of it."""
+
+    dry_run: bool
+    recover_id: str | None
+    run_ids: list[str]
+    actions: list[ActionView]
+
+
+@dataclass(frozen=True)
+class QuarantineView:
+    """Something that was moved into quarantine, or back from it."""
+
+    quarantine_id: str
+    path: str
+    lies_at: str
+    reason: str
+    by: str
+    bytes: int
+    files: int
+    sha256: str | None
+    sound: bool | None
+    run_id: str | None
+
+
+@dataclass(frozen=True)
+class DifferentFile:
+    """A file that two repositories do not have alike.
+
+    `state` is one of: only-here, only-there, differs, unreadable. `proved` says whose bytes have the
+    recorded digest: here, there, both, neither; unrecorded where no record that holds lists it.
+    """
+
+    subject: str
+    path: str
+    state: str
+    proved: str
+
+
+@dataclass(frozen=True)
+class CompareView:
+    """Two repositories against each other: their logs first, then their files."""
+
+    here: str
+    there: str
+    depth: str
+    log: str
+    entries_here: int | None
+    entries_there: int | None
+    common_entries: int | None
+    files: int
+    by_subject: dict[str, int]
+    differences: list[DifferentFile]
+    equal: bool
+
+
+@dataclass(frozen=True)
+class RestoreView:
+    """What was put back from a replica, what was quarantined for it, and what could not be."""
+
+    checked: int
+    restored: list[ActionView]
+    quarantined: list[ActionView]
+    failures: list[FailureView]
+    run_ids: list[str]
+
+    @property
+    def sound(self) -> bool:
+        return not self.failures

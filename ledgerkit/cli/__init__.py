@@ -58,6 +58,10 @@ COMMANDS = {
         "ledgerkit.cli.cache",
         "Derived pixels: see what there is, take them away, bring them back.",
     ),
+    "recover": (
+        "ledgerkit.cli.recover",
+        "Finish or set aside what a crash left, and put on record what was done.",
+    ),
 }
 PLACED = frozenset({"propose"})
 """Operations that have their command inside a group: `propose` is `policy propose`."""
