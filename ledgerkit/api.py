@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any, Unpack
 from ledgerkit import layout
 from ledgerkit.decisions import Decisions
 from ledgerkit.errors import LedgerkitError, UsageError
+from ledgerkit.mending import Mending
 from ledgerkit.repository import Archive
 from ledgerkit.views import (
     AsOfView,
-    AuditView,
     ConsolidateView,
     DifferenceView,
     DryRunView,
@@ -21,7 +21,6 @@ from ledgerkit.views import (
     LineageNode,
     PlateView,
     Progress,
-    RecoverView,
     StatusView,
 )
 
@@ -42,7 +41,7 @@ if TYPE_CHECKING:
     Plates = str | list[str] | None
 
 
-class Repository(Decisions):
+class Repository(Decisions, Mending):
     """One repository. Everything that reads takes no lock and writes nothing.
 
     >>> repository = Repository.open("my-archive")          # doctest: +SKIP
@@ -121,12 +120,6 @@ class Repository(Decisions):
         return ingest(
             self._archive, Path(catalogue), Path(images), partial=partial, progress=progress
         )
-
-    def audit(self, progress: Callable[[int, int], None] | None = None) -> AuditView:
-        """Look at everything, read-only and header-only."""
-        from ledgerkit.audit import audit
-
-        return audit(self._archive, progress)
 
     def verify(self, *, plates: Plates = None, **options: Unpack[VerifyOptions]) -> VerifyView:
         """Hold log, records and files against each other, read-only: see `ledgerkit.verify.verify`."""
@@ -393,11 +386,3 @@ class Repository(Decisions):
         from ledgerkit import answers
 
         return answers.cite(self._archive, sql, accessed, limits)
-
-    def recover(
-        self, *, dry_run: bool = False, set_aside_tail: bool = False, wait: float = 60.0
-    ) -> RecoverView:
-        """Finish or set aside what a crash left, and record it; `dry_run` writes nothing."""
-        from ledgerkit.recover import recover
-
-        return recover(self._archive, dry_run=dry_run, set_aside_tail=set_aside_tail, wait=wait)

@@ -87,17 +87,17 @@ CODES: dict[str, tuple[str, str, str]] = {
     "PLATE_MISSING": (
         ERROR,
         "The plate was sealed and its folder is gone.",
-        "Restore it from a replica: a plate is withdrawn by a run, never by deleting it.",
+        "Restore it from a replica: ledgerkit restore-source PLATE --from REPLICA",
     ),
     "MANIFEST_MISSING": (
         ERROR,
         "The plate has no manifest.json.",
-        "Restore it from a replica, or ingest the plate again.",
+        "Restore it: ledgerkit restore-source PLATE --from REPLICA; a new plate is ingested again.",
     ),
     "MANIFEST_INVALID": (
         ERROR,
         "The manifest breaks its schema: {detail}.",
-        "Restore it from a replica.",
+        "Restore it: ledgerkit restore-source PLATE --from REPLICA",
     ),
     "MANIFEST_FIELD_UNKNOWN": (
         WARNING,
@@ -112,7 +112,7 @@ CODES: dict[str, tuple[str, str, str]] = {
     "SOURCE_COUNT": (
         ERROR,
         "source/ must hold exactly one file, it holds {detail}.",
-        "Leave the one source, or restore it from a replica.",
+        "Move what is not the source away with ledgerkit quarantine; a missing one comes back with ledgerkit restore-source.",
     ),
     "SOURCE_NAME_DISAGREE": (
         WARNING,
@@ -127,12 +127,12 @@ CODES: dict[str, tuple[str, str, str]] = {
     "SOURCE_CHECKSUM_INVALID": (
         ERROR,
         "source.sha256 is not a checksum line for the source: {detail}.",
-        "Restore it from a replica.",
+        "Restore it: ledgerkit restore-source PLATE --from REPLICA",
     ),
     "SOURCE_SIZE_CHANGED": (
         ERROR,
         "The source has {detail}.",
-        "Restore it from a replica: a source is never written to.",
+        "Restore it: ledgerkit restore-source PLATE --from REPLICA; a source is never written to.",
     ),
     "PLATE_ID_INVALID": (
         ERROR,
@@ -147,42 +147,42 @@ CODES: dict[str, tuple[str, str, str]] = {
     "RUN_MISSING": (
         ERROR,
         "The log has this run and its folder is gone.",
-        "Restore the run's folder from a replica: what is logged is never removed.",
+        "Restore it: ledgerkit restore-source RUN_FOLDER --from REPLICA; what is logged is never removed.",
     ),
     "UNSEALED_RUN": (
         ERROR,
         "No commit brought this run: the log does not have it.",
-        "It is never counted. Find out who put it there; ledgerkit recover sets it aside.",
+        "It is never counted. Find out who put it there; set it aside with: ledgerkit recover",
     ),
     "LOG_MISSING": (
         ERROR,
         "The repository was sealed ({detail}) and has no log.",
-        "Restore log/ from a replica: a log never begins anew.",
+        "Copy log/ from a replica: a log never begins anew. Then compare: ledgerkit compare REPLICA",
     ),
     "LOG_INVALID": (
         ERROR,
         "The sealed log is damaged: {detail}.",
-        "Restore log/ from a replica, and compare it with a checkpoint that is kept elsewhere.",
+        "Copy log/ from a replica, and compare it with a checkpoint that is kept elsewhere; what only lies beyond the checkpoint, ledgerkit recover sets aside.",
     ),
     "RUN_INVALID": (
         ERROR,
         "The run record cannot be read or breaks its schema: {detail}.",
-        "Restore the run's folder from a replica.",
+        "Restore it: ledgerkit restore-source RUN_FOLDER --from REPLICA",
     ),
     "RUN_ID_INVALID": (
         WARNING,
         "The folder's name is no run id.",
-        "Move it out of runs/: it is not counted.",
+        "It is not counted. Move it away with: ledgerkit quarantine PATH --by NAME --reason TEXT",
     ),
     "RUN_CHECKSUM_INVALID": (
         ERROR,
         "The record does not have the digest that run.sha256 lists: {detail}.",
-        "Restore the run's folder from a replica.",
+        "Restore it: ledgerkit restore-source RUN_FOLDER --from REPLICA",
     ),
     "OUTPUT_MISSING": (
         ERROR,
         "The run lists a file that does not exist: {detail}.",
-        "Restore the run's folder from a replica.",
+        "Restore it: ledgerkit restore-source PATH --from REPLICA",
     ),
     "CACHE_MISSING": (
         WARNING,
@@ -192,22 +192,22 @@ CODES: dict[str, tuple[str, str, str]] = {
     "UNLISTED_FILE": (
         ERROR,
         "No record lists this file.",
-        "Find out who put it there; move it away.",
+        "Find out who put it there; move it away with: ledgerkit quarantine PATH --by NAME --reason TEXT",
     ),
     "DIGEST_MISMATCH": (
         ERROR,
         "The bytes are not the recorded ones: {detail}.",
-        "Restore the file from a replica.",
+        "Restore it: ledgerkit restore-source PATH --from REPLICA",
     ),
     "SIZE_MISMATCH": (
         ERROR,
         "The size is not the recorded one: {detail}.",
-        "Restore the file from a replica.",
+        "Restore it: ledgerkit restore-source PATH --from REPLICA",
     ),
     "COMMIT_PENDING": (
         WARNING,
         "A commit waits to be finished: {detail}.",
-        "Nothing: the next writing command finishes it. Leave .ledgerkit/staging as it is.",
+        "The next writing command finishes it, or: ledgerkit recover",
     ),
     "SEAL_FAILED": (
         ERROR,
@@ -242,12 +242,12 @@ CODES: dict[str, tuple[str, str, str]] = {
     "SPECIAL_FILE": (
         ERROR,
         "A pipe, socket or device lies here: it is never opened.",
-        "Find out who put it there; move it away.",
+        "Find out who put it there; move it away with: ledgerkit quarantine PATH --by NAME --reason TEXT",
     ),
     "NAME_COLLIDES": (
         ERROR,
         "These names in one folder are one on some file systems: {detail}.",
-        "Find out which of them is recorded, and move the others away.",
+        "Find out which of them is recorded, and move the others away with ledgerkit quarantine.",
     ),
     "NAME_UNPORTABLE": (
         WARNING,
@@ -272,7 +272,7 @@ CODES: dict[str, tuple[str, str, str]] = {
     "PATH_UNSAFE": (
         ERROR,
         "The record names a path that nothing may be read from: {detail}.",
-        "Find out who wrote the record; restore the run's folder from a replica.",
+        "Find out who wrote the record; restore it: ledgerkit restore-source RUN_FOLDER --from REPLICA",
     ),
     "PATH_UNREADABLE": (
         ERROR,

@@ -26,6 +26,7 @@ _TILE = re.compile(
     r"(?:\.p/(?P<width>[1-9][0-9]{0,2}))?",
     re.ASCII,
 )
+_TRIES = 20
 _TAIL_HINT = (
     "Restore log/checkpoint from a replica, or compare it with one that is kept elsewhere. "
     "To keep the checkpoint as it is: ledgerkit recover --set-aside-tail"
@@ -45,12 +46,20 @@ class Leftover:
 
 def leftovers(archive: Archive) -> list[Leftover]:
     """Everything that `recover` would finish or set aside. Raises `LogInvalid` for a damaged log."""
-    found = [*_waiting(archive), *_working(archive)]
-    index = archive.log.index()
-    if archive.log.checkpoint() is not None:
+    for _ in range(_TRIES):
+        head = archive.log.checkpoint()
+        index = archive.log.index()
+        found = [*_waiting(archive), *_working(archive)]
+        if head is not None:
+            promised = pending_moves(archive.root)
+            found += [
+                *_unlogged(archive, index, promised),
+                *log_leftovers(archive, index, promised),
+            ]
         promised = pending_moves(archive.root)
-        found += [*_unlogged(archive, index, promised), *log_leftovers(archive, index, promised)]
-    return [_measured(archive, one) for one in found]
+        if archive.log.checkpoint() == head:
+            break  # else a commit was finished meanwhile, and what it brought may look unlogged
+    return [_measured(archive, one) for one in found if one.path not in promised]
 
 
 def _measured(archive: Archive, one: Leftover) -> Leftover:
@@ -184,3 +193,11 @@ def refuse_checkpoint_set_back(archive: Archive, tail: list[str]) -> None:
                     f"{layout.CHECKPOINT} ends before it: an older checkpoint was put back",
                     _TAIL_HINT,
                 )
+
+
+def would_recover(archive: Archive) -> list[str]:
+    """What `recover` would do, one line each: for `status`. Says what keeps it from looking."""
+    try:
+        return [f"{one.what} {one.path}: {one.why}" for one in leftovers(archive)]
+    except LedgerkitError as error:
+        return [error.message]

@@ -7,7 +7,6 @@ end. A running job is left alone: the kernel lock on its staging folder is held.
 
 from __future__ import annotations
 
-from ledgerkit.errors import LedgerkitError
 from ledgerkit.jobs import Job
 from ledgerkit.leftovers import (
     Leftover,
@@ -28,7 +27,6 @@ from ledgerkit.relocation import (
     write_plan,
 )
 from ledgerkit.repository import Archive
-from ledgerkit.sealing import seal_new
 from ledgerkit.views import RecoverView
 
 OPERATION, EVENT_TYPE = "recover", "recovery"
@@ -54,8 +52,6 @@ def recover(
         done: list[Action] = []
         plan = _begin(archive)
         with archive.job(wait) as job:
-            if archive.log.checkpoint() is None:
-                seal_new(archive, job)
             if plan.operation != OPERATION:
                 _finish(archive, job, plan, runs, done)
                 plan = _new_plan()
@@ -112,11 +108,3 @@ def _action(archive: Archive, recover_id: str, one: Leftover) -> Action:
     target = f"{ASIDE}/{recover_id}/{one.path}"
     digest = digest_of(archive, one.path)
     return Action(one.what, one.path, target, one.why, one.bytes, one.files, digest)
-
-
-def would_recover(archive: Archive) -> list[str]:
-    """What `recover` would do, one line each: for `status`. Says what keeps it from looking."""
-    try:
-        return [f"{one.what} {one.path}: {one.why}" for one in leftovers(archive)]
-    except LedgerkitError as error:
-        return [error.message]

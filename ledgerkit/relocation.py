@@ -27,6 +27,7 @@ from ledgerkit.events import Event, staged_name
 from ledgerkit.jobs import Job
 from ledgerkit.records import Run
 from ledgerkit.repository import Archive
+from ledgerkit.sealing import seal_new
 from ledgerkit.staged import StagedRun, write_staged
 from ledgerkit.staging import JSON_LINES
 from ledgerkit.views import ActionView
@@ -34,7 +35,7 @@ from ledgerkit.views import ActionView
 PLAN = f"{layout.WORKING}/plan.json"
 ASIDE = f"{layout.WORKING}/aside"
 QUARANTINE = f"{layout.WORKING}/quarantine"
-RELEASED = "released"
+QUARANTINED, RELEASED = "quarantined", "released"
 _LOCK = f"{layout.WORKING}/recover.lock"
 _WRITE = 0o200
 _REGULAR = 0o7777
@@ -219,10 +220,26 @@ def on_record(archive: Archive, plan: Plan) -> Run | None:
     return None
 
 
+@contextlib.contextmanager
+def begun(archive: Archive, wait: float) -> Iterator[Job]:
+    """Alone and with a job, after what a crash left of another invocation was carried to its end."""
+    with alone(archive, wait), archive.job(wait) as job:
+        plan = unfinished(archive)
+        if plan is not None:
+            finish(archive, job, plan)
+        yield job
+
+
 def finish(archive: Archive, job: Job, plan: Plan) -> tuple[Run | None, list[Action]]:
-    """Carry a written plan to its end: moves, record, permissions. Also after a crash at any point."""
+    """Carry a written plan to its end: moves, record, permissions. Also after a crash at any point.
+
+    A repository without a log gets one, as from every writer, after the moves: what is moved away is
+    not sealed any more.
+    """
     with archive.store.locked(job.wait):
         done = carry_out(archive, plan)
+    if archive.log.checkpoint() is None:
+        seal_new(archive, job)
     run = on_record(archive, plan)
     if run is None and done:
         (run,) = archive.commit(job, [staged_event(archive, job, plan, done)], wait=job.wait)

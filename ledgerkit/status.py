@@ -10,6 +10,7 @@ from ledgerkit.durable import pending_job
 from ledgerkit.errors import LedgerkitError
 from ledgerkit.history import History
 from ledgerkit.jobs import abandoned_jobs
+from ledgerkit.leftovers import would_recover
 from ledgerkit.overlay import PREPROCESSING
 from ledgerkit.planning import stale_reason
 from ledgerkit.query import behind
@@ -93,6 +94,7 @@ def status(archive: Archive) -> StatusView:
     phases = [_phase(phase, name, progress, at_work) for phase, name in PHASES if _known(name)]
     reason = behind(archive)
     frozen = archive.frozen()
+    left = would_recover(archive)
     return StatusView(
         root=str(archive.root),
         plates=len(plates),
@@ -102,14 +104,18 @@ def status(archive: Archive) -> StatusView:
         ledgers=reason or "up to date",
         abandoned=abandoned_jobs(archive.root),
         pending=pending_job(archive.root),
-        next_steps=_next_steps(
-            [phase for phase in phases if frozen is None or phase.operation not in _ENDED],
-            len(plates),
-            reason,
-        ),
+        next_steps=[
+            *(["ledgerkit recover"] if left else []),
+            *_next_steps(
+                [phase for phase in phases if frozen is None or phase.operation not in _ENDED],
+                len(plates),
+                reason,
+            ),
+        ],
         by_plate=progress.reached,
         withdrawn=len(progress.withdrawn),
         frozen=None if frozen is None else _frozen(frozen),
+        leftovers=left,
     )
 
 

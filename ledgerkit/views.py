@@ -212,6 +212,8 @@ class StatusView:
     by_plate: dict[str, str]
     withdrawn: int = 0
     frozen: str | None = None
+    leftovers: list[str] = field(default_factory=list)
+    """What a crash left, as `recover` would finish it or set it aside."""
 
 
 @dataclass(frozen=True)
@@ -322,7 +324,7 @@ class CompareView:
 
 
 @dataclass(frozen=True)
-class RestoreView:
+class ReplicaView:
     """What was put back from a replica, what was quarantined for it, and what could not be."""
 
     checked: int

@@ -62,6 +62,15 @@ COMMANDS = {
         "ledgerkit.cli.recover",
         "Finish or set aside what a crash left, and put on record what was done.",
     ),
+    "quarantine": (
+        "ledgerkit.cli.recover",
+        "Move a damaged or unlisted file out of the way, reversibly, on record.",
+    ),
+    "compare": ("ledgerkit.cli.recover", "Say what differs from a replica, and who is right."),
+    "restore-source": (
+        "ledgerkit.cli.recover",
+        "Put back from a replica what is missing or damaged, only with its recorded bytes.",
+    ),
 }
 PLACED = frozenset({"propose"})
 """Operations that have their command inside a group: `propose` is `policy propose`."""

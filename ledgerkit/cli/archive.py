@@ -221,16 +221,12 @@ def status(show_plates: bool, path: Path | None, as_json: bool) -> None:
         click.echo(f"  failed {failure.subject}: {writable(failure.message)}")
     if len(view.failures) > 20:
         click.echo(f"  ... and {len(view.failures) - 20} more failures: see --json")
-    if view.pending:
-        click.echo(
-            f"{writable(view.pending)} was interrupted after its commit: the next writing command finishes it."
-        )
-    if view.abandoned:
-        click.echo(
-            f"{len(view.abandoned)} staging folders of jobs that were killed lie in "
-            ".ledgerkit/staging: nothing in them was ever committed, they may be removed "
-            "while no command runs."
-        )
+    if view.leftovers:
+        click.echo("left over by a crash; finished or set aside by: ledgerkit recover")
+    for one in view.leftovers[:20]:
+        click.echo(f"  {writable(one)}")
+    if len(view.leftovers) > 20:
+        click.echo(f"  ... and {len(view.leftovers) - 20} more: ledgerkit recover --dry-run")
     if show_plates:
         click.echo(columns([[plate, reached] for plate, reached in view.by_plate.items()]))
     click.echo("Next:")
