@@ -45,7 +45,7 @@ def rows_of(table: str, count: int, *, stored: bool = False, **given: Any) -> pa
         elif pa.types.is_string(field.type):
             columns.append(pa.array([f"plate-{place:03d}" for place in range(count)], field.type))
         else:
-            one: Any = [] if pa.types.is_list(field.type) else 1
+            one: Any = [] if pa.types.is_list(field.type) else pa.types.is_boolean(field.type) or 1
             columns.append(pa.array([one] * count, field.type))
     return pa.Table.from_arrays(columns, schema=schema.arrow_schema(table, stored=stored))
 
