@@ -6,7 +6,7 @@ drawn=$(mktemp -d)
 trap 'rm -rf "$drawn"' EXIT
 
 chmod -R u+w plates_structured runs .ledgerkit 2>/dev/null || true
-rm -rf plates_structured runs ledger .ledgerkit data.json repository.json
+rm -rf plates_structured runs ledger log .ledgerkit data.json repository.json
 python -m ledgerkit.testing.engravings "$drawn" --seed 1827 --per-family 8
 ledgerkit init .
 export LEDGERKIT_REPOSITORY=.
