@@ -158,7 +158,8 @@ class Store:
                 self.finish_intent()
                 yield
         finally:
-            os.close(descriptor)
+            with contextlib.suppress(OSError):  # the kernel has let go of the lock all the same
+                os.close(descriptor)
 
     def prepare(self, final: str) -> None:
         """Make sure that `final` can be put in place, before any intent promises it.
@@ -382,6 +383,8 @@ class StagedFile:
         return self._hasher.digests()
 
 
-def _make_writable_and_retry(function: Any, path: str, _: Any) -> None:
+def _make_writable_and_retry(function: Any, path: str, why: Any) -> None:
+    if function not in (os.unlink, os.rmdir):
+        raise why[1]
     os.chmod(os.path.dirname(path), 0o755)
     function(path)
