@@ -387,12 +387,12 @@ def _ingest_run(
     return event.staged(folder, artifacts=artifacts)
 
 
-def init(root: Path) -> Archive:
+def init(root: Path, wait: float | None = None) -> Archive:
     """A new repository at `root`, or the one there, complete with its own documents and seal."""
     if root.is_file():
         raise UsageError(f"{root} is a file, not a folder")
     (root / layout.PLATES).mkdir(parents=True, exist_ok=True)
     archive = Archive(root)
-    with archive.job() as job:
+    with archive.job(wait) as job:
         seal_new(archive, job)
     return archive

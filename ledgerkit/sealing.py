@@ -25,6 +25,7 @@ from ledgerkit.staged import StagedRun
 from ledgerkit.worker import TIME_FORMAT
 
 BATCH = 10_000
+"""Plates in a commit, at most."""
 JSON = "application/json"
 Progress = Callable[[int, int], None]
 
@@ -70,7 +71,7 @@ def seal_new(archive: Archive, job: Job, progress: Progress | None = None) -> in
             staged = event.staged(
                 job.item(staged_name("seal")), sealed=outputs, failed_items=failed
             )
-            archive.commit(job, [staged], moves, wait=job.wait)
+            archive.commit(job, [staged], moves)
         done += len(batch)
         root_files, moves = [], []
         if progress:

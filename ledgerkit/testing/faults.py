@@ -220,11 +220,11 @@ def _check_message(ended: strace.Ended) -> None:
     """An error is told in a line that names something, never by a traceback."""
     if "Traceback" in ended.output:
         raise Wrong(f"a traceback: {ended.output}")
-    if ended.code not in (0, 1, 3, 5):
+    if ended.code not in (0, 1, 2, 3, 5):
         raise Wrong(f"exit code {ended.code}: {ended.output}")
     told = [line for line in ended.output.splitlines() if line.startswith("Error: ")]
     vague = [line for line in told if line.startswith("Error: the system") or line[7:8].isdigit()]
-    if vague or (ended.code in (3, 5) and not told):
+    if vague or (ended.code in (2, 3, 5) and not told):
         raise Wrong(f"an unclear error: {ended.output}")
 
 
