@@ -214,14 +214,10 @@ class Archive:
             raise refusal(operation, frozen)
 
     def job(self, wait: float | None = None) -> Job:
-        """A new staging folder, to be used as a context manager.
-
-        `wait` is how many seconds it waits for another writer; the archive's own setting by default.
-        """
+        """A new staging folder, a context manager; it waits `wait` seconds for other writers."""
         stamp = datetime.now(UTC).strftime("%Y%m%d-%H%M%SZ")
-        return Job(
-            self.store, f"job-{stamp}-{secrets.token_hex(4)}", self.wait if wait is None else wait
-        )
+        name = f"job-{stamp}-{secrets.token_hex(4)}"
+        return Job(self.store, name, self.wait if wait is None else wait)
 
     def commit(
         self,
