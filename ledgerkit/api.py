@@ -60,7 +60,7 @@ class Repository(Decisions, Mending):
     @classmethod
     def init(cls, path: str | Path, *, wait: float | None = None) -> Repository:
         """A new, empty repository at `path`; an existing one is completed and kept."""
-        from ledgerkit.ingest import init
+        from ledgerkit.sealing import init
 
         return cls(init(Path(path), wait))
 

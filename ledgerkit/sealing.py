@@ -11,10 +11,11 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import islice
+from pathlib import Path
 
 from ledgerkit import layout, schema, software
 from ledgerkit.canonical import canonical_bytes, digest_bytes
-from ledgerkit.errors import InvalidRecord, LedgerkitError
+from ledgerkit.errors import InvalidRecord, LedgerkitError, UsageError
 from ledgerkit.events import Event, staged_name
 from ledgerkit.intent import Move
 from ledgerkit.jobs import Job
@@ -227,3 +228,14 @@ def media_type(path: str) -> str:
         "avif": "image/avif", "heic": "image/heic", "sha256": "text/plain", "csv": "text/csv",
     }  # fmt: skip
     return known.get(suffix, "application/octet-stream")
+
+
+def init(root: Path, wait: float | None = None) -> Archive:
+    """A new repository at `root`, or the one there, complete with its own documents and seal."""
+    if root.is_file():
+        raise UsageError(f"{root} is a file, not a folder")
+    (root / layout.PLATES).mkdir(parents=True, exist_ok=True)
+    archive = Archive(root)
+    with archive.job(wait) as job:
+        seal_new(archive, job)
+    return archive
