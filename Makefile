@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 WORKERS ?= 2
 
-.PHONY: help demo test lint bench example clean
+.PHONY: help demo test lint bench faults example clean
 
 help: ## say what there is
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1	/'
@@ -34,6 +34,11 @@ lint: $(VENV)/dev ## format, lint and types
 
 bench: $(VENV)/dev ## all benchmarks, each against its peer in the same run
 	$(BIN)/python -m benchmarks
+
+faults: $(VENV)/dev ## a fault at every file-system call, eight writers for a minute, 10,000 flipped bits
+	$(BIN)/python -m ledgerkit.testing.faults --workers $(WORKERS)
+	$(BIN)/python -m ledgerkit.testing.writers --seconds 60
+	$(BIN)/python -m ledgerkit.testing.flips --count 10000
 
 example: $(VENV)/base ## draw the example repository anew and run every phase on it
 	PATH="$(abspath $(BIN)):$$PATH" scripts/example.sh

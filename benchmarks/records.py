@@ -5,9 +5,9 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 
-from ledgerkit.ingest import init
 from ledgerkit.records import Input, Resources, task_id
 from ledgerkit.repository import Archive
+from ledgerkit.sealing import init
 from ledgerkit.staged import StagedRun, write_staged
 
 PLATES = 1000

@@ -53,16 +53,16 @@ class Repository(Decisions, Mending):
         self._archive = archive
 
     @classmethod
-    def open(cls, path: str | Path | None = None) -> Repository:
-        """The repository at `path`, else at the current folder or above. Raises `RepositoryNotFound`."""
-        return cls(Archive.find(Path.cwd()) if path is None else Archive(Path(path)))
+    def open(cls, path: str | Path | None = None, *, wait: float | None = None) -> Repository:
+        """The repository at `path`, else here or above; it waits `wait` seconds for other writers."""
+        return cls(Archive.find(Path.cwd(), wait) if path is None else Archive(Path(path), wait))
 
     @classmethod
-    def init(cls, path: str | Path) -> Repository:
+    def init(cls, path: str | Path, *, wait: float | None = None) -> Repository:
         """A new, empty repository at `path`; an existing one is completed and kept."""
-        from ledgerkit.ingest import init
+        from ledgerkit.sealing import init
 
-        return cls(init(Path(path)))
+        return cls(init(Path(path), wait))
 
     @property
     def root(self) -> Path:
@@ -144,7 +144,7 @@ class Repository(Decisions, Mending):
         retry_failed: bool = False,
         workers: int = 1,
         progress: Callable[[Progress], None] | None = None,
-        wait: float = 60.0,
+        wait: float | None = None,
         **parameters: Any,
     ) -> JobView:
         """Run an operation on the plates that need it; what is done is skipped.
@@ -188,7 +188,7 @@ class Repository(Decisions, Mending):
         seed: int | None = None,
         workers: int = 1,
         progress: Callable[[Progress], None] | None = None,
-        wait: float = 60.0,
+        wait: float | None = None,
     ) -> RerunView:
         """Execute recorded runs again and record how each output compares; nothing is replaced.
 
@@ -216,7 +216,7 @@ class Repository(Decisions, Mending):
         reason: str | None = None,
         workers: int = 1,
         progress: Callable[[Progress], None] | None = None,
-        wait: float = 60.0,
+        wait: float | None = None,
     ) -> EvictView:
         """Take derived pixels away that a trial re-run gives byte for byte; recorded as an event.
 
@@ -236,7 +236,7 @@ class Repository(Decisions, Mending):
         plates: str | list[str] | None = None,
         workers: int = 1,
         progress: Callable[[Progress], None] | None = None,
-        wait: float = 60.0,
+        wait: float | None = None,
     ) -> RestoreView:
         """Make derived pixels again that are gone; they count only with the recorded digests."""
         from ledgerkit.cache.restore import restore
@@ -275,7 +275,7 @@ class Repository(Decisions, Mending):
         return None if plates is None and where is None else chosen
 
     def consolidate(
-        self, *, check: bool = False, rebuild: bool = False, wait: float = 60.0
+        self, *, check: bool = False, rebuild: bool = False, wait: float | None = None
     ) -> ConsolidateView:
         """Make the ledgers say all that the log has, or compare only.
 

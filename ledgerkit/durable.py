@@ -13,9 +13,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import json
 import os
-import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -31,10 +29,12 @@ from ledgerkit.disk import (
     flush_file_system,
     folder_of,
     fsync,
+    holder_document,
     make_parents,
     move_new,
     protect,
     read_own,
+    release_lock,
     take_lock,
     unbroken,
     write_all,
@@ -79,7 +79,8 @@ class Store:
 
     def __del__(self) -> None:
         if self._handle is not None:
-            os.close(self._handle)
+            with contextlib.suppress(OSError):
+                os.close(self._handle)
 
     def _refuse_links(self, path: str, safe: set[str]) -> None:
         """Raise `UnsafePath` when a folder on the way to `path` is a link; `safe` are known not to be."""
@@ -144,21 +145,14 @@ class Store:
             )
         try:
             take_lock(descriptor, wait)
-            holder = json.dumps(
-                {
-                    "pid": os.getpid(),
-                    "host": os.uname().nodename,
-                    "command": " ".join(sys.argv)[:200],
-                }
-            )
             with disk_errors(layout.LOCK):
                 os.ftruncate(descriptor, 0)
-                os.pwrite(descriptor, holder.encode(), 0)
+                os.pwrite(descriptor, holder_document(), 0)
             with unbroken():
                 self.finish_intent()
                 yield
         finally:
-            os.close(descriptor)
+            release_lock(descriptor)
 
     def prepare(self, final: str) -> None:
         """Make sure that `final` can be put in place, before any intent promises it.
@@ -382,6 +376,8 @@ class StagedFile:
         return self._hasher.digests()
 
 
-def _make_writable_and_retry(function: Any, path: str, _: Any) -> None:
+def _make_writable_and_retry(function: Any, path: str, why: Any) -> None:
+    if function not in (os.unlink, os.rmdir):
+        raise why[1]
     os.chmod(os.path.dirname(path), 0o755)
     function(path)

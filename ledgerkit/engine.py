@@ -39,8 +39,8 @@ class Interrupted(LedgerkitError):
 class _Batch:
     """Staged runs that wait for the next commit."""
 
-    def __init__(self, archive: Archive, job: Job, request: Request, wait: float) -> None:
-        self.archive, self.job, self.wait = archive, job, wait
+    def __init__(self, archive: Archive, job: Job, request: Request) -> None:
+        self.archive, self.job, self.wait = archive, job, job.wait
         self.force = request.force
         self.staged: list[StagedRun] = []
         self.committed: list[Run] = []
@@ -80,7 +80,7 @@ def run(
     *,
     workers: int = 1,
     progress: Callback | None = None,
-    wait: float = 60.0,
+    wait: float | None = None,
 ) -> JobView:
     """Run an operation on every subject of the request that needs it, and commit what was made.
 
@@ -93,7 +93,7 @@ def run(
         seal_new(archive, job)
         history = History(archive)
         work = _Work(archive, history, job, request, progress)
-        batch = _Batch(archive, job, request, wait)
+        batch = _Batch(archive, job, request)
         try:
             _run_tasks(
                 work, batch, run_all(perform, work.tasks(), workers=min(workers, work.total))

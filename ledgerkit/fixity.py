@@ -34,7 +34,7 @@ MOST_FAILED_ITEMS = 1000
 class FixityOptions(ReadingOptions, total=False):
     """Options of a fixity check beside the plates."""
 
-    wait: float
+    wait: float | None
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ def record(
     plates: list[str] | None = None,
     workers: int = 2,
     progress: Callable[[int, int], None] | None = None,
-    wait: float = 60.0,
+    wait: float | None = None,
 ) -> FixityView:
     """Verify and record the outcome. Raises what `verify` raises, and `CommitFailed`."""
     with archive.job(wait) as job:
@@ -93,7 +93,7 @@ def record(
         staged = event.staged(
             folder, artifacts=outputs.close(), failed_items=failed[:MOST_FAILED_ITEMS]
         )
-        committed = archive.commit(job, [staged], wait=wait)
+        committed = archive.commit(job, [staged])
     if not committed:
         raise CommitFailed("the fixity check was not recorded")
     return FixityView(committed[0].run_id, len(rows), view)

@@ -54,7 +54,7 @@ class Folder:
         try:
             yield Folder(handle, path)
         finally:
-            os.close(handle)
+            close_read(handle)
 
     def _open(self, name: str) -> tuple[int, int]:
         """A descriptor of a regular file in the folder, and its size."""
@@ -64,7 +64,7 @@ class Folder:
             raise explained(error, f"{self.path}/{name}") from error
         found = os.fstat(descriptor)
         if not stat.S_ISREG(found.st_mode):
-            os.close(descriptor)
+            close_read(descriptor)
             raise UnsafePath(f"not a regular file: {self.path}/{name}")
         return descriptor, found.st_size
 
@@ -78,7 +78,7 @@ class Folder:
                     return data
             raise LimitExceeded(f"{self.path}/{name} is larger than max_bytes = {max_bytes}")
         finally:
-            os.close(descriptor)
+            close_read(descriptor)
 
     def sha256(self, name: str) -> tuple[int, str]:
         """Size and SHA-256 of a file in the folder. Raises `MissingInput`, `UnsafePath`."""
@@ -104,7 +104,7 @@ class Folder:
                 size += count
             return size, hasher.hexdigest()
         finally:
-            os.close(descriptor)
+            close_read(descriptor)
 
     def stat(self, name: str) -> os.stat_result:
         """What the system says of a name in the folder, never following it. Raises `MissingInput`."""
@@ -135,12 +135,30 @@ def read_all(descriptor: int, max_bytes: int) -> bytes:
     return b"".join(parts)
 
 
+def close_read(handle: int) -> None:
+    """Close what was only read: there is nothing that an error could lose."""
+    with contextlib.suppress(OSError):
+        os.close(handle)
+
+
+@contextlib.contextmanager
+def telling(path: str) -> Iterator[None]:
+    """Errors of the disk name the path below the root, whichever call they come from."""
+    try:
+        yield
+    except OSError as error:
+        raise explained(error, path) from error
+
+
 def explained(error: OSError, path: str) -> Exception:
+    """What an error of the disk at `path` means: missing, a link in the way, or the error by name."""
     if error.errno in (errno.ENOENT, errno.ENOTDIR) and not _is_link_refusal(error):
         return MissingInput(f"no such file: {path}")
     if _is_link_refusal(error):
         return UnsafePath(f"a symbolic link lies in the way of {path}: links are never followed")
-    return error
+    if error.errno is None or error.filename == path:
+        return error
+    return OSError(error.errno, os.strerror(error.errno), path or ".")
 
 
 def _is_link_refusal(error: OSError) -> bool:

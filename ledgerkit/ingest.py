@@ -8,11 +8,10 @@ from __future__ import annotations
 
 import time
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +32,7 @@ from ledgerkit.views import IngestView
 from ledgerkit.worker import TIME_FORMAT
 
 IGNORED = frozenset({"sources.tsv", "readme.md", "readme.txt", "thumbs.db", ".ds_store"})
+BATCH_BYTES = 2 << 30
 Progress = Callable[[int, int], None]
 
 
@@ -237,9 +237,8 @@ def _take_in(
     size = done = 0
     with archive.job() as job:
         seal_new(archive, job)
-        waiting = iter(candidates)
         first = True
-        while batch := list(islice(waiting, BATCH)):
+        for batch in _batches(candidates):
             outputs: list[Output] = []
             moves: list[Move] = []
             with ThreadPoolExecutor(4) as pool:
@@ -263,6 +262,20 @@ def _take_in(
             run_ids += [run.run_id for run in archive.commit(job, staged, moves)]
             size += sum(output.bytes for output in outputs)
     return run_ids, size
+
+
+def _batches(candidates: list[Candidate]) -> Iterator[list[Candidate]]:
+    """At most `BATCH` plates or about `BATCH_BYTES` a commit: a kill costs no more than one batch."""
+    batch: list[Candidate] = []
+    size = 0
+    for candidate in candidates:
+        batch.append(candidate)
+        size += candidate.file.stat().st_size
+        if len(batch) >= BATCH or size >= BATCH_BYTES:
+            yield batch
+            batch, size = [], 0
+    if batch:
+        yield batch
 
 
 def _stage_plate(archive: Archive, job: Job, candidate: Candidate) -> tuple[list[Output], Move]:
@@ -385,14 +398,3 @@ def _ingest_run(
         ),
     ]
     return event.staged(folder, artifacts=artifacts)
-
-
-def init(root: Path) -> Archive:
-    """A new repository at `root`, or the one there, complete with its own documents and seal."""
-    if root.is_file():
-        raise UsageError(f"{root} is a file, not a folder")
-    (root / layout.PLATES).mkdir(parents=True, exist_ok=True)
-    archive = Archive(root)
-    with archive.job() as job:
-        seal_new(archive, job)
-    return archive

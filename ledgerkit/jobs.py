@@ -42,7 +42,8 @@ class Job:
         return self
 
     def __exit__(self, *_: object) -> None:
-        os.close(self._descriptor)
+        with contextlib.suppress(OSError):
+            os.close(self._descriptor)
         if not os.path.lexists(self.store.root / layout.INTENT):
             with contextlib.suppress(
                 OSError

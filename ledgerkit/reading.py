@@ -17,7 +17,16 @@ from typing import BinaryIO
 
 from ledgerkit.canonical import Digests, digest_stream
 from ledgerkit.errors import DigestMismatch, LedgerkitError, LimitExceeded, MissingInput, UnsafePath
-from ledgerkit.held import MAX_RECORD_BYTES, OPEN_FILE, OPEN_FOLDER, Folder, explained, read_all
+from ledgerkit.held import (
+    MAX_RECORD_BYTES,
+    OPEN_FILE,
+    OPEN_FOLDER,
+    Folder,
+    close_read,
+    explained,
+    read_all,
+    telling,
+)
 from ledgerkit.layout import contained_path, name_key
 
 
@@ -58,10 +67,10 @@ class Tree:
                     if stat.S_ISLNK(os.stat(part, dir_fd=handle, follow_symlinks=False).st_mode):
                         raise OSError(errno.ELOOP, os.strerror(errno.ELOOP)) from error
                     raise
-                os.close(handle)
+                close_read(handle)
                 handle = below
         except OSError as error:
-            os.close(handle)
+            close_read(handle)
             raise explained(error, wanted or path) from error
         return handle
 
@@ -74,15 +83,16 @@ class Tree:
         except OSError as error:
             raise explained(error, path) from error
         finally:
-            os.close(handle)
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            os.close(descriptor)
-            raise UnsafePath(f"not a regular file: {path}")
-        return open(path, "rb", opener=lambda *_: descriptor)  # libraries ask files for a name
+            close_read(handle)
+        with telling(path):
+            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+                close_read(descriptor)
+                raise UnsafePath(f"not a regular file: {path}")
+            return open(path, "rb", opener=lambda *_: descriptor)  # libraries ask files for a name
 
     def read(self, path: str, max_bytes: int = MAX_RECORD_BYTES) -> bytes:
         """All bytes of a small file. Raises `LimitExceeded` beyond `max_bytes`."""
-        with self.open(path) as file:
+        with telling(path), self.open(path) as file:
             data = file.read(max_bytes + 1)
         if len(data) > max_bytes:
             raise LimitExceeded(f"{path} is larger than max_bytes = {max_bytes}")
@@ -103,7 +113,7 @@ class Tree:
 
     def digest(self, path: str) -> Digests:
         """Size and digests of the file at `path`, read once."""
-        with self.open(path) as file:
+        with telling(path), self.open(path) as file:
             return digest_stream(file)
 
     def read_each(
@@ -114,20 +124,21 @@ class Tree:
         Raises `MissingInput`, `UnsafePath`, `LimitExceeded` that name the file.
         """
         handle = self._open_folder(folder)
-        try:
+        with telling(folder), contextlib.ExitStack() as open_handles:
+            open_handles.callback(close_read, handle)
             for name in names:
                 try:
                     below = os.open(name, OPEN_FOLDER, dir_fd=handle)
                     try:
                         descriptor = os.open(file, OPEN_FILE, dir_fd=below)
                     finally:
-                        os.close(below)
+                        close_read(below)
                     try:
                         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
                             raise UnsafePath(f"not a regular file: {folder}/{name}/{file}")
                         data = read_all(descriptor, max_bytes)
                     finally:
-                        os.close(descriptor)
+                        close_read(descriptor)
                 except OSError as error:
                     raise explained(error, f"{folder}/{name}/{file}") from error
                 if len(data) > max_bytes:
@@ -135,8 +146,6 @@ class Tree:
                         f"{folder}/{name}/{file} is larger than max_bytes = {max_bytes}"
                     )
                 yield name, data
-        finally:
-            os.close(handle)
 
     def exists(self, path: str) -> bool:
         """Whether anything, a link included, lies at `path`."""
@@ -173,15 +182,18 @@ class Tree:
         """What lies at `path`, a link itself included; None when nothing does or a link is in the way."""
         folder, _, name = contained_path(path).rpartition("/")
         try:
-            handle = self._open_folder(folder)
-        except (LedgerkitError, OSError):
+            with telling(path):
+                handle = self._open_folder(folder)
+                try:
+                    return os.stat(name, dir_fd=handle, follow_symlinks=False)
+                finally:
+                    close_read(handle)
+        except (LedgerkitError, PermissionError):
             return None
-        try:
-            return os.stat(name, dir_fd=handle, follow_symlinks=False)
-        except OSError:
-            return None
-        finally:
-            os.close(handle)
+        except OSError as error:
+            if error.errno == errno.ENAMETOOLONG:
+                return None
+            raise  # a disk that does not answer is no proof that nothing is there
 
     def entries(self, path: str = "") -> list[Entry]:
         """What lies in the folder at `path`, sorted by name; empty when there is no such folder."""
@@ -191,19 +203,20 @@ class Tree:
             handle = self._open_folder(path)
         except (MissingInput, UnsafePath):
             return []
-        try:
-            with os.scandir(handle) as found:
-                listed = [
-                    Entry(
-                        item.name,
-                        item.is_dir(follow_symlinks=False),
-                        item.is_file(follow_symlinks=False),
-                        item.is_symlink(),
-                    )
-                    for item in found
-                ]
-        finally:
-            os.close(handle)
+        with telling(path):
+            try:
+                with os.scandir(handle) as found:
+                    listed = [
+                        Entry(
+                            item.name,
+                            item.is_dir(follow_symlinks=False),
+                            item.is_file(follow_symlinks=False),
+                            item.is_symlink(),
+                        )
+                        for item in found
+                    ]
+            finally:
+                close_read(handle)
         return sorted(listed, key=lambda entry: os.fsencode(entry.name))
 
     def folders(self, path: str = "") -> list[str]:
@@ -212,10 +225,11 @@ class Tree:
             handle = self._open_folder(path)
         except (MissingInput, UnsafePath):
             return []
-        try:
-            return [name for name, is_folder in _listed(handle) if is_folder]
-        finally:
-            os.close(handle)
+        with telling(path):
+            try:
+                return [name for name, is_folder in _listed(handle) if is_folder]
+            finally:
+                close_read(handle)
 
     def walk(self, path: str) -> Iterator[str]:
         """Paths of everything below `path` that is not a folder, sorted within each folder."""
@@ -225,10 +239,11 @@ class Tree:
             handle = self._open_folder(path)
         except (MissingInput, UnsafePath):
             return
-        try:
-            yield from _walk(handle, path)
-        finally:
-            os.close(handle)
+        with telling(path):
+            try:
+                yield from _walk(handle, path)
+            finally:
+                close_read(handle)
 
     @contextlib.contextmanager
     def folder(self, path: str) -> Iterator[Folder]:
@@ -237,7 +252,7 @@ class Tree:
         try:
             yield Folder(handle, path)
         finally:
-            os.close(handle)
+            close_read(handle)
 
 
 def _walk(handle: int, path: str) -> Iterator[str]:
@@ -250,7 +265,7 @@ def _walk(handle: int, path: str) -> Iterator[str]:
         try:
             yield from _walk(inner, below)
         finally:
-            os.close(inner)
+            close_read(inner)
 
 
 def _listed(handle: int) -> list[tuple[str, bool]]:

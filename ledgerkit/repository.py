@@ -54,17 +54,21 @@ from ledgerkit.staged import (
     record_entry,
 )
 
+WAIT = 60.0
+"""Seconds that a writer waits for another, unless told otherwise."""
+
 
 class Archive:
     """One repository on disk."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, wait: float | None = None) -> None:
         self.root = Path(os.path.abspath(root))
         self.tree = Tree(self.root)
         self.log = Log(self.tree)
         self.store = Store(self.root)
         self._looked = 0
         self._frozen: Run | None = None
+        self.wait = WAIT if wait is None else wait
         if not (self.root / layout.PLATES).is_dir():
             raise RepositoryNotFound(
                 f"{self.root} is not a repository: it has no folder {layout.PLATES}",
@@ -72,12 +76,12 @@ class Archive:
             )
 
     @classmethod
-    def find(cls, start: Path) -> Archive:
+    def find(cls, start: Path, wait: float | None = None) -> Archive:
         """The repository that is `start` or the nearest parent of it. Raises `RepositoryNotFound`."""
         absolute = Path(os.path.abspath(start))
         for folder in (absolute, *absolute.parents):
             if (folder / layout.PLATES).is_dir():
-                return cls(folder)
+                return cls(folder, wait)
         raise RepositoryNotFound(
             f"no repository at {absolute} or above it",
             "Make one with: ledgerkit init PATH, or name one with -C PATH.",
@@ -209,10 +213,11 @@ class Archive:
         if frozen is not None:
             raise refusal(operation, frozen)
 
-    def job(self, wait: float = 60.0) -> Job:
-        """A new staging folder, to be used as a context manager."""
+    def job(self, wait: float | None = None) -> Job:
+        """A new staging folder, a context manager; it waits `wait` seconds for other writers."""
         stamp = datetime.now(UTC).strftime("%Y%m%d-%H%M%SZ")
-        return Job(self.store, f"job-{stamp}-{secrets.token_hex(4)}", wait)
+        name = f"job-{stamp}-{secrets.token_hex(4)}"
+        return Job(self.store, name, self.wait if wait is None else wait)
 
     def commit(
         self,
@@ -221,7 +226,7 @@ class Archive:
         moves: Iterable[Move] = (),
         *,
         force: bool = False,
-        wait: float = 60.0,
+        wait: float | None = None,
         refused: list[tuple[str, LedgerkitError]] | None = None,
         committed: list[Run] | None = None,
         on_top_of: Checkpoint | None = None,
@@ -234,7 +239,7 @@ class Archive:
         `committed` gets the records as soon as they are kept, even when Ctrl-C ends the call.
         With `on_top_of`, raises `RepositoryBusy` when the log is no longer as it was then.
         """
-        with self.store.locked(wait):
+        with self.store.locked(job.wait if wait is None else wait):
             self._refuse_what_came_too_late(staged, on_top_of)
             moment = self._next_moment()
             present: dict[str, set[str]] = {}

@@ -82,7 +82,7 @@ def rerun(
     *,
     workers: int = 1,
     progress: Callback | None = None,
-    wait: float = 60.0,
+    wait: float | None = None,
 ) -> RerunView:
     """Execute the chosen runs again; the verdicts are recorded as an event a run.
 

@@ -11,10 +11,11 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import islice
+from pathlib import Path
 
 from ledgerkit import layout, schema, software
 from ledgerkit.canonical import canonical_bytes, digest_bytes
-from ledgerkit.errors import InvalidRecord, LedgerkitError
+from ledgerkit.errors import InvalidRecord, LedgerkitError, UsageError
 from ledgerkit.events import Event, staged_name
 from ledgerkit.intent import Move
 from ledgerkit.jobs import Job
@@ -25,6 +26,7 @@ from ledgerkit.staged import StagedRun
 from ledgerkit.worker import TIME_FORMAT
 
 BATCH = 10_000
+"""Plates in a commit, at most."""
 JSON = "application/json"
 Progress = Callable[[int, int], None]
 
@@ -70,7 +72,7 @@ def seal_new(archive: Archive, job: Job, progress: Progress | None = None) -> in
             staged = event.staged(
                 job.item(staged_name("seal")), sealed=outputs, failed_items=failed
             )
-            archive.commit(job, [staged], moves, wait=job.wait)
+            archive.commit(job, [staged], moves)
         done += len(batch)
         root_files, moves = [], []
         if progress:
@@ -226,3 +228,14 @@ def media_type(path: str) -> str:
         "avif": "image/avif", "heic": "image/heic", "sha256": "text/plain", "csv": "text/csv",
     }  # fmt: skip
     return known.get(suffix, "application/octet-stream")
+
+
+def init(root: Path, wait: float | None = None) -> Archive:
+    """A new repository at `root`, or the one there, complete with its own documents and seal."""
+    if root.is_file():
+        raise UsageError(f"{root} is a file, not a folder")
+    (root / layout.PLATES).mkdir(parents=True, exist_ok=True)
+    archive = Archive(root)
+    with archive.job(wait) as job:
+        seal_new(archive, job)
+    return archive

@@ -41,7 +41,7 @@ class Trials:
     twice; `recorded` the ids of the events committed so far, by that of the run that was tried.
     """
 
-    def __init__(self, archive: Archive, job: Job, *, workers: int, wait: float) -> None:
+    def __init__(self, archive: Archive, job: Job, *, workers: int, wait: float | None) -> None:
         self.archive, self.job, self.workers, self.wait = archive, job, workers, wait
         self.blocked: list[FailureView] = []
         self.lost: list[str] = []

@@ -87,7 +87,7 @@ RANKS = {
     "freeze": 10,
     "decisions": 10.5,
     "api": 11,
-    "testing": 12,
+    "testing": 13,
     "cli": 12,
     "__init__": 12,
     "__main__": 13,

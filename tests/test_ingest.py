@@ -17,11 +17,13 @@ from typing import Any
 import pytest
 from PIL import Image
 
+from ledgerkit import ingest as ingest_module
 from ledgerkit import schema
 from ledgerkit.api import Repository
 from ledgerkit.errors import InvalidRecord, UsageError
 from ledgerkit.findings import CODES, Finding
 from ledgerkit.ingest import IngestRefused
+from ledgerkit.testing.scenarios import draw
 from ledgerkit.views import IngestView
 
 
@@ -481,3 +483,15 @@ def test_two_at_once_add_every_plate_once(empty: Repository, scans: Scans) -> No
     assert scans.into(empty).present == 8
     assert empty.audit().sound
     assert empty.verify().sound
+
+
+def test_a_kill_costs_no_more_than_a_batch_of_bytes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scans = draw(tmp_path / "drawn", range(1, 4))
+    repository = Repository.init(tmp_path / "archive")
+    monkeypatch.setattr(ingest_module, "BATCH_BYTES", 1)
+    view = repository.ingest(scans[1], scans[3])
+    assert len(view.added) == 3
+    assert len(view.run_ids) == 1 + 3, "the ingest, and a seal for each batch"
+    assert repository.verify().findings == []

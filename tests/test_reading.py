@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
@@ -202,3 +204,19 @@ def test_refused_paths_use_up_no_file_handles(tree: Tree) -> None:
             with pytest.raises((UnsafePath, MissingInput, DigestMismatch)):
                 attempt()
     assert len(os.listdir("/proc/self/fd")) == before
+
+
+def test_a_disk_that_does_not_answer_is_no_proof_that_nothing_is_there(
+    tree: Tree, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(*_: object, **__: object) -> NoReturn:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    monkeypatch.setattr(os, "stat", fails)
+    with pytest.raises(OSError, match="Input/output error: 'a/b/file'"):
+        tree.exists("a/b/file")
+    monkeypatch.undo()
+    monkeypatch.setattr(os, "scandir", fails)
+    for ask in (tree.entries, tree.folders, lambda path: list(tree.walk(path))):
+        with pytest.raises(OSError, match=r"Input/output error: '\.'"):
+            ask("")

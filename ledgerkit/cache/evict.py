@@ -75,7 +75,7 @@ def evict(
     *,
     workers: int = 1,
     progress: Callback | None = None,
-    wait: float = 60.0,
+    wait: float | None = None,
 ) -> EvictView:
     """Take away the wanted folders that a trial re-run gives byte for byte.
 
@@ -190,14 +190,14 @@ def _tried(work: Work, chosen: list[CacheFolder]) -> list[CacheFolder]:
     return [found for found in chosen if found.run_id in proved]
 
 
-def finish_evictions(archive: Archive, wait: float = 60.0) -> tuple[list[str], list[str]]:
+def finish_evictions(archive: Archive, wait: float | None = None) -> tuple[list[str], list[str]]:
     """Remove what is left of evicted folders: which had files left, and which files no record lists.
 
     Idempotent. The events are read under the lock, so that what is restored meanwhile stays.
     """
     finished: list[str] = []
     left: list[str] = []
-    with archive.store.locked(wait):
+    with archive.store.locked(archive.wait if wait is None else wait):
         for folder in sorted(evicted_folders(archive.runs(layout.COLLECTION))):
             if layout.cached_in(f"{folder}/x") != folder or not archive.tree.exists(folder):
                 continue

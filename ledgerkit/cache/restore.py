@@ -55,7 +55,7 @@ def restore(
     *,
     workers: int = 1,
     progress: Callback | None = None,
-    wait: float = 60.0,
+    wait: float | None = None,
 ) -> RestoreView:
     """Make the derived pixels of these runs again; without any, of all current runs that lack them.
 

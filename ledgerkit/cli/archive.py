@@ -15,6 +15,7 @@ from ledgerkit.cli.common import (
     print_findings,
     print_json,
     size,
+    wait_option,
 )
 from ledgerkit.findings import writable
 
@@ -24,9 +25,10 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("path", type=click.Path(path_type=Path), default=".")
+@wait_option
 @click.option("--json", "as_json", is_flag=True, help="Print JSON for machines.")
 @click.option("--debug", is_flag=True, expose_value=False, help="Show tracebacks.")
-def init(path: Path, as_json: bool) -> None:
+def init(path: Path, wait: float, as_json: bool) -> None:
     """Make a new, empty repository at PATH; an existing one is kept and completed.
 
     \b
@@ -35,7 +37,7 @@ def init(path: Path, as_json: bool) -> None:
     """
     from ledgerkit.api import Repository
 
-    repository = Repository.init(path)
+    repository = Repository.init(path, wait=wait)
     if as_json:
         print_json({"root": str(repository.root), "plates": len(repository.plates())})
         return
@@ -57,8 +59,11 @@ def init(path: Path, as_json: bool) -> None:
     help="Folder with the files that the catalogue names.",
 )
 @click.option("--partial", is_flag=True, help="Take what is good and leave out what has errors.")
+@wait_option
 @common_options
-def ingest(catalogue: Path, images: Path, partial: bool, path: Path | None, as_json: bool) -> int:
+def ingest(
+    catalogue: Path, images: Path, partial: bool, wait: float, path: Path | None, as_json: bool
+) -> int:
     """Take in new plates from a catalogue and a folder of images.
 
     Files are copied, never linked, and digested while they are copied. Errors stop the ingest
@@ -70,7 +75,7 @@ def ingest(catalogue: Path, images: Path, partial: bool, path: Path | None, as_j
     """
     from ledgerkit.ingest import IngestRefused
 
-    repository = open_repository(path)
+    repository = open_repository(path, wait)
     try:
         with counting("ingest", as_json) as progress:
             view = repository.ingest(catalogue, images, partial=partial, progress=progress)

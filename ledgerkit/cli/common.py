@@ -40,11 +40,27 @@ def common_options(function: Function) -> Function:
     return repository_option(function)
 
 
-def open_repository(path: Path | None) -> Repository:
-    """The repository that the options, the environment or the current folder name."""
+def wait_option(function: Function) -> Function:
+    """`--wait SECONDS`, for every command that writes: give it to `open_repository`."""
+    return click.option(
+        "--wait",
+        type=click.FloatRange(0),
+        default=60.0,
+        show_default=True,
+        metavar="SECONDS",
+        help="How long to wait for another writer.",
+    )(function)
+
+
+def open_repository(path: Path | None, wait: float | None = None) -> Repository:
+    """The repository that the options, the environment or the current folder name.
+
+    What writes to it waits so many seconds for another writer.
+    """
     from ledgerkit.api import Repository
 
-    return Repository.open(path or os.environ.get("LEDGERKIT_REPOSITORY") or None)
+    named = path or os.environ.get("LEDGERKIT_REPOSITORY") or None
+    return Repository.open(named, wait=wait)
 
 
 def print_json(view: Any) -> None:

@@ -15,6 +15,7 @@ from ledgerkit.cli.common import (
     print_findings,
     print_json,
     size,
+    wait_option,
 )
 
 if TYPE_CHECKING:
@@ -149,6 +150,7 @@ def fixity() -> None:
 
 @fixity.command()
 @_depth_options
+@wait_option
 @common_options
 def record(
     depth: str,
@@ -156,6 +158,7 @@ def record(
     seed: int | None,
     plates: str | None,
     workers: int,
+    wait: float,
     path: Path | None,
     as_json: bool,
 ) -> int:
@@ -169,7 +172,7 @@ def record(
       ledgerkit fixity record --depth quick
       ledgerkit fixity record --sample 1000
     """
-    repository = open_repository(path)
+    repository = open_repository(path, wait)
     with counting("fixity", as_json) as progress:
         view = repository.fixity(
             depth=depth, sample=sample, seed=seed, plates=plates, workers=workers, progress=progress

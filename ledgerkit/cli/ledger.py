@@ -15,6 +15,7 @@ from ledgerkit.cli.common import (
     open_repository,
     print_json,
     repository_option,
+    wait_option,
 )
 from ledgerkit.errors import QueryRefused, UsageError
 from ledgerkit.findings import writable
@@ -48,7 +49,7 @@ MAX_CELL = 60
     type=click.Path(path_type=Path),
     help="With --at: a new folder outside the repository.",
 )
-@click.option("--wait", default=60.0, show_default=True, help="Seconds to wait for another writer.")
+@wait_option
 @common_options
 def consolidate(
     check: bool,

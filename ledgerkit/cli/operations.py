@@ -15,6 +15,7 @@ from ledgerkit.cli.common import (
     open_repository,
     print_json,
     size,
+    wait_option,
 )
 from ledgerkit.findings import writable
 from ledgerkit.operation import Parameter
@@ -89,9 +90,7 @@ def _job_options() -> list[Any]:
             type=click.IntRange(1),
             help="Processes at once; by default one for each processor.",
         ),
-        click.option(
-            "--wait", default=60.0, show_default=True, help="Seconds to wait for another writer."
-        ),
+        wait_option,
     ]
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from ledgerkit.cli.common import common_options, open_repository, print_json
+from ledgerkit.cli.common import common_options, open_repository, print_json, wait_option
 from ledgerkit.cli.operations import command_of
 from ledgerkit.findings import writable
 
@@ -63,15 +63,18 @@ def show(proposed: bool, path: Path | None, as_json: bool) -> None:
     type=click.Path(path_type=Path, exists=True),
     help="An edited policy document instead of the proposal as it is.",
 )
+@wait_option
 @common_options
-def accept(by: str, reason: str, edited: Path | None, path: Path | None, as_json: bool) -> None:
+def accept(
+    by: str, reason: str, edited: Path | None, wait: float, path: Path | None, as_json: bool
+) -> None:
     """Put the newest proposal into force. It is never edited: another decision is another policy.
 
     \b
     Example:
       ledgerkit policy accept --by "A. Curator" --reason "keeps every plate at full size"
     """
-    _print(open_repository(path).accept_policy(by, reason, edited), as_json)
+    _print(open_repository(path, wait).accept_policy(by, reason, edited), as_json)
 
 
 def _print(document: dict[str, Any], as_json: bool) -> None:

@@ -41,7 +41,9 @@ WORTH_PROCESSES = 10_000
 """Records from which on starting processes costs less than it saves."""
 
 
-def consolidate(archive: Archive, *, rebuild: bool = False, wait: float = 60.0) -> ConsolidateView:
+def consolidate(
+    archive: Archive, *, rebuild: bool = False, wait: float | None = None
+) -> ConsolidateView:
     """Make `ledger/` say all that the log has. Raises `LedgerRefused`; the former ledgers stay.
 
     What the present ledgers hold already is taken from them where they are sound and of the same
@@ -54,7 +56,7 @@ def consolidate(archive: Archive, *, rebuild: bool = False, wait: float = 60.0) 
             head = archive.log.checkpoint()
             former = None if rebuild else former_ledgers(archive)
             files, document = build(archive, archive.log.index(), former)
-            with archive.store.locked(wait):
+            with archive.store.locked(job.wait):
                 if archive.log.checkpoint() != head:
                     if attempt < ATTEMPTS - 1:
                         continue

@@ -141,7 +141,7 @@ class _Saboteur:
         }
         self.seen: list[str] = []
         self._unflushed: set[tuple[int, int]] = set()
-        self._renames: list[tuple[str, str]] = []
+        self._renames: list[tuple[str, str, bytes | None]] = []
         self._lock = threading.Lock()
 
     def install(self) -> None:
@@ -169,8 +169,9 @@ class _Saboteur:
                     if self.number is not None:
                         return self._fail(real)
                     self.die(name, given)
+                former = _replaced(name, given, named)
                 answer = real(*given, **named)
-                self._remember(name, given, named, answer)
+                self._remember(name, given, named, answer, former)
                 return answer
 
         return call
@@ -193,7 +194,12 @@ class _Saboteur:
         os._exit(_KILLED)
 
     def _remember(
-        self, name: str, given: tuple[Any, ...], named: dict[str, Any], answer: Any
+        self,
+        name: str,
+        given: tuple[Any, ...],
+        named: dict[str, Any],
+        answer: Any,
+        former: bytes | None,
     ) -> None:
         if name in ("write", "writev", "pwrite", "ftruncate"):
             self._note_unflushed(given[0])
@@ -205,10 +211,12 @@ class _Saboteur:
             self._unflushed.clear()
             self._renames.clear()
         elif name == "renameat2" and answer == 0:
-            self._renames.append((_absolute(given[1], given[0]), _absolute(given[3], given[2])))
+            source = _absolute(given[1], given[0])
+            self._renames.append((source, _absolute(given[3], given[2]), None))
         elif name in ("rename", "replace"):
             source = _absolute(given[0], named.get("src_dir_fd"))
-            self._renames.append((source, _absolute(given[1], named.get("dst_dir_fd"))))
+            target = _absolute(given[1], named.get("dst_dir_fd"))
+            self._renames.append((source, target, former))
 
     def _note_unflushed(self, descriptor: int) -> None:
         found = os.fstat(descriptor)
@@ -223,13 +231,16 @@ class _Saboteur:
                     self.real["chmod"](path, 0o644)
                     self.real["truncate"](path, found.st_size // 2)
                     self.real["chmod"](path, found.st_mode & 0o777)
-        for source, target in reversed(self._renames[::2]):
+        for source, target, former in reversed(self._renames[::2]):
             if os.path.lexists(source) or not os.path.lexists(target):
                 continue
             if os.path.isdir(target):
                 self.real["chmod"](target, 0o755)
             with contextlib.suppress(OSError):
                 self.real["rename"](target, source)
+                if former is not None:
+                    with io.FileIO(target, "w") as file:
+                        file.write(former)
 
 
 def _only_reads(name: str, given: tuple[Any, ...], named: dict[str, Any]) -> bool:
@@ -238,6 +249,17 @@ def _only_reads(name: str, given: tuple[Any, ...], named: dict[str, Any]) -> boo
     if name == "io.open":
         return not set("wax+") & set(given[1] if len(given) > 1 else named.get("mode", "r"))
     return False
+
+
+def _replaced(name: str, given: tuple[Any, ...], named: dict[str, Any]) -> bytes | None:
+    """The file that a rename is about to replace: a rename that was not flushed leaves it there."""
+    if name not in ("rename", "replace"):
+        return None
+    try:
+        with io.FileIO(_absolute(given[1], named.get("dst_dir_fd"))) as file:
+            return file.readall()
+    except OSError:
+        return None
 
 
 def _is_folder_of(path: str, found: os.stat_result) -> bool:

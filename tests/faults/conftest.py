@@ -5,20 +5,17 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import re
 import shutil
-import stat
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from ledgerkit.api import Repository
-
-State = dict[str, tuple[int, str]]
-_RUN_ID = re.compile(r"run-[0-9]{8}-[0-9]{6}Z-([0-9a-f]{12})")
+from ledgerkit.testing import states
 
 
 @pytest.fixture
@@ -40,15 +37,9 @@ def adopted(tmp_path: Path) -> Repository:
 
 
 @pytest.fixture
-def state() -> Callable[[Path], State]:
-    """Everything below a root but working files: path, then mode and digest."""
-    return _state
-
-
-@pytest.fixture
-def names() -> Callable[[Path], frozenset[str]]:
-    """All paths below a root but working files, run ids as the task ids in them."""
-    return lambda root: frozenset(_RUN_ID.sub(r"run-\1", path) for path in _state(root))
+def tools(copy: Callable[[Path], Path]) -> tuple[Any, Any, Any]:
+    """Fresh copies, the state without times and run ids, and the bytes that nothing may change."""
+    return copy, states.state, lambda root: states.evidence(states.raw(root))
 
 
 @pytest.fixture
@@ -64,15 +55,3 @@ def copy(tmp_path: Path) -> Callable[[Path], Path]:
         return Path(shutil.copytree(root, target, symlinks=True))
 
     return fresh
-
-
-def _state(root: Path) -> State:
-    found: State = {}
-    for folder, _, files in os.walk(root):
-        if ".ledgerkit" in Path(folder).relative_to(root).parts:
-            continue
-        for name in files:
-            path = Path(folder) / name
-            digest = hashlib.sha256(path.read_bytes()).hexdigest()
-            found[str(path.relative_to(root))] = (stat.S_IMODE(path.stat().st_mode), digest)
-    return found

@@ -10,6 +10,8 @@ from __future__ import annotations
 import errno
 import json
 import os
+import re
+import shutil
 import stat
 from collections.abc import Callable
 from functools import partial
@@ -22,12 +24,17 @@ from PIL import Image
 
 from ledgerkit.api import Repository
 from ledgerkit.errors import LedgerkitError
+from ledgerkit.events import Event
+from ledgerkit.ledger import build
+from ledgerkit.merkle import TILE_WIDTH
 from ledgerkit.records import Resources
 from ledgerkit.repository import Archive
 from ledgerkit.sealing import seal_new
 from ledgerkit.staged import StagedRun
 from ledgerkit.staging import StagedOutputs
+from ledgerkit.testing import states
 from ledgerkit.testing.crash import fail_at, kill_at, steps
+from ledgerkit.testing.states import State
 
 Scenario = list[Callable[[Path], object]]
 """Actions one after another, each with at most one commit."""
@@ -67,11 +74,6 @@ def _pixels_into_the_cache(root: Path) -> object:
 
 
 @pytest.fixture
-def tools(copy: Any, names: Any, state: Any) -> Any:
-    return copy, names, state
-
-
-@pytest.fixture
 def ingest(tmp_path: Path) -> Callable[[Path], object]:
     """The ingest of two more plates."""
     images = tmp_path / "more"
@@ -89,15 +91,15 @@ def ingest(tmp_path: Path) -> Callable[[Path], object]:
 
 def _kill_everywhere(scenario: Scenario, start: Path, tools: Any, **how: Any) -> int:
     """Number of steps at which the scenario was killed and found in order."""
-    every = how.pop("every", 1)
-    copy, names, state = tools
+    every, words = how.pop("every", 1), how.pop("words", "")
+    copy, state, evidence = tools
     root = copy(start)
-    before = state(root)
-    allowed = [names(root)]
+    before = evidence(root)
+    allowed = [state(root)]
     for action in scenario:
         action(root)
-        allowed.append(names(root))
-    assert len(set(allowed)) == len(allowed), "an action of the scenario committed nothing"
+        assert state(root) not in allowed, "an action of the scenario committed nothing"
+        allowed.append(state(root))
 
     def everything() -> None:
         for action in scenario:
@@ -106,7 +108,8 @@ def _kill_everywhere(scenario: Scenario, start: Path, tools: Any, **how: Any) ->
     root = copy(start)
     listed = [*steps(everything, root, portable=how.get("portable", False)), "the end"]
     last = len(listed) if how.get("power_cut") else len(listed) - 1
-    chosen = sorted({*range(0, last, every), last - 1})
+    within = [step for step in range(last) if re.search(words, listed[step])]
+    chosen = sorted({*within[::every], within[-1]})
     for step in chosen:
         root = copy(start)
         where = f"step {step} of {len(listed)}: {listed[step]}"
@@ -120,26 +123,27 @@ def _kill_everywhere(scenario: Scenario, start: Path, tools: Any, **how: Any) ->
 def _check(
     root: Path,
     before: dict[str, Any],
-    allowed: list[frozenset[str]],
+    allowed: list[State],
     scenario: Scenario,
     tools: Any,
     where: str,
     least: int = 0,
 ) -> None:
     """`least` is the number of commits that were reported as kept."""
-    _, names, state = tools
+    _, state, evidence = tools
     with Archive(root).store.locked(wait=0):
         pass
     assert not (root / ".ledgerkit" / "intent.json").exists(), where
-    after = state(root)
+    after = evidence(root)
     assert {path: after.get(path) for path in before} == before, where
-    assert names(root) in allowed[least:], where
+    found = state(root)
+    assert found in allowed[least:], where
+    assert states.stale_partials(root) == [], where
     _check_protection(root, where)
-    done = allowed.index(names(root))
+    done = allowed.index(found)
     for action in scenario[done:]:
         action(root)
-    assert names(root) == allowed[-1], where
-    assert len(state(root)) == len(allowed[-1]), f"{where}: something is there twice"
+    assert state(root) == allowed[-1], where
     assert Repository.open(root).verify().findings == [], where
 
 
@@ -195,15 +199,15 @@ def test_without_the_calls_that_only_linux_has_the_same_holds(
 def test_a_failing_disk_is_a_clear_error_and_leaves_the_old_or_the_new_state(
     tiny: Repository, tools: Any, number: int
 ) -> None:
-    copy, names, state = tools
+    copy, state, evidence = tools
     # What was finished before the disk failed may be committed by itself.
     scenario: Scenario = [_headers_of_the_first, _headers]
     root = copy(tiny.root)
-    before = state(root)
-    allowed = [names(root)]
+    before = evidence(root)
+    allowed = [state(root)]
     for action in scenario:
         action(root)
-        allowed.append(names(root))
+        allowed.append(state(root))
     root = copy(tiny.root)
     listed = steps(partial(_headers, root), root)
     reported = 0
@@ -216,6 +220,91 @@ def test_a_failing_disk_is_a_clear_error_and_leaves_the_old_or_the_new_state(
         reported += raised is not None
         _check(root, before, allowed, scenario, tools, where, least=0 if raised else 2)
     assert reported > len(listed) // 4
+
+
+@pytest.fixture
+def to_the_border(tiny: Repository) -> Repository:
+    """The log has one entry less than fill a tile."""
+    archive = Archive(tiny.root)
+    with archive.job() as job:
+        left = TILE_WIDTH - 1 - archive.log.index().size
+        event = Event("fixity", "fixity check", {})
+        archive.commit(job, [event.staged(job.item(f"{number}")) for number in range(left)])
+    assert archive.log.index().size == TILE_WIDTH - 1
+    return tiny
+
+
+def test_a_log_over_the_border_of_a_tile_is_that_before_or_that_after_a_power_cut(
+    to_the_border: Repository, tools: Any
+) -> None:
+    """Deaths without it are tried there by the sweep with strace."""
+    how = {"power_cut": True, "words": "[0-9] .*log/|checkpoint|intent|syncfs|fsync", "every": 2}
+    assert _kill_everywhere([_headers], to_the_border.root, tools, **how) > 6
+
+
+@pytest.mark.parametrize("power_cut", [False, True])
+def test_a_second_death_while_an_intent_is_finished_changes_nothing(
+    tiny: Repository, tools: Any, tmp_path: Path, power_cut: bool
+) -> None:
+    copy, state, _ = tools
+
+    def finish(root: Path) -> None:
+        with Archive(root).store.locked(wait=0):
+            pass
+
+    root = copy(tiny.root)
+    _headers(root)
+    final = state(root)
+    root = copy(tiny.root)
+    listed = steps(partial(_headers, root), root)
+    committed = max(place for place, call in enumerate(listed) if call.startswith("renameat2"))
+    root = copy(tiny.root)
+    assert kill_at(committed - 2, partial(_headers, root), root)
+    assert (root / ".ledgerkit" / "intent.json").exists()
+    dead = Path(shutil.copytree(root, tmp_path / "dead", symlinks=True))
+    again = steps(partial(finish, root), root)
+    assert len(again) > 10
+    for step, call in enumerate(again):
+        root = copy(dead)
+        assert kill_at(step, partial(finish, root), root, power_cut=power_cut), call
+        finish(root)
+        assert state(root) == final, call
+        assert Repository.open(root).verify().findings == [], call
+
+
+@pytest.mark.parametrize(("power_cut", "portable"), [(True, False), (False, True)])
+def test_ledgers_are_exchanged_wholly_or_not_at_all(
+    tiny: Repository, tools: Any, power_cut: bool, portable: bool
+) -> None:
+    """The build itself runs here: its library starts threads that a forked child would not have."""
+    copy, _, _ = tools
+    tiny.consolidate()
+    _headers(tiny.root)
+    archive = Archive(tiny.root)
+    files, _ = build.build(archive, archive.log.index())
+    former = states.ledger(tiny.root)
+
+    def exchange(root: Path) -> None:
+        archive = Archive(root)
+        with archive.job() as job, archive.store.locked():
+            build._replace(archive, job, build._stage(archive, job, files))
+
+    root = copy(tiny.root)
+    exchange(root)
+    new = states.ledger(root)
+    assert new != former
+    root = copy(tiny.root)
+    listed = steps(partial(exchange, root), root, portable=portable)
+    for step, call in list(enumerate(listed))[::4] + list(enumerate(listed))[-8:]:
+        root = copy(tiny.root)
+        how = {"power_cut": power_cut, "portable": portable}
+        assert kill_at(step, partial(exchange, root), root, **how), call
+        found = states.ledger(root)
+        # Without the call that exchanges names there is a moment with no ledgers: views, not evidence.
+        gone = portable and not (root / "ledger").exists()
+        assert gone or found in (former, new), call
+        exchange(root)
+        assert states.ledger(root) == new, call
 
 
 def test_the_killing_itself_works(tiny: Repository) -> None:

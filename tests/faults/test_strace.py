@@ -1,16 +1,13 @@
 """Kill and starve the real command line from outside, with strace, at calls of the real system.
 
-A first run under strace says at which of its calls the command changes the repository; the runs
-after it are killed, or given an error, at a sample of them. A case in which nothing was injected
-proves nothing and fails.
+`ledgerkit.testing.faults` tries every call; here 200 of its points, evenly spread, in a process of
+its own. A case in which nothing was injected proves nothing and fails.
 """
 
 from __future__ import annotations
 
 import json
 import os
-import re
-import shutil
 import subprocess
 import sys
 from collections import Counter
@@ -19,155 +16,103 @@ from typing import Any
 
 import pytest
 
-from ledgerkit.api import Repository
-from ledgerkit.repository import Archive
+from ledgerkit.durable import Store
+from ledgerkit.intent import Move
+from ledgerkit.testing import faults, strace
+from ledgerkit.testing.scenarios import Scenario, build
 
-_TRACED = (
-    "openat,write,pwrite64,rename,renameat2,mkdir,unlink,unlinkat,rmdir,chmod,fchmodat,"
-    "fsync,syncfs,ftruncate"
-)
-_WRITING = ("O_CREAT", "O_WRONLY", "O_RDWR")
-_SHARES = 4
-_KILLS = 32
-_ERRORS = 20
+POINTS = 200
+SHARES = 2
 
 
 @pytest.fixture(autouse=True)
-def strace() -> str:
-    found = shutil.which("strace")
-    if found is None or not _may_trace(found):
+def _strace() -> None:
+    if strace.find_strace() is None:
         assert os.environ.get("CI") != "true", "strace is missing or may not trace"
         pytest.skip("needs strace")
-    return found
 
 
-def _may_trace(strace: str) -> bool:
-    return subprocess.run([strace, "-o", os.devnull, "true"], capture_output=True).returncode == 0
-
-
-def _command(strace: str, root: Path, log: Path, *options: str) -> list[str]:
-    traced = [strace, "-f", "-y", "-o", str(log), "-e", f"trace={_TRACED}", *options]
-    return [
-        *traced,
-        sys.executable,
-        "-m",
-        "ledgerkit",
-        "headers",
-        "--workers",
-        "1",
-        "-C",
-        str(root),
-    ]
-
-
-def _run(given: list[str]) -> subprocess.CompletedProcess[str]:
-    environment = os.environ | {"PYTHONDONTWRITEBYTECODE": "1", "PYTHONHASHSEED": "0"}
-    return subprocess.run(
-        given, capture_output=True, text=True, env=environment, timeout=60, check=False
+@pytest.mark.parametrize("share", range(SHARES))
+def test_whatever_call_dies_or_fails_the_state_is_the_old_or_the_new(share: int) -> None:
+    given = ["-m", "ledgerkit.testing.faults", "--points", str(POINTS), "--json"]
+    done = subprocess.run(
+        [sys.executable, *given, "--share", f"{share}/{SHARES}"],
+        capture_output=True,
+        text=True,
+        timeout=280,
     )
+    assert done.stdout, done.stderr
+    view = json.loads(done.stdout)
+    assert view["wrong"] == []
+    assert done.returncode == 0
+    tried: Counter[str] = Counter()
+    for scenario, _, _, count in view["cases"]:
+        tried[scenario] += count
+    assert abs(sum(tried.values()) - POINTS // SHARES) < len(view["points"])
+    assert tried.keys() == view["points"].keys(), "every scenario is tried"
+    assert {fault for _, _, fault, _ in view["cases"]} == set(strace.FAULTS)
+    assert {"openat", "write", "renameat2"} & {call for _, call, _, _ in view["cases"]}
 
 
-def _places(strace: str, root: Path, log: Path) -> list[tuple[str, int, str]]:
-    """Calls of an undisturbed run that change the repository: name, ordinal of that name, line."""
-    done = _run(_command(strace, root, log))
-    assert done.returncode == 0, done.stderr
-    counted: Counter[str] = Counter()
-    found = []
-    lines = log.read_text(errors="replace").splitlines()
-    first = lines[0].split()[0]
-    for line in lines:
-        # strace counts each thread by itself, and only the first one does the same every time.
-        match = re.match(rf"{first} +(\w+)\(", line)
-        if not match:
-            continue
-        name = match[1]
-        counted[name] += 1
-        if name == "openat" and not any(flag in line for flag in _WRITING):
-            continue
-        if str(root) in line:
-            found.append((name, counted[name], line))
-    return found
+@pytest.fixture(scope="module")
+def batch(tmp_path_factory: pytest.TempPathFactory) -> Scenario:
+    return build(tmp_path_factory.mktemp("built"), only="a batch of runs")[0]
 
 
-def _sample(places: list[Any], count: int, share: int) -> list[Any]:
-    chosen = [places[place * len(places) // count] for place in range(count)]
-    return chosen[share::_SHARES]
+def _calls(trial: faults.Trial, name: str, words: str = "") -> list[strace.Call]:
+    return [one for one in trial.calls if one.name == name and words in one.line]
 
 
-def _check(root: Path, before: dict[str, Any], allowed: list[Any], tools: Any, where: str) -> None:
-    names, state = tools
-    with Archive(root).store.locked(wait=0):
-        pass
-    after = state(root)
-    assert {path: after.get(path) for path in before} == before, where
-    assert names(root) in allowed, where
-    Repository.open(root).run("headers")
-    assert names(root) == allowed[-1], where
-    assert len(state(root)) == len(allowed[-1]), f"{where}: something is there twice"
-    assert Repository.open(root).verify().findings == [], where
+def test_the_calls_cover_what_matters(batch: Scenario, tmp_path: Path) -> None:
+    trial = faults.Trial(batch, tmp_path)
+    found = {call.name for call in trial.calls}
+    assert {"openat", "read", "close", "getdents64", "flock", "write", "mkdir"} <= found
+    assert {"renameat2", "fsync", "syncfs", "fchmod", "unlink"} <= found
+    assert len(_calls(trial, "rename", "intent.json")) == 1
+    assert len(trial.points()) == len(trial.calls) * len(strace.FAULTS) > 1000
 
 
-@pytest.mark.parametrize("share", range(_SHARES))
-def test_a_command_killed_anywhere_is_finished_by_the_next(
-    adopted: Repository, strace: str, copy: Any, names: Any, state: Any, tmp_path: Path, share: int
+def test_a_case_in_which_nothing_was_hit_is_void(batch: Scenario, tmp_path: Path) -> None:
+    trial = faults.Trial(batch, tmp_path)
+    never = strace.Call("renameat2", 999, "")
+    for fault in strace.FAULTS:
+        with pytest.raises(faults.Wrong, match="void"):
+            trial.try_point(never, fault)
+    elsewhere = strace.Call("openat", 1, "")
+    root = trial.fresh()
+    ended = strace.inject(
+        lambda: os.close(os.open("/dev/null", os.O_RDONLY)) or 0,
+        elsewhere,
+        strace.KILL,
+        root,
+        trial.log,
+    )
+    assert (ended.code, ended.injected) == (-9, None)
+    assert "/dev/null" in ended.hit[0]
+
+
+def test_a_commit_without_an_intent_is_found_out(
+    batch: Scenario, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """On an adopted repository: the command seals in one commit, and runs in another."""
-    log = tmp_path / "log"
-    allowed = _allowed(adopted.root, copy, names, None)
-    places = _places(strace, copy(adopted.root), log)
-    assert len(places) > _KILLS
-    before = state(adopted.root)
-    for name, ordinal, line in _sample(places, _KILLS, share):
-        root = copy(adopted.root)
-        inject = f"inject={name}:signal=KILL:when={ordinal}"
-        done = _run(_command(strace, root, log, "-e", inject))
-        where = f"killed at {name} number {ordinal}, as {line}"
-        assert "+++ killed by SIGKILL" in log.read_text(errors="replace"), f"not {where}"
-        assert done.returncode in (-9, 137), where
-        _check(root, before, allowed, (names, state), where)
+    trial = faults.Trial(batch, tmp_path)
+
+    def moves_at_once(self: Store, job_id: str, moves: list[Move], *_: Any) -> None:
+        for move in moves:
+            os.rename(self.root / move.staged, self.root / move.final)
+
+    renames = _calls(trial, "renameat2")
+    trial.try_point(renames[1], strace.KILL)
+    monkeypatch.setattr(Store, "commit", moves_at_once)
+    with pytest.raises(faults.Wrong, match="neither the old nor the new state"):
+        trial.try_point(strace.Call("rename", 2, ""), strace.KILL)
 
 
-@pytest.mark.parametrize("share", range(_SHARES))
-def test_a_full_or_failing_disk_ends_the_command_with_a_clear_error(
-    adopted: Repository, strace: str, copy: Any, names: Any, state: Any, tmp_path: Path, share: int
+def test_a_success_that_was_not_kept_is_found_out(
+    batch: Scenario, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    log = tmp_path / "log"
-    # What was finished before the disk failed may be committed by itself.
-    allowed = _allowed(adopted.root, copy, names, "1", "2", "3")
-    places = _places(strace, copy(adopted.root), log)
-    # To remove working files at the end may fail without a word: nothing depends on it.
-    matter = [one for one in places if not one[0].startswith(("unlink", "rmdir"))]
-    before = state(adopted.root)
-    for place, (name, ordinal, line) in enumerate(_sample(matter, _ERRORS, share)):
-        root = copy(adopted.root)
-        error = "ENOSPC" if place % 2 and name != "mkdir" else "EIO"
-        done = _run(
-            _command(strace, root, log, "-e", f"inject={name}:error={error}:when={ordinal}")
-        )
-        where = f"{error} at {name} number {ordinal}, as {line}: {done.stderr}"
-        assert "(INJECTED)" in log.read_text(errors="replace"), f"no {where}"
-        assert done.returncode == 5, where
-        assert done.stderr.startswith("Error: "), where
-        assert "Traceback" not in done.stderr, where
-        _check(root, before, allowed, (names, state), where)
-
-
-def _allowed(start: Path, copy: Any, names: Any, *jobs: str | None) -> list[frozenset[str]]:
-    """The states before, after the seal, and after runs on each of these selections in turn."""
-    root = copy(start)
-    found = [names(root)]
-    Repository.open(root).consolidate()
-    shutil.rmtree(root / "ledger")
-    found.append(names(root))
-    for plates in jobs:
-        Repository.open(root).run("headers", plates=plates)
-        found.append(names(root))
-    return found
-
-
-def test_the_places_cover_what_matters(adopted: Repository, strace: str, tmp_path: Path) -> None:
-    places = _places(strace, adopted.root, tmp_path / "log")
-    found = {name for name, _, _ in places}
-    assert {"openat", "write", "mkdir", "renameat2", "fsync", "syncfs", "chmod"} <= found
-    intent = [line for name, _, line in places if name == "rename" and "intent.json" in line]
-    assert len(intent) == 2, json.dumps([line for _, _, line in places], indent=1)
+    trial = faults.Trial(batch, tmp_path)
+    first = _calls(trial, "newfstatat")[0]
+    trial.try_point(first, strace.EIO)
+    monkeypatch.setattr(Store, "commit", lambda *_, **__: None)
+    with pytest.raises(faults.Wrong, match="gone"):
+        trial.try_point(first, strace.EIO)

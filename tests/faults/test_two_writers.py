@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import os
-import re
 import select
+import shutil
 import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
+import click
 import pytest
 
 from ledgerkit.api import Repository
+from ledgerkit.cli import cli
 from ledgerkit.durable import Store
 from ledgerkit.errors import RepositoryBusy
+from ledgerkit.repository import Archive
 
 _START = """
 import sys
@@ -120,7 +123,9 @@ def test_a_busy_repository_names_who_holds_it(tiny: Repository) -> None:
     _say(holder.stdin)
     assert _line(holder.stdout) == "holding"
     with (
-        pytest.raises(RepositoryBusy, match=re.escape(f'"pid": {holder.pid}')) as raised,
+        pytest.raises(
+            RepositoryBusy, match=rf"process {holder.pid} on .*'-c.*since 20.*\(\d+ s\)"
+        ) as raised,
         Store(tiny.root).locked(wait=0.05),
     ):
         pass
@@ -147,3 +152,143 @@ def test_the_lock_dies_with_its_holder(tiny: Repository) -> None:
         pass
     assert time.monotonic() - began < 5
     assert tiny.run("headers").complete == 3
+
+
+READING = frozenset({
+    "audit", "verify", "status", "query", "lineage", "diff", "compare", "cite",
+    "policy show", "cache status", "log checkpoint", "log prove", "log verify", "log consistency",
+    "log keygen",
+})  # fmt: skip
+"""Commands that write nothing into a repository; every other one waits for a writer as it is told."""
+
+
+def _all_commands(group: click.Group, before: str = "") -> dict[str, click.Command]:
+    found: dict[str, click.Command] = {}
+    for name in group.list_commands(click.Context(group)):
+        command = group.get_command(click.Context(group), name)
+        assert command is not None
+        below = f"{before}{name}"
+        found |= (
+            _all_commands(command, f"{below} ")
+            if isinstance(command, click.Group)
+            else {below: command}
+        )
+    return found
+
+
+def test_every_command_that_writes_waits_as_long_as_it_is_told() -> None:
+    for name, command in _all_commands(cli).items():
+        waits = any("--wait" in option.opts for option in command.params)
+        assert waits or name in READING, f"{name} writes, and has no --wait"
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        "init",
+        "ingest",
+        "headers",
+        "policy propose",
+        "policy accept --by A --reason B",
+        "consolidate",
+    ],
+)
+def test_who_waits_in_vain_is_told_for_whom(
+    tiny: Repository, scans: Path, command: Any, given: str
+) -> None:
+    tiny.run("headers")
+    tiny.run("propose")
+    words = given.split()
+    words += ["--catalogue", str(scans / "data.json"), "--images", str(scans / "images")] * (
+        given == "ingest"
+    )
+    more = [str(tiny.root)] if given == "init" else ["-C", str(tiny.root)]
+    if given == "ingest":
+        shutil.rmtree(tiny.root / "plates_structured")
+        (tiny.root / "plates_structured").mkdir()
+    with Store(tiny.root).locked():
+        done = command(*words, *more, "--wait", "0.1")
+    assert done.returncode == 4, done.stderr
+    assert f"process {os.getpid()} on " in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_readers_take_no_lock(tiny: Repository, command: Any) -> None:
+    tiny.run("headers")
+    tiny.consolidate()
+    asked = [["audit"], ["verify"], ["status"], ["query", "SELECT count(*) FROM plates"]]
+    asked += [["lineage", "plate-001"], ["consolidate", "--check"], ["headers", "--dry-run"]]
+    with Store(tiny.root).locked():
+        for one in asked:
+            done = command(*one, "-C", str(tiny.root), timeout=30)
+            assert done.returncode == 0, (one, done.stderr)
+
+
+def test_of_two_consolidators_from_one_base_one_wins_and_the_other_begins_anew(
+    tiny: Repository,
+) -> None:
+    """The second finds that records came since it began to build, and builds from them again."""
+    from ledgerkit.ledger import build
+
+    tiny.run("headers", plates="1")
+    real, built = build.build, []
+
+    def build_and_be_overtaken(archive: Archive, *given: Any, **named: Any) -> Any:
+        built.append(archive.log.index().size)
+        answer = real(archive, *given, **named)
+        if len(built) == 1:
+            other = Repository.open(tiny.root)
+            other.run("headers", plates="2,3")
+            with pytest.MonkeyPatch.context() as patch:
+                patch.setattr(build, "build", real)
+                assert other.consolidate().rows["headers"] == 3
+        return answer
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(build, "build", build_and_be_overtaken)
+        view = tiny.consolidate()
+    assert len(built) == 2, "it did not begin anew"
+    assert built[0] < built[1]
+    assert view.rows["headers"] == 3
+    assert tiny.consolidate(check=True).changed == []
+    assert tiny.query("SELECT count(*) FROM headers").item() == 3
+
+
+def test_of_eight_that_make_one_name_exactly_one_succeeds(tiny: Repository) -> None:
+    """Also a name that another process takes between the look and the rename is never replaced."""
+    script = """
+from ledgerkit.disk import disk_errors, move_new
+from ledgerkit.errors import CommitFailed
+number = sys.argv[2]
+store = repository._archive.store
+store.write_new(f"staged-{number}", number.encode())
+failed = 0
+for attempt in range(50):
+    try:
+        store.write_new(f"direct-{attempt}", number.encode())
+    except CommitFailed:
+        failed += 1
+    try:
+        with disk_errors("name"):
+            move_new(store.hold(), f"staged-{number}", "renamed")
+    except CommitFailed:
+        failed += 1
+print(failed, flush=True)
+"""
+    writers = [_writer(tiny.root, script, number) for number in range(8)]
+    for writer in writers:
+        assert _line(writer.stdout) == "ready"
+    for writer in writers:
+        _say(writer.stdin)
+    failed = 0
+    for writer in writers:
+        told, errors = writer.communicate(timeout=60)
+        assert writer.returncode == 0, errors
+        failed += int(told)
+    made = list(tiny.root.glob("direct-*"))
+    assert len(made) == 50
+    assert all(path.read_bytes() in [b"%d" % number for number in range(8)] for path in made)
+    kept = (tiny.root / "renamed").read_bytes()
+    assert not (tiny.root / f"staged-{kept.decode()}").exists()
+    assert len(list(tiny.root.glob("staged-*"))) == 7
+    assert failed == 8 * 100 - 50 - 1

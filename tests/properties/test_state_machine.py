@@ -23,6 +23,7 @@ from PIL import Image
 
 from ledgerkit import layout
 from ledgerkit.api import Repository
+from ledgerkit.merkle import Checkpoint, check_consistency, check_inclusion, leaf_hash
 from ledgerkit.repository import Archive
 from ledgerkit.testing.crash import kill_at
 
@@ -43,6 +44,7 @@ class Machine(RuleBasedStateMachine):
         self.entries: list[dict[str, Any]] = []
         self.repository = Repository.init(self.folder / "archive")
         self.truth: dict[str, bytes] = {}
+        self.seen: dict[int, Checkpoint] = {}
 
     def _catalogue(self, count: int) -> Path:
         for _ in range(count):
@@ -158,12 +160,44 @@ class Machine(RuleBasedStateMachine):
         assert self.repository.verify().findings == []
         now = {
             str(path): path.read_bytes()
-            for top in (layout.PLATES, layout.RUNS, layout.SCHEMAS)
+            for top in (layout.PLATES, layout.RUNS, layout.SCHEMAS, layout.LOG)
             for path in (self.repository.root / top).rglob("*")
-            if path.is_file()
+            if path.is_file() and path.name != "checkpoint" and not path.parent.suffix
         }
         assert {path: now.get(path) for path in self.truth} == self.truth
         self.truth = now
+
+    @invariant()
+    def every_checkpoint_that_was_seen_is_a_prefix(self) -> None:
+        if not hasattr(self, "model"):
+            return
+        log = Archive(self.repository.root).log
+        head = log.checkpoint()
+        assert head is not None
+        runs = sum(len(done) for done in self.model.values())
+        assert head.size >= len(self.model) + runs
+        for old in self.seen.values():
+            proof = log.consistency(old.size, head.size)
+            check_consistency(old.size, head.size, proof, old.root, head.root)
+        self.seen[head.size] = head
+
+    @invariant()
+    def all_that_the_model_has_is_logged_once_and_proves(self) -> None:
+        if not hasattr(self, "model"):
+            return
+        log = Archive(self.repository.root).log
+        head, index = log.checkpoint(), log.index()
+        assert head is not None
+        assert index.plates() == list(self.model)
+        entries = [entry.encode() for entry in log.entries()]
+        assert len(entries) == len(set(entries)) == head.size
+        for plate, done in self.model.items():
+            logged = index.runs(plate)
+            assert len(logged) == len(done)
+            for one in logged[-1:]:
+                proof = log.inclusion(one.index, head.size)
+                leaf = leaf_hash(entries[one.index])
+                check_inclusion(one.index, head.size, leaf, proof, head.root)
 
 
 def _writable(function: Callable[..., object], path: str, _: object) -> None:
