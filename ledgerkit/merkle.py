@@ -189,9 +189,13 @@ class Edge:
         """Add leaf hashes; the tiles that became full, then those that are partial and changed."""
         full: list[Tile] = []
         before = self.size
-        for leaf in leaves:
-            self.size += 1
-            self._add(0, leaf, full)
+        waiting = list(leaves)
+        place = 0
+        while place < len(waiting):
+            taken = waiting[place : place + TILE_WIDTH - self.size % TILE_WIDTH]
+            self.size += len(taken)
+            place += len(taken)
+            self._add(0, taken, full)
         partial = [
             Tile(level, self.size >> 8 * (level + 1), tuple(hashes))
             for level, hashes in enumerate(self.levels)
@@ -199,16 +203,17 @@ class Edge:
         ]
         return full + partial
 
-    def _add(self, level: int, value: bytes, full: list[Tile]) -> None:
+    def _add(self, level: int, values: list[bytes], full: list[Tile]) -> None:
+        """Add hashes that fit into the rightmost tile of a level."""
         if level == len(self.levels):
             self.levels.append([])
         hashes = self.levels[level]
-        hashes.append(value)
+        hashes += values
         if len(hashes) == TILE_WIDTH:
             index = (self.size >> 8 * (level + 1)) - 1
             full.append(Tile(level, index, tuple(hashes)))
             self.levels[level] = []
-            self._add(level + 1, complete_root(hashes), full)
+            self._add(level + 1, [complete_root(hashes)], full)
 
     def root(self) -> bytes:
         """Root of the whole tree."""
