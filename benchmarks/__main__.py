@@ -7,7 +7,7 @@ import os
 import platform
 import sys
 
-NAMES = ("startup", "headers", "fixity", "commits", "proofs", "consolidation")
+NAMES = ("startup", "headers", "fixity", "commits", "log", "proofs", "consolidation")
 
 
 def main(names: list[str]) -> None:
