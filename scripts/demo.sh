@@ -20,7 +20,13 @@ scripts/phases.sh
 say ledgerkit query "SELECT plate_id, title, format, mode, bit_depth, round(megapixels, 2) AS megapixels FROM plates ORDER BY megapixels DESC LIMIT 5"
 say ledgerkit query "SELECT c.label AS cluster, l.value AS subject, count(*) AS plates FROM current_cluster_members c JOIN labels l ON l.subject_id = c.subject_id AND l.scheme = 'subject' GROUP BY ALL ORDER BY 1, 3 DESC"
 say ledgerkit lineage plate-001
-say ledgerkit verify
+kept=$(mktemp -d)
+trap 'rm -rf "$kept"' EXIT
+say ledgerkit log checkpoint -o "$kept/checkpoint"
+say ledgerkit log prove plate-001 -o "$kept/plate-001.tlog-proof"
+say ledgerkit log verify "$kept/plate-001.tlog-proof" --checkpoint "$kept/checkpoint"
+say ledgerkit verify --checkpoint "$kept/checkpoint"
+say ledgerkit cite "SELECT count(*) AS plates, sum(source_bytes) AS bytes FROM plates"
 say ledgerkit status
 printf '\nThe map and the montages of the clusters, for looking:\n'
 ls "$archive"/runs/*/outputs/*.png

@@ -110,7 +110,7 @@ def test_a_job_that_began_before_the_freeze_cannot_commit_after_it(ready: Reposi
     with archive.job() as job:
         history = engine.History(archive)
         work = engine._Work(archive, history, job, request, None)
-        batch = engine._Batch(archive, job, request, 5.0)
+        batch = engine._Batch(archive, job, request)
         for task in work.tasks():
             batch.staged.append(work.finish(task, perform(task)))
         ready.freeze(by=BY, reason=WHY)
