@@ -56,15 +56,22 @@ def folder_of(root: int, path: str) -> Iterator[tuple[int, str]]:
     looked at is not followed. Raises `OSError`.
     """
     folder, _, name = path.rpartition("/")
-    handle = os.dup(root)
+    with disk_errors(path):
+        handle = os.dup(root)
     try:
         for part in folder.split("/") if folder else ():
             below = os.open(part, _FOLDER, dir_fd=handle)
-            os.close(handle)
+            close_unwritten(handle)
             handle = below
         yield handle, name
     finally:
-        os.close(handle)
+        close_unwritten(handle)
+
+
+def close_unwritten(descriptor: int) -> None:
+    """Close what was only read, looked at or locked: an error here loses nothing."""
+    with contextlib.suppress(OSError):
+        os.close(descriptor)
 
 
 def exchange(root: int, first: str, second: str) -> bool:
@@ -165,8 +172,7 @@ def release_lock(descriptor: int) -> None:
     """Let go of a lock and close its file; nothing was written that an error here could lose."""
     with contextlib.suppress(OSError):
         fcntl.flock(descriptor, fcntl.LOCK_UN)
-    with contextlib.suppress(OSError):
-        os.close(descriptor)
+    close_unwritten(descriptor)
 
 
 def holder_document() -> bytes:
@@ -280,7 +286,7 @@ def lock_file(path: Path, wait: float) -> Iterator[None]:
         take_lock(descriptor, wait)
         yield
     finally:
-        os.close(descriptor)
+        release_lock(descriptor)
 
 
 def replace_flushed(path: Path, data: bytes) -> None:

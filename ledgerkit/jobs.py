@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import os
 from pathlib import Path
 
 from ledgerkit import layout
-from ledgerkit.disk import disk_errors
+from ledgerkit.disk import close_unwritten, disk_errors
 from ledgerkit.durable import Store, pending_job
 
 
@@ -42,8 +43,7 @@ class Job:
         return self
 
     def __exit__(self, *_: object) -> None:
-        with contextlib.suppress(OSError):
-            os.close(self._descriptor)
+        close_unwritten(self._descriptor)
         if not os.path.lexists(self.store.root / layout.INTENT):
             with contextlib.suppress(
                 OSError
@@ -62,15 +62,17 @@ def is_held(root: Path, job_id: str) -> bool:
             root / layout.STAGING / job_id / "lock",
             os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC,
         )
-    except OSError:
+    except (FileNotFoundError, NotADirectoryError):
         return False
+    except OSError as error:
+        return error.errno != errno.ELOOP  # not known to be dead
     try:
         fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
         return False
     except OSError:
         return True
     finally:
-        os.close(descriptor)
+        close_unwritten(descriptor)
 
 
 def abandoned_jobs(root: Path) -> list[str]:
