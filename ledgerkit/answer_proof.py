@@ -24,6 +24,10 @@ from ledgerkit.proof import UNPROVED, Head, Held, VerifiedView, entry_of, parse_
 MAX_ANSWER_BYTES = 1 << 30
 _BEGINS = b'{"answer":'
 """What a file of this kind begins with: the first key of its first line."""
+_ALL = (
+    "that these are all the records behind the answer: the list is that of whoever made the file, by "
+    "the columns that the query asked for (of a plate that was amended, ask for log_indexes)"
+)
 _DERIVED = (
     "that the query gives this answer: have the ledgers rebuilt from these records, by somebody "
     "else if need be (ledgerkit consolidate --at CHECKPOINT), and ask again. Sums, counts and "
@@ -130,8 +134,9 @@ def verify_answer(
         _check(one, head)
     runs = sum(one.entry.kind == "run" for one in proof.records)
     proved = [
-        f"all records behind the answer (runs: {runs}, manifests: {len(proof.records) - runs}, "
-        f"found by {', '.join(proof.head.found_by)}) are entries of the log with the checkpoint below"
+        f"the {len(proof.records)} records listed in this file (runs: {runs}, manifests: "
+        f"{len(proof.records) - runs}, said to be found by {', '.join(proof.head.found_by)}) are "
+        "entries of the log with the checkpoint below"
     ]
     for data in records:
         found = sha256_hex(data)
@@ -146,7 +151,7 @@ def verify_answer(
                 "Write it with: ledgerkit query SQL --format canonical -o FILE",
             )
         proved.append("the answer given is the one that the proof was made for")
-    return verified("answer", head, held, proved, [_DERIVED, UNPROVED], len(proof.records))
+    return verified("answer", head, held, proved, [_ALL, _DERIVED, UNPROVED], len(proof.records))
 
 
 def _check(one: RecordLine, head: Head) -> None:

@@ -126,8 +126,10 @@ class Store:
         with disk_errors("flush"):
             if flush_file_system(self.hold()):
                 return
-            for path in paths:
+            listed = list(paths)
+            for path in listed:
                 flush_below(self.root / path)
+            self._flush_ways(listed)
 
     @contextlib.contextmanager
     def locked(self, wait: float = 10.0) -> Iterator[None]:
@@ -256,15 +258,19 @@ class Store:
     def _flush_names(self, folders: Iterable[str]) -> None:
         """The names in `folders` are on the disk when this returns, and the folders themselves."""
         with disk_errors("flush"):
-            if flush_file_system(self.hold()):
-                return
-            listed = {""}
-            for folder in folders:
-                while folder not in listed:
-                    listed.add(folder)
-                    folder = os.path.dirname(folder)
-            for folder in sorted(listed, reverse=True):
-                fsync(self.root / folder)
+            if not flush_file_system(self.hold()):
+                self._flush_ways(f"{folder}/" for folder in folders)
+
+    def _flush_ways(self, paths: Iterable[str]) -> None:
+        """Every folder on the way to `paths`, so that each name on it is on the disk."""
+        ways = {""}
+        for path in paths:
+            folder = os.path.dirname(path)
+            while folder not in ways:
+                ways.add(folder)
+                folder = os.path.dirname(folder)
+        for folder in sorted(ways, reverse=True):
+            fsync(self.root / folder)
 
     def _finish_move(self, move: Move) -> None:
         try:

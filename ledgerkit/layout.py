@@ -216,7 +216,7 @@ def select_plates(selection: str, known: list[str]) -> list[str]:
     numbers = {plate: int(plate.removeprefix("plate-")) for plate in known}
     chosen: set[str] = set()
     for term in selection.split(","):
-        match = re.fullmatch(r"\s*(?:plate-)?([0-9]+)(\.\.(?:plate-)?([0-9]*))?\s*", term)
+        match = re.fullmatch(r"\s*(?:plate-)?([0-9]{1,16})(\.\.(?:plate-)?([0-9]{0,16}))?\s*", term)
         if not match:
             raise UsageError(
                 f"not a plate selection: {term!r}", "Write it like plate-001,plate-010..020"

@@ -71,6 +71,8 @@ class LogIndex:
     """The greatest run id of all."""
     _runs: dict[str, dict[str, Logged]] = field(default_factory=dict)
     _manifests: dict[str, Logged] = field(default_factory=dict)
+    _subjects: dict[str, str] = field(default_factory=dict)
+    _tile_roots: list[bytes] = field(default_factory=list)
 
     @property
     def size(self) -> int:
@@ -85,10 +87,8 @@ class LogIndex:
 
     def find_run(self, run_id: str) -> tuple[str, Logged] | None:
         """The subject of a run, and where the log has it."""
-        for subject, runs in self._runs.items():
-            if run_id in runs:
-                return subject, runs[run_id]
-        return None
+        subject = self._subjects.get(run_id)
+        return None if subject is None else (subject, self._runs[subject][run_id])
 
     def manifest(self, plate: str) -> Logged | None:
         return self._manifests.get(plate)
@@ -101,8 +101,9 @@ class LogIndex:
         """Plates, and the collection, that the log has anything of."""
         return list(dict.fromkeys([*self._manifests, *self._runs]))
 
-    def count_runs(self) -> int:
-        return sum(map(len, self._runs.values()))
+    def tile_roots(self) -> list[bytes]:
+        """Roots of all full bundles, in order, as computed from the entries."""
+        return [*self._tile_roots, *(self.edge.levels[1] if len(self.edge.levels) > 1 else ())]
 
     def add(self, entries: list[bytes]) -> None:
         """Take in the next entries. Raises `LogInvalid` for one that is none or stands twice."""
@@ -125,8 +126,12 @@ class LogIndex:
             if key in place:
                 raise LogInvalid(f"{entry.path} stands in the log twice", _HINT)
             place[key] = logged
+            if run_id is not None:
+                self._subjects[run_id] = subject
             self.newest = max(self.newest, run_id or "")
-        self.edge.append(map(merkle.leaf_hash, entries))
+        for tile in self.edge.append(map(merkle.leaf_hash, entries)):
+            if tile.level == 1 and len(tile.hashes) == TILE_WIDTH:
+                self._tile_roots += tile.hashes
 
 
 def decode_entry(data: bytes) -> Entry:
@@ -196,10 +201,22 @@ class Log:
         self._size(size)
         index = LogIndex()
         for number in range(-(-size // TILE_WIDTH)):
-            start = number * TILE_WIDTH
-            bundle = self._bundle(number, min(present.size - start, TILE_WIDTH))
-            index.add(bundle[: size - start])
+            index.add(self._held_bundle(present, number)[: size - number * TILE_WIDTH])
         return index
+
+    def _held_bundle(self, index: LogIndex, number: int) -> list[bytes]:
+        """A bundle as it lies now, held against the entries that the index was read from."""
+        width = min(index.size - number * TILE_WIDTH, TILE_WIDTH)
+        bundle = self._bundle(number, width)
+        leaves = [merkle.leaf_hash(entry) for entry in bundle]
+        if width == TILE_WIDTH:
+            same = merkle.complete_root(leaves) == index.tile_roots()[number]
+        else:
+            same = leaves == index.edge.levels[0]
+        if not same:
+            path = merkle.tile_path("entries", number, width)
+            raise LogInvalid(f"{layout.LOG}/{path} changed after it was read", _HINT)
+        return bundle
 
     def entries(self, start: int = 0, end: int | None = None) -> Iterator[Entry]:
         """Entries `start` to `end` as they lie. Raises `LogInvalid`."""
@@ -213,8 +230,26 @@ class Log:
                 yield decode_entry(data)
 
     def root_at(self, size: int) -> bytes:
-        """Root over the first `size` entries, from the tiles. Raises `LogInvalid`."""
-        return merkle.root_hash(size, self.node(self._size(size)))
+        """Root over the first `size` entries, from the entries. Raises `ProofInvalid`, `LogInvalid`.
+
+        Not from the tiles: those may still be what they were when the entries were rewritten.
+        """
+        self._size(size)
+        index = self.index()
+        roots = index.tile_roots()
+        leaves: dict[int, list[bytes]] = {}
+
+        def node(level: int, number: int) -> bytes:
+            if level >= 8:
+                start = number << level - 8
+                return merkle.complete_root(roots[start : start + (1 << level - 8)])
+            bundle, place = divmod(number << level, TILE_WIDTH)
+            if bundle not in leaves:
+                held = self._held_bundle(index, bundle)
+                leaves[bundle] = [merkle.leaf_hash(entry) for entry in held]
+            return merkle.complete_root(leaves[bundle][place : place + (1 << level)])
+
+        return merkle.root_hash(size, node)
 
     def inclusion(self, index: int, size: int) -> list[bytes]:
         """Proof that entry `index` is in the tree of `size`. Raises `ProofInvalid`, `LogInvalid`."""
@@ -299,7 +334,7 @@ class Log:
         data = [entry.encode() for entry in entries]
         tiles = edge.append(map(merkle.leaf_hash, data))
         first, width = divmod(size, TILE_WIDTH)
-        data = [*(self._bundle(first, width) if width else []), *data]
+        data = [*(self._held_bundle(index, first) if width else []), *data]
         files = {tile.path: b"".join(tile.hashes) for tile in tiles}
         superseded = [
             f"{layout.LOG}/{tile.path}.p"
@@ -319,6 +354,25 @@ class Log:
             Checkpoint(origin, edge.size, edge.root()).text(),
             {f"{layout.LOG}/{path}": content for path, content in files.items()},
             superseded,
+        )
+
+
+def refuse_log_set_back(tree: Tree, size: int) -> None:
+    """Raise `LogInvalid` when the ledgers say more entries than the log has.
+
+    Ledgers are made from the log and the log never shrinks: an older `log/` was put back, and what
+    is appended to it would be another history.
+    """
+    path = f"{layout.LEDGER}/ledger.json"
+    try:
+        stated = msgspec.json.decode(tree.read(path, max_bytes=1 << 20))["log_size"]
+    except (LedgerkitError, msgspec.MsgspecError, LookupError, TypeError, UnicodeDecodeError):
+        return  # no ledgers that say anything
+    if type(stated) is int and stated > size:
+        raise LogInvalid(
+            f"{path} was built at {stated} entries and the log has {size}: an older log was put back",
+            "Restore log/ from a replica that has them all. Only if these ledgers are not of this "
+            "repository: move ledger/ away, it is a view.",
         )
 
 

@@ -54,16 +54,8 @@ def quarantine(
     """
     _need(reason, person)
     path = _movable(path)
-    if not archive.tree.exists(path):
-        raise MissingInput(f"nothing lies at {layout.shown(path)}")
-    sound = sound_below(archive, path)
-    if sound and not even_if_sound:
-        raise UsageError(
-            f"{sound[0]} is evidence and has its recorded bytes"
-            + (f", and {len(sound) - 1} more with it" if len(sound) > 1 else ""),
-            "Quarantine only what is damaged or listed nowhere, or give --even-if-sound.",
-        )
-    with begun(archive, wait) as job:
+    with begun(archive, wait) as job:  # it may finish a plan that moves this very path
+        sound = _looked_at(archive, path, even_if_sound)
         quarantine_id = new_id(OPERATION)
         with archive.store.locked(wait):
             size, files = measured(archive, path)
@@ -82,6 +74,20 @@ def quarantine(
             write_plan(archive, plan)
         run, _ = finish(archive, job, plan)
     return _view(plan, action, bool(sound), run)
+
+
+def _looked_at(archive: Archive, path: str, even_if_sound: bool) -> list[str]:
+    """Sound evidence at or below `path`. Raises `MissingInput`, `UsageError`."""
+    if not archive.tree.exists(path):
+        raise MissingInput(f"nothing lies at {layout.shown(path)}")
+    sound = list(sound_below(archive, path))
+    if sound and not even_if_sound:
+        raise UsageError(
+            f"{sound[0]} is evidence and has its recorded bytes"
+            + (f", and {len(sound) - 1} more with it" if len(sound) > 1 else ""),
+            "Quarantine only what is damaged or listed nowhere, or give --even-if-sound.",
+        )
+    return sound
 
 
 def release(

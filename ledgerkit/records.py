@@ -27,8 +27,7 @@ from ledgerkit.errors import InvalidRecord
 INLINE_LIMIT = 64
 EVENTS = frozenset({
     "ingest", "seal", "fixity", "policy-accept", "amend", "replace-source", "withdraw", "name",
-    "review", "evict", "restore", "rerun", "freeze", "recover", "reinstate", "quarantine",
-    "restore-source",
+    "review", "evict", "restore", "rerun", "freeze", "recover", "reinstate", "quarantine", "restore-source",
 })  # fmt: skip
 
 Sha256 = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{64}\Z")]
@@ -387,10 +386,11 @@ def evicted_folders(collection: Iterable[Run]) -> set[str]:
     found: set[str] = set()
     for run in collection:
         folders = run.parameters.get("folders")
-        if run.operation not in ("evict", "restore") or not isinstance(folders, list):
-            continue
-        named = {folder for folder in folders if isinstance(folder, str)}
-        found = found | named if run.operation == "evict" else found - named
+        named = set(map(str, folders)) if isinstance(folders, list) else set()
+        if run.operation == "evict":
+            found |= named
+        elif run.operation in ("restore", "restore-source"):
+            found -= named
     return found
 
 

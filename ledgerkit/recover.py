@@ -14,6 +14,7 @@ from ledgerkit.leftovers import (
     refuse_checkpoint_set_back,
     refuse_damage_before,
 )
+from ledgerkit.log import refuse_log_set_back
 from ledgerkit.relocation import (
     ASIDE,
     Action,
@@ -84,6 +85,7 @@ def _begin(archive: Archive) -> Plan:
 def _extend(archive: Archive, plan: Plan, set_aside_tail: bool) -> None:
     """Add what is left over now to the plan, and keep it. The repository's lock must be held."""
     index = archive.log.index()
+    refuse_log_set_back(archive.tree, index.size)
     found = [one for one in leftovers(archive) if one.what not in PROMISED]
     tail = [one.path for one in found if one.what == "log-tail"]
     refuse_damage_before(archive, index)

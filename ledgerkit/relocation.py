@@ -174,9 +174,13 @@ def carry_out(archive: Archive, plan: Plan) -> list[Action]:
 
 
 def _carry(archive: Archive, action: Action) -> Action:
-    if action.source is None or action.target is None or archive.tree.exists(action.target):
+    if action.source is None or action.target is None:
         return action
-    if not archive.tree.exists(action.source):
+    there = archive.tree.exists(action.source)
+    if archive.tree.exists(action.target):
+        why = f"{action.why}; its name was taken by then"
+        return Action(action.what, action.source, None, why) if there else action
+    if not there:
         return Action(action.what, action.source, None, f"{action.why}; it was gone by then")
     archive.store._refuse_links(action.source, set())
     archive.store.prepare(action.target)

@@ -29,7 +29,7 @@ from ledgerkit.errors import (
 )
 from ledgerkit.intent import LogStep, Move
 from ledgerkit.jobs import Job
-from ledgerkit.log import ORIGIN, Entry, Log, Logged
+from ledgerkit.log import ORIGIN, Entry, Log, Logged, refuse_log_set_back
 from ledgerkit.merkle import Checkpoint
 from ledgerkit.overlay import PREPROCESSING, refusal
 from ledgerkit.reading import Tree
@@ -120,8 +120,8 @@ class Archive:
 
     def run_folders(self, subject: str) -> list[str]:
         """Names of folders that lie where runs of the subject do and are named like runs, sorted."""
-        folder = os.path.dirname(layout.run_folder(subject, "x"))
-        return [name for name in self.tree.folders(folder) if layout.is_run_id(name)]
+        found = self.tree.folders(os.path.dirname(layout.run_folder(subject, "x")))
+        return [name for name in found if layout.is_run_id(name)]
 
     def run(self, subject: str, run_id: str) -> Run:
         """One logged record. Raises `MissingInput`, `InvalidRecord`, `DigestMismatch`."""
@@ -302,10 +302,7 @@ class Archive:
         return [move for move in listed if move.final not in taken], taken
 
     def _first_entries(self) -> list[Entry]:
-        """What the log begins with: the records that lay there before anybody sealed anything.
-
-        Raises `LogInvalid` when something was sealed before: then a log was there, and is gone.
-        """
+        """What the log begins with: what lay there. Raises `LogInvalid` where a log must have been."""
         if self.log.checkpoint() is not None:
             return []
         found: list[tuple[str, Entry]] = []
@@ -330,8 +327,9 @@ class Archive:
         """
         if not entries:
             return [], None
-        ordered = sorted(entries, key=lambda entry: entry.kind != "manifest")
-        growth = self.log.grow(self._origin(moves), ordered)
+        refuse_log_set_back(self.tree, self.log.index().size)
+        entries = sorted(entries, key=lambda entry: entry.kind != "manifest")
+        growth = self.log.grow(self._origin(moves), entries)
         folder = job.item(f"log-{secrets.token_hex(4)}")
         found = []
         for path, data in growth.files.items():

@@ -139,6 +139,15 @@ def _copied(archive: Archive, replica: Tree, job: Job, wanted: dict[str, Recorde
         state = state_of(archive.tree, path, recorded)
         if state == "sound":
             continue
+        other = archive.tree.alike(path)
+        if other not in (None, path):
+            said = f"{layout.shown(path)} lies here as {layout.shown(str(other))}, in another form of its name"
+            work.failures.append(
+                FailureView(
+                    path, "UnsafePath", said, "Rename it to the recorded form; then verify."
+                )
+            )
+            continue
         staged = job.item(f"restored/{path}")
         try:
             digests = _copy(replica, path, archive.root / staged, recorded)
@@ -188,6 +197,8 @@ def _put_back(
         _lend_ways(archive, plan, work.moves)
         write_plan(archive, plan)
         moved = carry_out(archive, plan)
+    folders = {layout.cached_in(move.final) for move in work.moves} - {None}
+    parameters = parameters | {"folders": sorted(str(folder) for folder in folders)}
     restoring = _restoring(plan, new_id(OPERATION), parameters)
     staged = [staged_event(archive, job, plan, moved)] if moved else []
     staged.append(staged_event(archive, job, restoring, work.restored))

@@ -98,7 +98,7 @@ def status(archive: Archive) -> StatusView:
     return StatusView(
         root=str(archive.root),
         plates=len(plates),
-        unsealed=len(plates) - len(sealed),
+        unsealed=len(set(plates) - set(sealed)),
         phases=phases,
         failures=progress.failures,
         ledgers=reason or "up to date",

@@ -321,3 +321,30 @@ def test_the_commands_say_what_there_is_and_what_was_done(
     done = command("cache", "restore", "-C", worked.root, "--json")
     assert len(json.loads(done.stdout)["folders"]) == 4
     assert command("cache", "evict", "-C", worked.root, "--to", "lots").returncode == 2
+
+
+def test_what_a_replica_gave_back_is_evicted_no_more(worked: Repository, tmp_path: Path) -> None:
+    replica = tmp_path / "replica"
+    shutil.copytree(worked.root, replica, symlinks=True)
+    found = folder_of(worked)
+    worked.evict(plates=FIRST)
+    given = worked.restore_source([FIRST], replica, cache=True)
+    assert given.failures == []
+    assert (worked.root / found.folder).is_dir()
+    worked.restore_cache(plates="plate-002")
+    assert worked.evict(older_than=9999).finished == []
+    assert (worked.root / found.folder).is_dir()
+    assert folder_of(worked).state != "leaving"
+    assert worked.verify().sound
+
+
+def test_an_eviction_takes_only_files_that_have_their_recorded_bytes(worked: Repository) -> None:
+    found = folder_of(worked)
+    listed = sorted(path.name for path in (worked.root / found.folder).iterdir())
+    worked.evict(plates=FIRST)
+    mine = worked.root / found.folder / listed[0]
+    mine.parent.mkdir()
+    mine.write_bytes(b"my only copy")
+    worked.restore_cache(plates="plate-002")
+    worked.evict(older_than=9999)
+    assert mine.read_bytes() == b"my only copy"

@@ -28,7 +28,7 @@ from ledgerkit.differences import SAME_BYTES
 from ledgerkit.disk import disk_errors, remove_empty_folder, remove_files
 from ledgerkit.errors import LedgerkitError, UsageError
 from ledgerkit.reading import RecordedFile
-from ledgerkit.records import evicted_folders
+from ledgerkit.records import Output, evicted_folders
 from ledgerkit.repository import Archive
 from ledgerkit.sealing import seal_new
 from ledgerkit.trial import Trial, Tried
@@ -191,7 +191,9 @@ def _tried(work: Work, chosen: list[CacheFolder]) -> list[CacheFolder]:
 
 
 def finish_evictions(archive: Archive, wait: float | None = None) -> tuple[list[str], list[str]]:
-    """Remove what is left of evicted folders: which had files left, and which files no record lists.
+    """Remove what is left of evicted folders: which had files left, and which files stay.
+
+    Only files with their recorded bytes go, whatever else lies under such a name.
 
     Idempotent. The events are read under the lock, so that what is restored meanwhile stays.
     """
@@ -203,14 +205,26 @@ def finish_evictions(archive: Archive, wait: float | None = None) -> tuple[list[
                 continue
             _, plate, _, run_id = folder.split("/")
             run = archive.run(plate, run_id)
+            outputs = cached_outputs(archive, run)
             listed = [
-                output.path.removeprefix(f"{folder}/") for output in cached_outputs(archive, run)
+                one.path.removeprefix(f"{folder}/") for one in outputs if _is_recorded(archive, one)
             ]
-            if any(archive.tree.exists(f"{folder}/{name}") for name in listed):
+            if listed:
                 finished.append(folder)
             remove_listed(archive, folder, listed)
             left += archive.tree.walk(folder)
     return finished, left
+
+
+def _is_recorded(archive: Archive, output: Output) -> bool:
+    """Whether the file is there with its recorded bytes: anything else under its name is not ours."""
+    try:
+        RecordedFile(
+            archive.root, output.path, output.role, output.bytes, output.sha256
+        ).open().close()
+    except (LedgerkitError, OSError):
+        return False
+    return True
 
 
 def remove_listed(archive: Archive, folder: str, names: list[str]) -> None:

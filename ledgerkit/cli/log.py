@@ -50,12 +50,15 @@ def checkpoint(
 ) -> None:
     """Print the present checkpoint.
 
-    All entries of the log are compared with it first.
+    All entries of the log are compared with it first. A checkpoint that FILE holds already must be
+    continued by this one, as with --since; else it is kept and this is an error.
 
     \b
     Example:
       ledgerkit log checkpoint --sign ~/archive.key --since last -o today
     """
+    if since is None and output is not None and output.is_file():
+        since = output
     view = open_repository(path).checkpoint(sign, since)
     _give(view, view.text, output, as_json)
     if view.continues is not None and not as_json:

@@ -153,7 +153,9 @@ def _shares(
     for plate in index.plates():
         manifest = index.manifest(plate)
         assert manifest is not None
-        runs = [logged for logged in index.runs(plate) if logged.index >= since]
+        # Of a plate that is new to the ledgers all runs are: they may be older than its manifest.
+        first = 0 if manifest.index >= since else since
+        runs = [logged for logged in index.runs(plate) if logged.index >= first]
         if runs or manifest.index >= since:
             plates[plate] = LoggedPlate(manifest, runs)
     known = former.seals(list(plates)) if former else {}

@@ -23,8 +23,6 @@ from ledgerkit.staged import Sealed
 if TYPE_CHECKING:
     import polars as pl
 
-MAX_TABLE_BYTES = 1 << 36
-
 
 @dataclass(frozen=True)
 class Former:

@@ -36,6 +36,7 @@ from ledgerkit.verify.plan import (
     UNREAD,
     FileResult,
     Plan,
+    not_kept_yet,
 )
 from ledgerkit.verify.plates import expectations, state
 from ledgerkit.verify.view import Total, VerifyView
@@ -156,19 +157,19 @@ def _prepare(
     if not any(entry.name == layout.PLATES and entry.is_folder for entry in tree.entries()):
         raise RepositoryNotFound(f"{root} is not a repository: it has no folder {layout.PLATES}")
     log_checker = Checker(plan, layout.LOG)
-    promised = pending(tree, log_checker)
-    plan = replace(plan, pending=promised)
-    log_checker.plan = plan
+    plan = log_checker.plan = replace(plan, pending=pending(tree, log_checker))
     log = check_log(tree, log_checker, repository_id(tree))
     if given is not None:
         compare_checkpoint(log_checker, log, given)
     logged = log.logged if log.checkpoint is not None or not log.whole else None
     plan = replace(plan, logged=logged, log_whole=log.whole)
+    plan = replace(plan, pending=not_kept_yet(plan.pending, logged, {}))
     checker = Checker(plan, layout.COLLECTION)
     collection = read_collection(tree, checker, log.order if log.checkpoint and log.whole else None)
     plan = replace(
         plan,
         seals=collection.seals,
+        pending=not_kept_yet(plan.pending, logged, collection.seals),
         claims=collection.claims,
         evicted=frozenset(collection.evicted),
     )

@@ -96,7 +96,7 @@ def _take_in(found: Collection, checker: Checker, run: RunFiles) -> None:
         if former.sha256 != known.sha256:
             said = f"records list both {former.sha256} and {known.sha256}"
             checker.add("DIGEST_MISMATCH", given.path, said)
-    if record.operation in ("evict", "restore"):
+    if record.operation in ("evict", "restore", "restore-source"):
         folders = record.parameters.get("folders")
         named = {item for item in folders if type(item) is str} if type(folders) is list else set()
         found.evicted = (

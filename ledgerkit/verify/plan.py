@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple, TypedDict
 
+from ledgerkit import layout
 from ledgerkit.findings import Finding
 
 FULL, QUICK, LOOKED, UNREAD = range(4)
@@ -112,3 +113,31 @@ class Plan:
                 return True
             path = path.rpartition("/")[0]
         return False
+
+
+def not_kept_yet(
+    pending: frozenset[str],
+    logged: dict[str, dict[str, str]] | None,
+    seals: dict[str, dict[str, Known]],
+) -> frozenset[str]:
+    """What an intent may explain: paths of which neither the log nor a seal has anything yet.
+
+    An intent is a working file that anybody can write. It never excuses the absence of what was
+    kept before: a commit only promises what is new.
+    """
+    return frozenset(path for path in pending if not _is_kept(path, logged or {}, seals))
+
+
+def _is_kept(
+    path: str, logged: dict[str, dict[str, str]], seals: dict[str, dict[str, Known]]
+) -> bool:
+    top, *below = path.split("/")
+    if top == layout.LOG:
+        return False
+    subject = below[0] if top == layout.PLATES else layout.COLLECTION
+    known = logged.get(subject, {})
+    if top == layout.PLATES and below[1:] in ([], [layout.MANIFEST]):
+        return layout.MANIFEST in known
+    return any(part in known for part in below) or path in seals.get(
+        subject if top == layout.PLATES else "", {}
+    )
