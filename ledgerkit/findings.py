@@ -297,7 +297,8 @@ CODES: dict[str, tuple[str, str, str]] = {
     "LEDGER_INVALID": (
         ERROR,
         "The ledger is not as ledger.json lists it: {detail}.",
-        "Rebuild it with: ledgerkit consolidate",
+        "Rebuild it with: ledgerkit consolidate --rebuild. Where it was built at more entries than the "
+        "log has, an older log was put back: compare with a replica first.",
     ),
     "LEDGER_FOREIGN": (
         WARNING,

@@ -114,7 +114,11 @@ def test_an_older_log_put_back_is_not_continued(tiny: Repository, tmp_path: Path
     shutil.rmtree(tiny.root / "log")
     shutil.copytree(tmp_path / "log", tiny.root / "log")
     before = sorted(path for path in tiny.root.rglob("run.json"))
-    for write in (lambda one: one.recover(), lambda one: one.run("measure")):
+    for write in (
+        lambda one: one.recover(),
+        lambda one: one.run("measure"),
+        lambda one: one.consolidate(),
+    ):
         with pytest.raises(LogInvalid, match="older log was put back"):
             write(Repository.open(tiny.root))
     assert sorted(path for path in tiny.root.rglob("run.json")) == before

@@ -25,7 +25,7 @@ from ledgerkit.ledger.document import LEDGER_CHECKSUM, LEDGER_NAME, ledger_docum
 from ledgerkit.ledger.former import Former, former_ledgers, versions
 from ledgerkit.ledger.gather import LoggedPlate, gather_collection
 from ledgerkit.ledger.share import Share, share_tables, tables_of
-from ledgerkit.log import LogIndex
+from ledgerkit.log import LogIndex, refuse_log_set_back
 from ledgerkit.repository import Archive
 from ledgerkit.sealing import seal_new
 from ledgerkit.views import ConsolidateView
@@ -52,6 +52,7 @@ def consolidate(
     began = time.monotonic()
     with archive.job(wait) as job:
         seal_new(archive, job)
+        refuse_log_set_back(archive.tree, archive.log.index().size)
         for attempt in range(ATTEMPTS):
             head = archive.log.checkpoint()
             former = None if rebuild else former_ledgers(archive)
