@@ -147,7 +147,11 @@ def _traced(action: Action, log: Path, *options: str) -> Ended:
 
 
 def _fork(action: Action, output: Path, *, wait: bool) -> int:
-    """A child that runs the action, when `wait` once SIGUSR1 says that strace is there."""
+    """A child that runs the action, when `wait` once SIGUSR1 says that strace is there.
+
+    Returns when the child has made its own preparations: strace must see none of its calls.
+    """
+    ready, say = os.pipe()
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGUSR1})
     sys.stdout.flush()
     sys.stderr.flush()
@@ -156,12 +160,16 @@ def _fork(action: Action, output: Path, *, wait: bool) -> int:
         warnings.simplefilter("ignore", DeprecationWarning)
         child = os.fork()
     if child == 0:
-        _run(action, output, wait)
+        os.close(ready)
+        _run(action, output, say, wait)
+    os.close(say)
+    os.read(ready, 1)
+    os.close(ready)
     signal.pthread_sigmask(signal.SIG_SETMASK, before)
     return child
 
 
-def _run(action: Action, output: Path, wait: bool) -> NoReturn:
+def _run(action: Action, output: Path, say: int, wait: bool) -> NoReturn:
     code = 99
     try:
         os.chdir("/")
@@ -172,6 +180,7 @@ def _run(action: Action, output: Path, wait: bool) -> NoReturn:
         _pools_in_turn()
         signal.alarm(_SECONDS)
         ctypes.CDLL(None).prctl(_PR_SET_PTRACER, _ANY, 0, 0, 0)
+        os.close(say)
         if wait:
             signal.sigwait({signal.SIGUSR1})
         code = action()
