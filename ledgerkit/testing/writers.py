@@ -124,6 +124,10 @@ class Crowd:
             self.outcome.reported.setdefault(work, []).extend(line.decode().split())
             self.outcome.turns[work] = self.outcome.turns.get(work, 0) + 1
 
+    def had_turns(self) -> bool:
+        """Whether every kind of work came to its end once, and three writers were killed."""
+        return self.outcome.turns.keys() >= WORK.keys() and self.outcome.kills >= 3
+
     def end(self, writer: subprocess.Popen[bytes]) -> str:
         """Kill a writer; what it did, and how it complained."""
         writer.kill()
@@ -137,7 +141,10 @@ class Crowd:
 
 
 def run(folder: Path, seconds: float, seed: int = 0) -> Outcome:
-    """Let the writers write for so long, then kill them all and look."""
+    """Let the writers write for so long, then kill them all and look.
+
+    On a busy machine longer, up to ten times: until each kind of work was done once.
+    """
     root = folder / "archive"
     first = Repository.init(root)
     first.ingest(*draw(folder / "scans", range(1, 4))[1::2])
@@ -151,7 +158,11 @@ def run(folder: Path, seconds: float, seed: int = 0) -> Outcome:
     archive = Archive(root)
     until = time.monotonic() + seconds
     kill_at = time.monotonic() + 1
-    while (now := time.monotonic()) < until and not crowd.outcome.wrong:
+    latest = until + 9 * seconds
+    while not crowd.outcome.wrong:
+        now = time.monotonic()
+        if now >= (until if crowd.had_turns() else latest):
+            break
         crowd.listen(0.1)
         head = archive.log.checkpoint()
         if head:
