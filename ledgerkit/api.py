@@ -145,12 +145,13 @@ class Repository(Decisions, Mending):
         workers: int = 1,
         progress: Callable[[Progress], None] | None = None,
         wait: float | None = None,
+        memory: int | None = None,
         **parameters: Any,
     ) -> JobView:
         """Run an operation on the plates that need it; what is done is skipped.
 
         `plates` is a selection like `plate-001,plate-010..020` or a list, `where` a condition
-        over the ledger `plates`. Raises `MissingInput` when a phase before is not done.
+        over the ledger `plates`, `memory` what all may take together, in bytes. Raises `MissingInput` when a phase before is not done.
         """
         from ledgerkit import engine
         from ledgerkit.planning import Request
@@ -158,7 +159,9 @@ class Repository(Decisions, Mending):
         request = Request(
             operation, parameters, self.select(plates, where), force, stale, retry_failed
         )
-        return engine.run(self._archive, request, workers=workers, progress=progress, wait=wait)
+        return engine.run(
+            self._archive, request, workers=workers, progress=progress, wait=wait, memory=memory
+        )
 
     def dry_run(
         self,

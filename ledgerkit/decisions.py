@@ -8,7 +8,7 @@ from typing import Any
 
 from ledgerkit import layout
 from ledgerkit.repository import Archive
-from ledgerkit.views import CorrectionView, FreezeView
+from ledgerkit.views import CorrectionView, FreezeView, PolicyDifferenceView
 
 
 class Decisions:
@@ -29,6 +29,20 @@ class Decisions:
         from ledgerkit.policy import accepted
 
         return accepted(self._archive)
+
+    def policy_rules(self) -> list[dict[str, Any]]:
+        """Each rule of the newest proposal with the plates it touches. Raises `MissingInput`."""
+        from ledgerkit.policy import rules
+
+        return rules(self._archive)
+
+    def policy_difference(
+        self, old: str = "accepted", new: str = "proposed"
+    ) -> PolicyDifferenceView:
+        """Two policies compared, field by field and plate by plate. Raises `MissingInput`."""
+        from ledgerkit.policy import difference
+
+        return difference(self._archive, old, new)
 
     def proposed_policy(self) -> dict[str, Any]:
         """The newest proposal. Raises `MissingInput`."""

@@ -12,8 +12,8 @@ from collections.abc import Callable, Generator, Iterator
 from dataclasses import replace
 
 from ledgerkit import operation
-from ledgerkit.backends import Outcome, processes, run_all
-from ledgerkit.errors import LedgerkitError, MissingInput
+from ledgerkit.backends import Outcome, budget, processes, run_all
+from ledgerkit.errors import LedgerkitError, MissingInput, UsageError
 from ledgerkit.history import History
 from ledgerkit.jobs import Job
 from ledgerkit.planning import Request, decide, failure_view
@@ -81,14 +81,20 @@ def run(
     workers: int = 1,
     progress: Callback | None = None,
     wait: float | None = None,
+    memory: int | None = None,
 ) -> JobView:
     """Run an operation on every subject of the request that needs it, and commit what was made.
 
+    `memory` is what the command may take in bytes, its workers included: fewer work at once where
+    plates are large, and a plate that needs more than all of it is left out, without a record.
     Failures are recorded as failed runs and the others go on. Raises `MissingInput` when no subject
     has the inputs, `Interrupted` after Ctrl-C, with everything finished committed.
     """
     began = time.monotonic()
     archive.refuse_when_frozen(request.operation)
+    room = None
+    if memory is not None:
+        workers, room = _divide(request.operation, memory, workers)
     with archive.job(wait) as job:
         seal_new(archive, job)
         history = History(archive)
@@ -96,21 +102,12 @@ def run(
         batch = _Batch(archive, job, request)
         try:
             _run_tasks(
-                work, batch, run_all(perform, work.tasks(), workers=min(workers, work.total))
+                work,
+                batch,
+                run_all(perform, work.tasks(), workers=min(workers, work.total), memory=room),
             )
             for _ in range(1, ATTEMPTS):
-                again, work.lost = work.lost, []
-                if again:
-                    work.outstanding = {
-                        index: work.staged_afresh(task) for index, task in enumerate(again)
-                    }
-                    _run_tasks(
-                        work,
-                        batch,
-                        processes.run_all(
-                            perform, list(work.outstanding.values()), workers=1, isolated=True
-                        ),
-                    )
+                _run_lost(work, batch, room)
         except KeyboardInterrupt:
             batch.commit()
             raise Interrupted(
@@ -123,6 +120,12 @@ def run(
         return work.view(batch, time.monotonic() - began)
 
 
+def _divide(name: str, memory: int, workers: int) -> tuple[int, int]:
+    if not operation.load(name).states_memory:
+        raise UsageError(f"{name} does not state what memory it takes: --memory cannot hold")
+    return budget.divide(memory, workers)
+
+
 def _run_tasks(
     work: _Work, batch: _Batch, outcomes: Generator[Outcome[Result], None, None]
 ) -> None:
@@ -133,12 +136,27 @@ def _run_tasks(
             if outcome.lost:
                 work.lost.append(task)
                 continue
+            if isinstance(outcome.error, budget.OverBudget):
+                work.leave_out(task.subject, outcome.error)
+                continue
             if outcome.error is not None:
                 batch.commit()
                 raise outcome.error
             assert outcome.value is not None
             batch.add(work.finish(task, outcome.value))
             work.report(task.subject)
+
+
+def _run_lost(work: _Work, batch: _Batch, room: int | None) -> None:
+    """Try lost tasks again, each in a process of its own."""
+    again, work.lost = work.lost, []
+    if not again:
+        return
+    work.outstanding = {index: work.staged_afresh(task) for index, task in enumerate(again)}
+    tasks = list(work.outstanding.values())
+    _run_tasks(
+        work, batch, processes.run_all(perform, tasks, workers=1, isolated=True, memory=room)
+    )
 
 
 class _Work:
@@ -181,7 +199,8 @@ class _Work:
         for decision in decide(self.archive, self.history, self.request):
             self.counts[decision.kind] = self.counts.get(decision.kind, 0) + 1
             if decision.error:
-                self.blocked.append(failure_view(decision.subject, decision.error))
+                self.leave_out(decision.subject, decision.error)
+                continue
             if decision.task is None:
                 self.report(decision.subject)
                 continue
@@ -191,6 +210,11 @@ class _Work:
             self.outstanding[index] = task
             index += 1
             yield task
+
+    def leave_out(self, subject: str, error: LedgerkitError) -> None:
+        """Go on without a subject, and say so at the end."""
+        self.blocked.append(failure_view(subject, error))
+        self.report(subject)
 
     def report(self, subject: str) -> None:
         self.done += 1

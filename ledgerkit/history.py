@@ -138,10 +138,16 @@ class History:
     def resolve(self, token: str, subject: str, parameters: Any) -> Resolved:
         """The files behind one token of `takes` for a plate, or for the collection of `subject`s.
 
+        A token that ends in `?` stands for files that are read where they are, and none where not.
         Raises `MissingInput` that names the command to run first, `Withdrawn`.
         """
         if subject != layout.COLLECTION and self.overlay(subject).withdrawn:
             raise Withdrawn(f"{subject} is withdrawn: {self.overlay(subject).reason}")
+        if token.endswith("?"):
+            try:
+                return self.resolve(token[:-1], subject, parameters)
+            except MissingInput:
+                return Resolved()
         if token == "source":
             return Resolved([self.source(subject)])
         if token == "policy":
@@ -221,26 +227,28 @@ def collect(
     """Inputs of a collection task over all `plates`, and the plates that have none, with the reason."""
     found = Resolved()
     lacking: list[tuple[str, LedgerkitError]] = []
-    for token in tokens:
-        if token == "policy" or (
-            token not in IMAGES and token != "source" and operation.maker(token).on_collection
-        ):
-            found.add(history.resolve(token, layout.COLLECTION, parameters))
+    of_collection = [token for token in tokens if _of_collection(token)]
+    for token in of_collection:
+        found.add(history.resolve(token, layout.COLLECTION, parameters))
     for plate in plates:
         try:
             of_plate = Resolved()
             for token in tokens:
-                if (
-                    token in IMAGES
-                    or token == "source"
-                    or (token != "policy" and not operation.maker(token).on_collection)
-                ):
+                if token not in of_collection:
                     of_plate.add(history.resolve(token, plate, parameters))
             found.add(of_plate)
         except LedgerkitError as error:
             lacking.append((plate, error))
         history.forget(plate)
     return found, lacking
+
+
+def _of_collection(token: str) -> bool:
+    """Whether a token of `takes` stands for files of the collection, not of each plate."""
+    name = token.removesuffix("?")
+    if name in IMAGES or name == "source":
+        return False
+    return name == "policy" or operation.maker(name).on_collection
 
 
 def _sealed_input(path: str, role: str, sealed: Sealed) -> TaskInput:

@@ -151,6 +151,15 @@ class Operation:
                 )
         return stated
 
+    @property
+    def states_memory(self) -> bool:
+        """Whether it says what memory a task takes: then `--memory` bounds it."""
+        return hasattr(self.module, "memory")
+
+    def memory(self, inputs: Any, parameters: Any) -> int:
+        """Bytes that its `run` takes at most beside the interpreter; 0 where it does not say."""
+        return int(self.module.memory(inputs, parameters)) if self.states_memory else 0
+
     def environment(self) -> dict[str, str]:
         """Versions of the libraries whose code touches the bytes."""
         return {library: _version(library) for library in sorted(self.module.LIBRARIES)}

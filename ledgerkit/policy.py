@@ -1,4 +1,4 @@
-"""Accept a preprocessing policy: a person's decision as an event, with the document it is about."""
+"""Preprocessing policies: the newest proposal, the one in force, what differs, and acceptance as an event."""
 
 from __future__ import annotations
 
@@ -10,28 +10,23 @@ from ledgerkit.canonical import canonical_bytes, parse_json
 from ledgerkit.errors import InvalidRecord, MissingInput, UsageError
 from ledgerkit.events import Event, staged_name
 from ledgerkit.history import History
-from ledgerkit.records import Input
+from ledgerkit.imaging.treatment import Policy, Treatment, treatment
+from ledgerkit.records import Input, Run
 from ledgerkit.repository import Archive
 from ledgerkit.sealing import JSON, seal_new
 from ledgerkit.staged import write_staged
+from ledgerkit.views import PolicyDifferenceView
 
 
 def proposed(archive: Archive) -> tuple[dict[str, Any], Input]:
     """The newest proposal and where it lies. Raises `MissingInput`."""
-    for run in reversed(archive.runs(layout.COLLECTION)):
-        if run.operation == "propose" and run.status == "complete":
-            for output in archive.outputs(run):
-                if output.role == "policy-proposal":
-                    data = archive.tree.read_checked(output.path, output.sha256)
-                    return parse_json(data, output.path), Input(
-                        output.path,
-                        "policy-proposal",
-                        output.bytes,
-                        output.sha256,
-                        run.run_id,
-                        "full",
-                    )
-    raise MissingInput("no policy is proposed yet", "Make one with: ledgerkit policy propose")
+    return _document(archive, _newest(archive, "propose"), "policy-proposal")
+
+
+def rules(archive: Archive) -> list[dict[str, Any]]:
+    """Each rule of the newest proposal with the plates that it touches. Raises `MissingInput`."""
+    found: list[dict[str, Any]] = _document(archive, _newest(archive, "propose"), "policy-rules")[0]
+    return found
 
 
 def accepted(archive: Archive) -> dict[str, Any]:
@@ -43,12 +38,86 @@ def accepted(archive: Archive) -> dict[str, Any]:
     return document
 
 
+def difference(archive: Archive, old: str, new: str) -> PolicyDifferenceView:
+    """Compare two policies: `accepted`, `proposed`, a run that proposed or accepted one, or a file.
+
+    Raises `MissingInput`, `InvalidRecord` for a file that is no policy.
+    """
+    documents = [_named(archive, name) for name in (old, new)]
+    names = [name for name in schema.load("policy.v1")["properties"] if name in documents[1]]
+    changed = [
+        (name, documents[0].get(name), documents[1].get(name))
+        for name in names
+        if documents[0].get(name) != documents[1].get(name)
+    ]
+    rows = _document(archive, _newest(archive, "propose"), "deciding-table")[0]
+    before, after = (Policy.of(document) for document in documents)
+    by_plate = {row["plate_id"]: row for row in rows}
+    plates = []
+    for plate in layout.sort_plates(list(by_plate)):
+        then, now = (_words(treatment(by_plate[plate], policy)) for policy in (before, after))
+        if then != now:
+            plates.append((plate, then, now))
+    return PolicyDifferenceView(old, new, changed, plates, len(rows))
+
+
+def _words(becomes: Treatment) -> str:
+    tiles = f", {becomes.tiles} tiles" if becomes.tiles else ""
+    return f"{' + '.join(becomes.rules)}: {becomes.width} x {becomes.height}{tiles}"
+
+
+def _named(archive: Archive, name: str) -> Any:
+    if name == "accepted":
+        return accepted(archive)
+    if name == "proposed":
+        return proposed(archive)[0]
+    for run in archive.runs(layout.COLLECTION):
+        if run.run_id == name:
+            role = "policy-proposal" if run.operation == "propose" else "policy"
+            return _document(archive, run, role)[0]
+    path = Path(name)
+    if not path.is_file():
+        raise MissingInput(
+            f"{name} is no policy",
+            "Give accepted, proposed, the id of a run that proposed or accepted one, or a file.",
+        )
+    return _read(path)
+
+
+def _read(path: Path) -> dict[str, Any]:
+    """A policy document from outside. Raises `InvalidRecord`."""
+    document = parse_json(path.read_bytes(), str(path))
+    if not isinstance(document, dict):
+        raise InvalidRecord(f"{path} is no policy: expected a JSON object")
+    schema.check("policy.v1", document, str(path))
+    return document
+
+
+def _newest(archive: Archive, name: str) -> Run:
+    for run in reversed(archive.runs(layout.COLLECTION)):
+        if run.operation == name and run.status == "complete":
+            return run
+    raise MissingInput("no policy is proposed yet", "Make one with: ledgerkit policy propose")
+
+
+def _document(archive: Archive, run: Run, role: str) -> tuple[Any, Input]:
+    """A JSON output of a run, and where it lies. Raises `MissingInput` when it has none."""
+    for output in archive.outputs(run):
+        if output.role == role:
+            data = archive.tree.read_checked(output.path, output.sha256)
+            return parse_json(data, output.path), Input(
+                output.path, role, output.bytes, output.sha256, run.run_id, "full"
+            )
+    raise MissingInput(f"{run.run_id} has no {role}", "Propose anew with: ledgerkit policy propose")
+
+
 def accept(
     archive: Archive, person: str, reason: str, edited: Path | None = None
 ) -> dict[str, Any]:
     """Put the newest proposal, or an edited document, into force; the document as accepted.
 
-    Raises `InvalidRecord` when it breaks the policy's schema, `UsageError` without name or reason.
+    Raises `InvalidRecord` when it breaks the policy's schema, `UsageError` where it contradicts itself
+    and without name or reason.
     """
     if not person.strip() or not reason.strip():
         raise UsageError(
@@ -58,13 +127,10 @@ def accept(
     archive.refuse_when_frozen("policy-accept")
     document, proposal = proposed(archive)
     if edited is not None:
-        document = parse_json(edited.read_bytes(), str(edited))
-        if not isinstance(document, dict):
-            raise InvalidRecord(f"{edited} is no policy: expected a JSON object")
+        document = _read(edited)
     document = {**document, "decided_by": person, "reason": reason}
     schema.check("policy.v1", document, str(edited or proposal.path))
-    if document["tile_overlap"] * 2 >= document["tile_size"]:
-        raise UsageError("tile_overlap must be less than half of tile_size")
+    Policy.of(document)
     with archive.job() as job:
         seal_new(archive, job)
         event = Event(

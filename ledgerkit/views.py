@@ -336,3 +336,18 @@ class ReplicaView:
     @property
     def sound(self) -> bool:
         return not self.failures
+
+
+@dataclass(frozen=True)
+class PolicyDifferenceView:
+    """Two policies compared: fields as (name, old, new), and what becomes of plates otherwise.
+
+    `plates` are (plate, treatment under the old, under the new policy), each treatment in words.
+    `judged` is the number of plates, those of the newest proposal's deciding table.
+    """
+
+    old: str
+    new: str
+    fields: list[tuple[str, Any, Any]]
+    plates: list[tuple[str, str, str]]
+    judged: int

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from ledgerkit import operation
+from ledgerkit.backends import budget
 from ledgerkit.errors import CommitFailed, LedgerkitError, MissingInput
 from ledgerkit.reading import RecordedFile, Tree
 from ledgerkit.staging import JSON_LINES, Artifact, StagedOutputs
@@ -182,8 +183,12 @@ def perform(task: Task) -> Result:
     artifacts: list[Artifact] = []
     loaded = operation.load(task.operation)
     try:
-        loaded.module.run(inputs, loaded.make_parameters(_arguments(task.parameters)), outputs)
-        artifacts = outputs.close()
+        parameters = loaded.make_parameters(_arguments(task.parameters))
+        with budget.holding(_needed(loaded, inputs, parameters)):
+            loaded.module.run(inputs, parameters, outputs)
+            artifacts = outputs.close()
+    except budget.OverBudget:
+        raise  # no property of the plate
     except Exception as error:
         failure = _failure(error, task)
     return Result(
@@ -198,6 +203,14 @@ def perform(task: Task) -> Result:
         loaded.environment(),
         failure,
     )
+
+
+def _needed(loaded: operation.Operation, inputs: TaskInputs, parameters: Any) -> int:
+    """Bytes the task may take. 0 where its inputs cannot be judged: `run` says what is wrong."""
+    try:
+        return loaded.memory(inputs, parameters)
+    except (LedgerkitError, OSError):
+        return 0
 
 
 def _arguments(parameters: dict[str, Any]) -> dict[str, Any]:

@@ -33,6 +33,7 @@ RANKS = {
     "reading": 2,
     "backends": 2,
     "imaging": 2,
+    "plotting": 2,
     "clustering": 2,
     "models": 2,
     "names": 3,
@@ -93,7 +94,9 @@ RANKS = {
     "__main__": 13,
 }
 """A module may import what has a lower number, and what lies in its own package folder."""
-HEAVY = frozenset({"numpy", "polars", "duckdb", "PIL", "torch", "pyarrow", "cryptography"})
+HEAVY = frozenset(
+    {"numpy", "polars", "duckdb", "PIL", "torch", "pyarrow", "cryptography", "matplotlib"}
+)
 ALONE = {
     "polars": ("ledger",),
     "duckdb": ("query",),
@@ -102,6 +105,7 @@ ALONE = {
     "torch": ("models",),
     "pyvips": ("imaging", "operation"),
     "cryptography": ("note",),
+    "matplotlib": ("plotting",),
 }
 WALLED_OFF = ("repository", "records", "disk", "durable", "jobs", "staging", "staged")
 WITNESS = frozenset(

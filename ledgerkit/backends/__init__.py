@@ -25,16 +25,21 @@ class Outcome(Generic[Value]):
 
 
 def run_all(
-    function: Callable[[Task], Value], tasks: Iterable[Task], *, workers: int
+    function: Callable[[Task], Value],
+    tasks: Iterable[Task],
+    *,
+    workers: int,
+    memory: int | None = None,
 ) -> Generator[Outcome[Value], None, None]:
     """Call `function` on every task; outcomes in any order, never an exception for a task.
 
-    With one worker everything runs in this process, one after another.
+    With one worker everything runs in this process, one after another. `memory` is what the tasks
+    under way may take together (`budget.holding`), in bytes.
     """
     if workers <= 1:
         from ledgerkit.backends import serial
 
-        return serial.run_all(function, tasks, workers=workers)
+        return serial.run_all(function, tasks, workers=workers, memory=memory)
     from ledgerkit.backends import processes
 
-    return processes.run_all(function, tasks, workers=workers)
+    return processes.run_all(function, tasks, workers=workers, memory=memory)

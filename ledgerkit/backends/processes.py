@@ -17,7 +17,7 @@ from itertools import islice
 from multiprocessing import connection
 from typing import Any, Generic, TypeVar
 
-from ledgerkit.backends import Outcome
+from ledgerkit.backends import Outcome, budget
 
 Task = TypeVar("Task")
 Value = TypeVar("Value")
@@ -32,14 +32,15 @@ def run_all(
     *,
     workers: int,
     isolated: bool = False,
+    memory: int | None = None,
 ) -> Generator[Outcome[Value], None, None]:
     """Call `function` on every task in `workers` processes; outcomes as they come.
 
     `isolated` sends one task at a time to one process, so that a task that kills its worker takes
-    no other with it: for trying lost ones again.
+    no other with it: for trying lost ones again. `memory` is shared by the workers.
     """
     waiting = iter(enumerate(tasks))
-    crew: _Crew[Value] = _Crew(function, 1 if isolated else workers, isolated)
+    crew: _Crew[Value] = _Crew(function, 1 if isolated else workers, isolated, memory)
     try:
         while crew.send(waiting):
             yield from crew.answers()
@@ -50,9 +51,16 @@ def run_all(
 class _Crew(Generic[Value]):
     """A pool of processes, the bundles it has been sent, and a new pool when a worker died."""
 
-    def __init__(self, function: Callable[[Any], Value], workers: int, isolated: bool) -> None:
+    def __init__(
+        self,
+        function: Callable[[Any], Value],
+        workers: int,
+        isolated: bool,
+        memory: int | None,
+    ) -> None:
         self.function, self.workers, self.isolated = function, workers, isolated
-        self.pool = _new_pool(workers)
+        self.memory = memory
+        self.pool = _new_pool(workers, memory)
         self.under_way: dict[Future[tuple[list[Outcome[Value]], float]], Bundle] = {}
         self.lost: list[Bundle] = []
         self.broken = False
@@ -82,7 +90,7 @@ class _Crew(Generic[Value]):
             self.lost += self.under_way.values()
             self.under_way = {}
             self.pool.shutdown(wait=False, cancel_futures=True)
-            self.pool = _new_pool(self.workers)
+            self.pool = _new_pool(self.workers, self.memory)
             self.broken = False
         lost, self.lost = self.lost, []
         yield from (Outcome(index, lost=True) for bundle in lost for index, _ in bundle)
@@ -110,14 +118,18 @@ class _Crew(Generic[Value]):
         _stop(self.pool)
 
 
-def _new_pool(workers: int) -> ProcessPoolExecutor:
+def _new_pool(workers: int, memory: int | None) -> ProcessPoolExecutor:
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["ledgerkit.worker"])
-    return ProcessPoolExecutor(workers, mp_context=context, initializer=_start_worker)
+    shared = None if memory is None else budget.Budget(memory, context)
+    return ProcessPoolExecutor(
+        workers, mp_context=context, initializer=_start_worker, initargs=(shared,)
+    )
 
 
-def _start_worker() -> None:
+def _start_worker(shared: budget.Budget | None) -> None:
     """Leave interrupts to the parent, and end with it: a killed parent must not leave workers behind."""
+    budget.install(shared)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
 

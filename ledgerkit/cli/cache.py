@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from ledgerkit.cli.common import (
+    Size,
     columns,
     common_options,
     job_progress,
@@ -22,21 +22,6 @@ if TYPE_CHECKING:
     from ledgerkit.views import FailureView
 
 SHOWN = 50
-_UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
-
-
-class _Size(click.ParamType):  # type: ignore[type-arg]
-    """Bytes, as 500000, 200MB or 1.5G, in powers of ten."""
-
-    name = "size"
-
-    def convert(self, value: Any, param: Any, ctx: Any) -> int:
-        match = re.fullmatch(
-            r"\s*([0-9]+(?:\.[0-9]+)?)\s*([KMGT]?)B?\s*", str(value), re.IGNORECASE
-        )
-        if match is None:
-            self.fail(f"{value!r} is no size: write it like 500000, 200MB or 1.5G", param, ctx)
-        return round(float(match[1]) * _UNITS[match[2].upper()])
 
 
 def _plates(function: Any) -> Any:
@@ -108,7 +93,7 @@ def status(plates: str | None, path: Path | None, as_json: bool) -> None:
 @click.option("--older-than", type=float, metavar="DAYS", help="Only of runs older than this.")
 @click.option(
     "--to",
-    type=_Size(),
+    type=Size(),
     metavar="SIZE",
     help="Until so much is left: what is not current goes first, then the oldest. 200MB, 1.5G",
 )

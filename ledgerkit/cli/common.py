@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -169,3 +170,20 @@ def print_findings(findings: list[Any], limit: int = 20) -> None:
             click.echo(
                 f"          {'... and ' + str(rest) + ' more. ' if rest > 0 else ''}{one.remedy}"
             )
+
+
+_UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
+
+
+class Size(click.ParamType):  # type: ignore[type-arg]
+    """Bytes, as 500000, 200MB or 1.5G, in powers of ten."""
+
+    name = "size"
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> int:
+        match = re.fullmatch(
+            r"\s*([0-9]+(?:\.[0-9]+)?)\s*([KMGT]?)B?\s*", str(value), re.IGNORECASE
+        )
+        if match is None:
+            self.fail(f"{value!r} is no size: write it like 500000, 200MB or 1.5G", param, ctx)
+        return round(float(match[1]) * _UNITS[match[2].upper()])

@@ -9,6 +9,7 @@ import click
 
 from ledgerkit import operation
 from ledgerkit.cli.common import (
+    Size,
     columns,
     common_options,
     job_progress,
@@ -34,6 +35,8 @@ def command_of(name: str, group: str = "") -> click.Command:
     command: Any = common_options(callback)
     for parameter in reversed(loaded.parameters()):
         command = _option(parameter)(command)
+    if loaded.states_memory:
+        command = _memory_option(command)
     for option in reversed(_job_options()):
         command = option(command)
     return click.command(
@@ -51,6 +54,7 @@ def _perform(
     dry_run: bool,
     workers: int | None,
     wait: float,
+    memory: int | None = None,
     **given: Any,
 ) -> int:
     """Run or plan an operation; `given` are the selection, what to do again, and parameters."""
@@ -61,7 +65,12 @@ def _perform(
         return 0
     with job_progress(name, as_json) as progress:
         job = repository.run(
-            name, workers=workers or default_workers(), progress=progress, wait=wait, **given
+            name,
+            workers=workers or default_workers(),
+            progress=progress,
+            wait=wait,
+            memory=memory,
+            **given,
         )
     print_json(job) if as_json else print_job(job)
     return 0 if job.sound else 1
@@ -92,6 +101,15 @@ def _job_options() -> list[Any]:
         ),
         wait_option,
     ]
+
+
+def _memory_option(command: Any) -> Any:
+    return click.option(
+        "--memory",
+        type=Size(),
+        help="What the whole command may take, workers included: 2G, 500MB. By default each worker "
+        "keeps to the limits below.",
+    )(command)
 
 
 def _option(parameter: Parameter) -> Any:

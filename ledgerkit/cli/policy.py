@@ -1,4 +1,4 @@
-"""`policy`: propose, show, accept."""
+"""`policy`: propose, show, diff, accept."""
 
 from __future__ import annotations
 
@@ -10,6 +10,9 @@ import click
 from ledgerkit.cli.common import common_options, open_repository, print_json, wait_option
 from ledgerkit.cli.operations import command_of
 from ledgerkit.findings import writable
+
+SHOWN = 8
+MOST = 100
 
 
 class _PolicyGroup(click.Group):
@@ -28,12 +31,13 @@ class _PolicyGroup(click.Group):
 
 @click.group(cls=_PolicyGroup)
 def policy() -> None:
-    """Propose, show and accept the preprocessing policy (phase 2).
+    """Propose, show, compare and accept the preprocessing policy (phase 2).
 
     \b
     Example:
       ledgerkit policy propose
       ledgerkit policy show --proposed
+      ledgerkit policy diff
       ledgerkit policy accept --by "A. Curator" --reason "..."
     """
 
@@ -44,7 +48,10 @@ def policy() -> None:
 )
 @common_options
 def show(proposed: bool, path: Path | None, as_json: bool) -> None:
-    """Print the policy in force, or the newest proposal.
+    """Print the policy in force, or the newest proposal with the plates that each rule touches.
+
+    The proposal's run also holds deciding.json, with the rules of every single plate, and a plot of
+    the sizes, megapixels.png.
 
     \b
     Example:
@@ -52,6 +59,43 @@ def show(proposed: bool, path: Path | None, as_json: bool) -> None:
     """
     repository = open_repository(path)
     _print(repository.proposed_policy() if proposed else repository.policy(), as_json)
+    if proposed and not as_json:
+        for rule in repository.policy_rules():
+            plates = rule["plates"]
+            more = f" and {len(plates) - SHOWN} more" if len(plates) > SHOWN else ""
+            click.echo(f"  {len(plates):6} {rule['rule']}: {rule['says']}")
+            click.echo(f"         {', '.join(plates[:SHOWN])}{more}")
+
+
+@policy.command()
+@click.argument("old", default="accepted")
+@click.argument("new", default="proposed")
+@common_options
+def diff(old: str, new: str, path: Path | None, as_json: bool) -> None:
+    """Say what differs between two policies: their fields, and what becomes of each plate.
+
+    OLD and NEW are `accepted` (the one in force), `proposed` (the newest proposal), the id of a run
+    that proposed or accepted one, or a file. Plates are those of the newest proposal.
+
+    \b
+    Example:
+      ledgerkit policy diff
+      ledgerkit policy diff accepted my-policy.json
+    """
+    view = open_repository(path).policy_difference(old, new)
+    if as_json:
+        print_json(view)
+        return
+    for name, before, after in view.fields:
+        click.echo(writable(f"  {name}: {before} -> {after}"))
+    for plate, before, after in view.plates[:MOST]:
+        click.echo(f"  {plate}  {before} -> {after}")
+    if len(view.plates) > MOST:
+        click.echo(f"  ... and {len(view.plates) - MOST} more: see --json")
+    click.echo(
+        f"policy diff: {len(view.fields)} fields differ; "
+        f"{len(view.plates)} of {view.judged} plates are treated otherwise"
+    )
 
 
 @policy.command()

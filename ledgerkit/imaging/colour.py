@@ -1,14 +1,15 @@
-"""Colours to sRGB, 8 bits a sample: every decision stated.
+"""Colours to sRGB, Display P3 or grey, 8 or 16 bits a sample: every decision stated.
 
-- An embedded ICC profile that fits: to sRGB (libvips' own profile), relative colorimetric, with
+- An embedded ICC profile that fits: to the target (libvips' own profile), relative colorimetric, with
   black point compensation, 16 bits by way of CIEXYZ. One that is broken or of another colour space:
   as if there were none, and the caller is told why.
 - RGB without profile is taken as sRGB (PNG's gAMA and cHRM are not used).
 - Grey stays grey, one band; with a profile its tones are converted to those of sRGB.
+- Colours become grey only where that is asked for: the luminance of the sRGB colours.
 - CMYK and YCCK (the decoder undoes Adobe's inversion) without profile go through libvips' built-in
   CMYK profile.
 - CIELAB goes from D50 through the profile connection space.
-- 9 to 16 bits become 8 by v / maximum * 255, rounded to nearest.
+- 9 to 16 bits become 8 (or 16) by v / maximum * 255 (65535), rounded to nearest. 8 stay 8.
 - Alpha is laid on white, in the source's own space, before anything else.
 - Palettes, 1, 2 and 4 bits are expanded to 8 by the decoder, which refuses floating point, signed
   and 32-bit samples: no white is stated for them.
@@ -20,6 +21,7 @@ Source: ICC.1:2022, annex D (intents); Adobe, Black Point Compensation (ISO 1861
 from __future__ import annotations
 
 import io
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ledgerkit.imaging.icc import profile_space
@@ -111,34 +113,69 @@ def to_srgb(image: Any, space: str, maximum: int, profile: bytes | None) -> Any:
     `maximum` is the sample value of white (255, 4095, 65535). `profile` must be usable
     (`profile_problem`) or None.
     """
+    return deliver(image, space, maximum, profile, Delivery())
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """What pixels are brought to: `colour_space` `srgb`, `display-p3` or `grey`; 8 or 16 bits.
+
+    `srgb` and `display-p3` leave a grey source grey. 16 bits are given of sources that have more
+    than 8. `grey` is the luminance of the sRGB colours, computed on linear light.
+    """
+
+    colour_space: str = "srgb"
+    bit_depth: int = 8
+
+
+def deliver(image: Any, space: str, maximum: int, profile: bytes | None, wanted: Delivery) -> Any:
+    """A pyvips image without alpha, as `to_srgb` takes it, to what is `wanted`: 3 bands or 1."""
+    depth = wanted.bit_depth if maximum > 255 else 8
+    target = "p3" if wanted.colour_space == "display-p3" else "srgb"
     if space == "lab":
-        return _lab_to_srgb(image, maximum)
-    if profile is None and space != "cmyk":
-        return to_eight_bits(image, maximum, space)
-    if image.format == "ushort" and profile is not None and is_srgb(profile, space):
-        return to_eight_bits(image, maximum, space)
+        shown = _lab_to_rgb(image, maximum, target, depth)
+    elif _is_target(space, profile, target, image.format):
+        shown = _to_depth(image, maximum, depth)
+    else:
+        shown = _by_profile(image, space, maximum, profile, target, depth)
+    shown = _plain(shown, space)
+    if wanted.colour_space == "grey" and shown.bands == 3:
+        return shown.colourspace("b-w" if depth == 8 else "grey16")
+    return shown
+
+
+def _is_target(space: str, profile: bytes | None, target: str, kind: str) -> bool:
+    """Whether the colours are those of the target already, so that only the depth may change."""
+    if space == "cmyk" or (target != "srgb" and space != "grey"):
+        return False
+    return profile is None or (kind == "ushort" and is_srgb(profile, space))
+
+
+def _by_profile(
+    image: Any, space: str, maximum: int, profile: bytes | None, target: str, depth: int
+) -> Any:
+    """By the embedded profile, or by libvips' own of CMYK or sRGB where there is none."""
     wide = {"grey": "grey16", "rgb": "rgb16", "cmyk": "cmyk"}[space]
     narrow = {"grey": "b-w", "rgb": "srgb", "cmyk": "cmyk"}[space]
     if image.format == "ushort" and maximum != 65535:
         image = image.linear(65535 / maximum, 0).rint().cast("ushort")
     image = image.copy(interpretation=wide if image.format == "ushort" else narrow)
-    options: dict[str, Any] = {"intent": "relative", "black_point_compensation": True, "depth": 8}
+    options: dict[str, Any] = {"intent": "relative", "black_point_compensation": True}
+    options["depth"] = depth
     if profile is None:
-        options["input_profile"] = "cmyk"
+        options["input_profile"] = "cmyk" if space == "cmyk" else "srgb"
     else:
         image = image.copy()
         image.set_type(_blob_type(), PROFILE_FIELD, profile)
         options["embedded"] = True
     if image.format == "ushort" and space != "cmyk":
-        converted = _through_xyz(image, options)
+        converted = _through_xyz(image, target, options)
     else:
-        converted = image.icc_transform("srgb", **options)
-    if space == "grey":
-        converted = converted.extract_band(1)
-    return _plain(converted, space)
+        converted = image.icc_transform(target, **options)
+    return converted.extract_band(1) if space == "grey" else converted
 
 
-def _through_xyz(image: Any, options: dict[str, Any]) -> Any:
+def _through_xyz(image: Any, target: str, options: dict[str, Any]) -> Any:
     """16 bits through CIEXYZ in floating point.
 
     In one step Little CMS puts 16-bit transforms into a coarse table: up to 7 of 255 levels wrong
@@ -146,29 +183,33 @@ def _through_xyz(image: Any, options: dict[str, Any]) -> Any:
     (6 megapixels a second on two cores).
     """
     into = {name: value for name, value in options.items() if name != "depth"}
-    out = {name: value for name, value in options.items() if name != "embedded"}
-    return image.icc_import(pcs="xyz", **into).icc_export(output_profile="srgb", pcs="xyz", **out)
+    out = {name: options[name] for name in ("intent", "black_point_compensation", "depth")}
+    return image.icc_import(pcs="xyz", **into).icc_export(output_profile=target, pcs="xyz", **out)
 
 
-def to_eight_bits(image: Any, maximum: int, space: str) -> Any:
-    """Samples 0..maximum to 0..255, rounded to nearest; the colours are left as they are."""
-    if maximum != 255:
-        image = image.linear(255 / maximum, 0).rint().cast("uchar")
-    return _plain(image, space)
+def _to_depth(image: Any, maximum: int, depth: int) -> Any:
+    """Samples 0..maximum to 0..255 or 0..65535, rounded to nearest; the colours are left alone."""
+    white = (1 << depth) - 1
+    if maximum == white:
+        return image
+    kind = "uchar" if depth == 8 else "ushort"
+    return image.linear(white / maximum, 0).rint().cast(kind)
 
 
-def _lab_to_srgb(image: Any, maximum: int) -> Any:
-    """CIELAB with unsigned a and b (see `fallback.py`) to sRGB."""
+def _lab_to_rgb(image: Any, maximum: int, target: str, depth: int) -> Any:
+    """CIELAB with unsigned a and b (see `fallback.py`) to sRGB or Display P3."""
     step = (maximum + 1) / 256
     scaled = image.linear([100 / maximum, 1 / step, 1 / step], [0, -128, -128])
     lab = scaled.cast("float").copy(interpretation="lab")
-    options: dict[str, Any] = {"intent": "relative", "black_point_compensation": True, "depth": 8}
-    return _plain(lab.icc_export(output_profile="srgb", pcs="lab", **options), "rgb")
+    options: dict[str, Any] = {"intent": "relative", "black_point_compensation": True}
+    return lab.icc_export(output_profile=target, pcs="lab", depth=depth, **options)
 
 
 def _plain(image: Any, space: str) -> Any:
     """The image with its true interpretation and without a profile, which it no longer has."""
-    image = image.copy(interpretation="b-w" if space == "grey" else "srgb")
+    deep = image.format == "ushort"
+    grey, colour = ("grey16", "rgb16") if deep else ("b-w", "srgb")
+    image = image.copy(interpretation=grey if space == "grey" else colour)
     if image.get_typeof(PROFILE_FIELD):
         image.remove(PROFILE_FIELD)
     return image

@@ -11,6 +11,7 @@ Source: EXIF 2.32, section 4.6.4 (orientation 1..8).
 from __future__ import annotations
 
 import hashlib
+import math
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
@@ -90,6 +91,18 @@ def fit_long_side(width: int, height: int, long_side: int) -> tuple[int, int]:
     across = max(1, (2 * width * long_side + longest) // (2 * longest))
     down = max(1, (2 * height * long_side + longest) // (2 * longest))
     return across, down
+
+
+def fit_pixels(width: int, height: int, pixels: int) -> tuple[int, int]:
+    """The largest size of this shape with at most `pixels` pixels; never larger, never 0.
+
+    Both sides are rounded down, so that the budget holds; a side of less than 1 is 1.
+    """
+    if width * height <= pixels:
+        return width, height
+    across = max(1, min(pixels, math.isqrt(pixels * width // height)))
+    down = max(1, min(height, height * across // width, pixels // across))
+    return min(width, across), down
 
 
 def affine(box: Box, width: int, height: int) -> list[float]:

@@ -24,7 +24,7 @@ def cut(image: Any, tiles: Iterable[GridTile], orientation: int) -> Iterator[tup
     """Each tile with its upright pixels (a pyvips image), in the order of the stored rows.
 
     `image` is a pyvips image in stored orientation that may be read once, top to bottom. A yielded
-    image is valid until the next one is asked for. Raises `UnreadableImage` where broken.
+    image has pixels of its own. Raises `UnreadableImage` where broken.
     """
     width, height = image.width, image.height
     placed = [(geometry.to_stored(tile.box, width, height, orientation), tile) for tile in tiles]

@@ -10,10 +10,11 @@ from __future__ import annotations
 
 import io
 import os
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
 
 from ledgerkit.errors import UnreadableImage
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+Value = TypeVar("Value")
 DTYPES = {"uchar": "uint8", "ushort": "uint16", "float": "float32"}
 
 
@@ -124,6 +126,30 @@ def strips(image: Any, rows: int) -> Iterator[NDArray[Any]]:
             waiting = reader.submit(fetch, top)
             yield strip
         yield waiting.result()
+
+
+def in_threads(function: Callable[..., Value], calls: Iterable[tuple[Any, ...]]) -> list[Value]:
+    """What `function` gives for each tuple of arguments, in their order, on `threads()` threads.
+
+    `calls` is asked for the next tuple when a thread is about to be free, so that few are held. The
+    first exception is raised when those under way have ended.
+    """
+    most = threads()
+    found: list[Value] = []
+    waiting: deque[Future[Value]] = deque()
+    with ThreadPoolExecutor(most) as pool:
+        for arguments in calls:
+            waiting.append(pool.submit(function, *arguments))
+            if len(waiting) > most:
+                found.append(waiting.popleft().result())
+        found += [future.result() for future in waiting]
+    return found
+
+
+def threads() -> int:
+    """Threads that libvips works with: the processors, or what VIPS_CONCURRENCY says."""
+    count: int = load_vips().concurrency_get()
+    return count
 
 
 def strip_rows(width: int, samples: int = 1 << 18) -> int:

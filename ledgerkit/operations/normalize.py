@@ -1,12 +1,15 @@
 """Make the images that later steps work on, as the accepted policy says and not otherwise.
 
 A plate that needs nothing keeps its source: one row of kind `whole` without a file. A plate that
-is too large, turned, of another colour space or depth gets one upright sRGB (or grey) derivative of
-8 bits. An outlier gets tiles at full resolution beside it, cut in one pass. Nothing is ever
-enlarged, and each row maps its pixels to the oriented source exactly.
+is too large, turned, of another colour space or depth gets one upright derivative in the policy's
+colour space, depth and file format. An outlier gets tiles at full resolution beside it, cut in one
+pass. Nothing is ever enlarged, cropped or deskewed, and each row maps its pixels to the oriented
+source exactly. A JPEG is decoded smaller only by a factor that divides both sides and leaves at
+least half of the shrinking to the resampler.
 
-Needs nothing: JPEG, PNG or TIFF that libvips reads, 8 bits, grey or RGB, no alpha or palette, no
-profile or one that means sRGB, orientation 1, not over the policy's thresholds.
+Needs nothing: JPEG, PNG or TIFF that libvips reads, 8 bits (16 where the policy delivers 16), grey
+or RGB (grey alone where the policy delivers grey), no alpha or palette, no profile or one that means
+sRGB, orientation 1, not over the policy's thresholds.
 Source: the decisions on colour are in `imaging/colour.py`, on geometry in `imaging/geometry.py`.
 """
 
@@ -16,12 +19,15 @@ import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, BinaryIO
 
+from ledgerkit.errors import LimitExceeded
+
 if TYPE_CHECKING:
     from ledgerkit.handles import InputFile, Inputs, Outputs
     from ledgerkit.imaging.decode import Decoded, Limits
     from ledgerkit.imaging.geometry import Box, GridTile
+    from ledgerkit.imaging.treatment import Policy
 
-VERSION = "1"
+VERSION = "2"
 EVENT_TYPE = "normalization"
 SUBJECT = "plate"
 LIBRARIES = ("pyvips", "pyvips-binary", "libvips", "pillow", "numpy", "tifffile", "imagecodecs")
@@ -51,20 +57,6 @@ class Parameters:
 
 
 @dataclass(frozen=True, slots=True)
-class Policy:
-    """What a policy decides about pixels; see schemas/policy.v1.schema.json."""
-
-    downscale_over_megapixels: float
-    downscale_long_side: int
-    tile_over_megapixels: float
-    tile_size: int
-    tile_overlap: int
-    outliers: str
-    format: str
-    quality: int
-
-
-@dataclass(frozen=True, slots=True)
 class Frame:
     """What all rows of one plate share."""
 
@@ -85,6 +77,23 @@ def variant(parameters: Parameters) -> str:
     return ""
 
 
+def memory(inputs: Inputs, parameters: Parameters) -> int:
+    """Bytes that `run` may take, from the source's header and the policy."""
+    from ledgerkit.imaging import footprint
+    from ledgerkit.imaging.geometry import oriented_size
+    from ledgerkit.imaging.header import read_facts
+
+    policy = read_policy(inputs.file("policy"))
+    with inputs.file("source").open_header() as file:
+        facts = read_facts(file)
+        header = facts.header
+        size = oriented_size(header.width, header.height, header.orientation)
+        needed = footprint.whole_bytes(facts, *policy.target_size(*size))
+        if policy.tiles(*size):
+            needed = max(needed, footprint.tiles_bytes(facts, policy.tile_size))
+    return needed
+
+
 def run(inputs: Inputs, parameters: Parameters, outputs: Outputs) -> None:
     """Write the `tiles` rows of one plate, and its derivatives into the cache.
 
@@ -103,39 +112,33 @@ def run(inputs: Inputs, parameters: Parameters, outputs: Outputs) -> None:
         size = oriented_size(header.width, header.height, header.orientation)
         frame = Frame(str(inputs.plate_id), source.sha256, *size, header.orientation)
         rows = [_whole(file, decoded, frame, policy, limits, outputs)]
-        if policy.outliers == "tile" and header.megapixels > policy.tile_over_megapixels:
+        del decoded  # what its decoder holds must go before the next one reads
+        if policy.tiles(*size):
             rows += _tiles(file, frame, policy, limits, outputs)
     outputs.rows("tiles", rows)
 
 
 def read_policy(file: InputFile) -> Policy:
     """The deciding fields of an accepted policy document."""
+    from ledgerkit.imaging.treatment import Policy
+
     with file.open() as opened:
-        document = json.load(opened)
-    return Policy(**{name: document[name] for name in Policy.__dataclass_fields__})
+        return Policy.of(json.load(opened))
 
 
-def target_size(frame: Frame, policy: Policy) -> tuple[int, int]:
-    """Width and height of the whole-plate image: smaller only over one of the two thresholds."""
-    from ledgerkit.imaging.geometry import fit_long_side
-
-    megapixels = frame.width * frame.height / 1e6
-    if megapixels <= min(policy.downscale_over_megapixels, policy.tile_over_megapixels):
-        return frame.width, frame.height
-    return fit_long_side(frame.width, frame.height, policy.downscale_long_side)
-
-
-def reasons_to_convert(decoded: Decoded) -> list[str]:
+def reasons_to_convert(decoded: Decoded, policy: Policy) -> list[str]:
     """Why the source cannot serve as it is, size apart; empty when it can."""
     from ledgerkit.imaging.colour import is_srgb
+    from ledgerkit.imaging.treatment import KEPT_FORMATS
 
     header = decoded.header
     reasons = []
-    if header.format not in ("JPEG", "MPO", "PNG", "TIFF") or decoded.decoder != "libvips":
+    if header.format not in KEPT_FORMATS or decoded.decoder != "libvips":
         reasons.append(f"format {header.format} read by {decoded.decoder}")
-    if header.bit_depth != 8 or header.mode == "P":
+    if header.bit_depth not in (8, policy.bit_depth) or header.mode == "P":
         reasons.append(f"{header.bit_depth} bits a sample, mode {header.mode}")
-    if decoded.space not in ("grey", "rgb") or decoded.alpha:
+    spaces = ("grey",) if policy.colour_space == "grey" else ("grey", "rgb")
+    if decoded.space not in spaces or decoded.alpha:
         reasons.append(f"colour space {decoded.space}, alpha {decoded.alpha}")
     if header.bands != decoded.image.bands:
         reasons.append(f"{header.bands} stored bands")
@@ -165,13 +168,15 @@ def _whole(
     """The row of the plate as a whole, its derivative written if one is needed."""
     from ledgerkit.imaging.geometry import Box
 
-    width, height = target_size(frame, policy)
+    width, height = policy.target_size(frame.width, frame.height)
     box = Box(0, 0, frame.width, frame.height)
-    if (width, height) == (frame.width, frame.height) and not reasons_to_convert(decoded):
+    same_size = (width, height) == (frame.width, frame.height)
+    if same_size and not reasons_to_convert(decoded, policy):
         _check_pixels(decoded)
         identity = (None, decoded.header.media_type, frame.source_sha256)
         return _row(frame, "whole", box, (width, height), identity, None)
-    image = _derive(file, decoded, (width, height), limits)
+    _check_side(max(width, height), policy)
+    image = _derive(file, decoded, (width, height), policy, limits)
     fits = (image.width, image.height) == (width, height)
     message = f"{image.width} x {image.height} pixels, ordered were {width} x {height}"
     outputs.gate("derivative", "size_as_ordered", fits, max(image.width, image.height), message)
@@ -187,8 +192,22 @@ def _check_pixels(decoded: Decoded) -> None:
         decoded.image.avg()
 
 
-def _derive(file: BinaryIO, decoded: Decoded, size: tuple[int, int], limits: Limits) -> Any:
-    """The upright sRGB or grey image of `size` (width, height), computed as it is read."""
+def _check_side(side: int, policy: Policy) -> None:
+    """Raise `LimitExceeded` where the policy's file format cannot hold the derivative."""
+    from ledgerkit.imaging.treatment import LARGEST_SIDE
+
+    most = LARGEST_SIDE.get(policy.format, side)
+    if side > most:
+        raise LimitExceeded(
+            f"the policy orders {policy.format} of {side} pixels on a side, which holds {most}",
+            "Accept another policy: png or tiff as format, or a smaller size for such plates.",
+        )
+
+
+def _derive(
+    file: BinaryIO, decoded: Decoded, size: tuple[int, int], policy: Policy, limits: Limits
+) -> Any:
+    """The upright image of `size` (width, height) as ordered, computed as it is read."""
     from ledgerkit.imaging.decode import decode, exact_load_shrink, turn
     from ledgerkit.imaging.geometry import oriented_size
     from ledgerkit.imaging.resize import resize
@@ -198,12 +217,20 @@ def _derive(file: BinaryIO, decoded: Decoded, size: tuple[int, int], limits: Lim
     shrink = exact_load_shrink(decoded.facts, *stored)
     if shrink > 1:
         decoded = decode(file, limits=limits, shrink=shrink)
-    small = decoded.to_srgb(resize(decoded.flat(), *stored))
+    small = _deliver(decoded, resize(decoded.flat(), *stored), policy)
     upright = turn(small, header.orientation, limits)
     dots = (header.dpi_x or 72.0, header.dpi_y or 72.0)
     across, down = dots[::-1] if header.orientation >= 5 else dots
     scale = size[0] / oriented_size(header.width, header.height, header.orientation)[0]
     return upright.copy(xres=across * scale / 25.4, yres=down * scale / 25.4)
+
+
+def _deliver(decoded: Decoded, image: Any, policy: Policy) -> Any:
+    """Pixels of this image's space and depth in the policy's."""
+    from ledgerkit.imaging.colour import Delivery, deliver
+
+    wanted = Delivery(policy.colour_space, policy.bit_depth)
+    return deliver(image, decoded.space, decoded.maximum, decoded.profile, wanted)
 
 
 def _tiles(
@@ -213,20 +240,20 @@ def _tiles(
     from ledgerkit.imaging.decode import decode
     from ledgerkit.imaging.geometry import grid
     from ledgerkit.imaging.tile import cut
+    from ledgerkit.imaging.vips import in_threads
 
     tiles = grid(frame.width, frame.height, policy.tile_size, policy.tile_overlap)
     _say_coverage(tiles, frame, outputs)
     decoded = decode(file, limits=limits)
-    image = decoded.to_srgb(decoded.flat())
-    rows = {}
-    for tile, pixels in cut(image, tiles, frame.orientation):
-        grey = "b-w" if pixels.bands == 1 else "srgb"
-        pixels = pixels.copy(interpretation=grey, xres=72 / 25.4, yres=72 / 25.4)
+
+    def write(tile: GridTile, stored: Any) -> dict[str, Any]:
+        pixels = _deliver(decoded, stored, policy).copy(xres=72 / 25.4, yres=72 / 25.4)
         written = _write(pixels, f"tile-r{tile.row:03}-c{tile.column:03}", policy, outputs)
         size = (tile.box.width, tile.box.height)
-        place = (tile.column, tile.row)
-        rows[tile.row, tile.column] = _row(frame, "tile", tile.box, size, written, place)
-    return [rows[place] for place in sorted(rows)]
+        return _row(frame, "tile", tile.box, size, written, (tile.column, tile.row))
+
+    rows = in_threads(write, cut(decoded.flat(), tiles, frame.orientation))
+    return sorted(rows, key=lambda row: (row["grid_row"], row["grid_column"]))
 
 
 def _say_coverage(tiles: list[GridTile], frame: Frame, outputs: Outputs) -> None:
@@ -248,7 +275,7 @@ def _write(image: Any, stem: str, policy: Policy, outputs: Outputs) -> tuple[str
     """Write one cache file: its name, media type and SHA-256."""
     from ledgerkit.imaging.encode import Encoding, write_image
 
-    encoding = Encoding(policy.format, policy.quality)
+    encoding = Encoding(policy.format, policy.quality, policy.colour_space)
     name = f"{stem}.{encoding.suffix}"
     with outputs.cache(name, "derivative", encoding.media_type) as output:
         return name, encoding.media_type, write_image(image, output, encoding)

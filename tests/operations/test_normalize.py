@@ -21,6 +21,7 @@ POLICY = {
     "schema_version": "policy.v1",
     "downscale_over_megapixels": 0.1,
     "downscale_long_side": 100,
+    "downscale_megapixels": None,
     "tile_over_megapixels": 0.2,
     "tile_size": 256,
     "tile_overlap": 32,
@@ -28,6 +29,8 @@ POLICY = {
     "colour_space": "srgb",
     "bit_depth": 8,
     "orientation": "upright",
+    "deskew": False,
+    "crop": False,
     "format": "png",
     "quality": 90,
     "rationale": "a test",
@@ -173,3 +176,100 @@ def test_what_cannot_be_streamed_names_the_setting(tmp_path: Path) -> None:
     files = {"source": [path], "policy": [policy]}
     with pytest.raises(LimitExceeded, match=r"^NOT_STREAMABLE.*max_decode_bytes"):
         run_operation(normalize, files=files, max_decode_bytes=1000)
+
+
+def decoded(made: Produced, name: str) -> Any:
+    from ledgerkit.imaging.decode import decode
+
+    return decode(io.BytesIO(made.file_outputs[name].data))
+
+
+@pytest.mark.parametrize(("kind", "suffix"), [("webp", "webp"), ("tiff", "tif")])
+def test_derivatives_are_written_in_the_policys_format(
+    tmp_path: Path, kind: str, suffix: str
+) -> None:
+    path = tmp_path / "a.png"
+    Image.fromarray(ramp(1600, 1200)).save(path)
+    ordered = {"format": kind, "downscale_long_side": 800}
+    made = normalized(tmp_path, path, **ordered)
+    row = made.row_tables["tiles"][0]
+    output = made.file_outputs[row["file"]]
+    assert (row["file"], row["media_type"]) == (f"whole.{suffix}", f"image/{kind}")
+    assert image(made, row["file"]).shape == (600, 800, 3)
+    assert output.pixels_sha256 == pixels_sha256(io.BytesIO(output.data))
+    assert row["image_sha256"] == hashlib.sha256(output.data).hexdigest()
+    again = normalized(tmp_path, path, **ordered)
+    assert again.file_outputs[row["file"]].data == output.data
+    tile = made.row_tables["tiles"][1]
+    expected = ramp(1600, 1200)[tile["y0"] : tile["y1"], tile["x0"] : tile["x1"]]
+    difference = np.abs(image(made, tile["file"]).astype(int) - expected)
+    assert difference.max() == 0 if kind == "tiff" else difference.mean() < 6
+
+
+def test_a_tiff_derivative_is_tiled_pyramidal_and_lossless(tmp_path: Path) -> None:
+    path = tmp_path / "a.png"
+    Image.fromarray(np.dstack([ramp(1600, 1200), np.full((1200, 1600), 255, np.uint8)])).save(path)
+    made = normalized(
+        tmp_path, path, format="tiff", downscale_over_megapixels=9, tile_over_megapixels=9
+    )
+    with tifffile.TiffFile(io.BytesIO(made.file_outputs["whole.tif"].data)) as tiff:
+        assert [page.shape[1] for page in tiff.pages] == [1600, 800, 400, 200]
+        assert all(page.is_tiled for page in tiff.pages)
+        assert np.array_equal(tiff.pages[0].asarray(), ramp(1600, 1200))
+
+
+@pytest.mark.parametrize("kind", ["png", "tiff"])
+def test_sixteen_bits_are_delivered_where_the_policy_says_so(tmp_path: Path, kind: str) -> None:
+    path = tmp_path / "a.tif"
+    deep = np.random.default_rng(2).integers(0, 65536, (60, 80, 3), np.uint16)
+    tifffile.imwrite(path, deep, photometric="rgb")
+    kept = normalized(tmp_path, path, format=kind, bit_depth=16)
+    assert kept.row_tables["tiles"][0]["file"] is None
+    tifffile.imwrite(
+        path,
+        np.dstack([deep, np.full((60, 80), 65535, np.uint16)]),
+        extrasamples=(2,),
+        photometric="rgb",
+    )
+    made = normalized(tmp_path, path, format=kind, bit_depth=16)
+    found = decoded(made, made.row_tables["tiles"][0]["file"])
+    assert found.maximum == 65535
+    assert np.array_equal(found.image.numpy(), deep)
+    grey = tmp_path / "b.tif"
+    tifffile.imwrite(grey, ramp(80, 60)[:, :, :2], extrasamples=(2,), photometric="minisblack")
+    eight = normalized(tmp_path, grey, format=kind, bit_depth=16)
+    assert decoded(eight, eight.row_tables["tiles"][0]["file"]).maximum == 255
+
+
+def test_colours_are_the_same_whatever_colour_space_is_delivered(tmp_path: Path) -> None:
+    path = tmp_path / "a.png"
+    Image.fromarray(ramp(400, 300)).save(path)
+    from ledgerkit.imaging.decode import read_shrunk
+
+    shown = {
+        space: read_shrunk(
+            io.BytesIO(
+                normalized(tmp_path, path, colour_space=space, tile_over_megapixels=9)
+                .file_outputs["whole.png"]
+                .data
+            ),
+            100,
+        ).astype(int)
+        for space in ("srgb", "display-p3", "grey")
+    }
+    apart = np.abs(shown["display-p3"] - shown["srgb"])
+    assert apart.mean() < 0.5
+    assert apart.max() <= 10  # two roundings to 8 bits, near the border of the gamut
+    assert (np.ptp(shown["grey"], axis=2) == 0).all()
+    linear = (shown["srgb"] / 255.0) ** 2.2 @ np.array([0.2126, 0.7152, 0.0722])
+    assert np.abs(shown["grey"][:, :, 0] - 255 * linear ** (1 / 2.2)).max() <= 8
+
+
+def test_a_derivative_that_its_format_cannot_hold_names_the_way_out(tmp_path: Path) -> None:
+    path = tmp_path / "a.png"
+    Image.fromarray(ramp(17000, 12)).convert("CMYK").convert("RGBA").save(path)
+    with pytest.raises(LimitExceeded, match="webp of 17000 pixels") as refused:
+        normalized(
+            tmp_path, path, format="webp", downscale_over_megapixels=9, tile_over_megapixels=9
+        )
+    assert "png or tiff" in str(refused.value.hint)

@@ -1,0 +1,114 @@
+"""Bounds on memory, held against peaks of processes that do nothing else."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import pyvips
+import tifffile
+
+from ledgerkit.operations import normalize
+from ledgerkit.testing.handles import LocalInputs
+
+POLICY: dict[str, Any] = {
+    "schema_version": "policy.v1",
+    "downscale_over_megapixels": 1,
+    "downscale_long_side": 4000,
+    "downscale_megapixels": None,
+    "tile_over_megapixels": 2,
+    "tile_size": 1024,
+    "tile_overlap": 128,
+    "outliers": "tile",
+    "colour_space": "srgb",
+    "bit_depth": 8,
+    "orientation": "upright",
+    "deskew": False,
+    "crop": False,
+    "format": "jpeg",
+    "quality": 90,
+    "rationale": "a test",
+    "decided_by": "A. Curator",
+    "reason": "a test",
+}
+MEASURED = r"""
+import contextlib, re, sys
+from pathlib import Path
+from ledgerkit.imaging import decode, encode, fallback
+from ledgerkit.operations import normalize
+from ledgerkit.testing.handles import LocalInputs, Produced
+import numpy, PIL.Image, PIL.ImageCms, pyvips, tifffile, imagecodecs
+class Discarded(Produced):
+    @contextlib.contextmanager
+    def _new(self, *_):
+        yield self
+    def write(self, data):
+        return len(data)
+    def pixels(self, _):
+        pass
+source, policy = map(Path, sys.argv[1:])
+def peak():
+    return int(re.search(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text())[1]) * 1024
+before = peak()
+normalize.run(
+    LocalInputs("plate-001", {"source": [source], "policy": [policy]}), normalize.Parameters(), Discarded()
+)
+print(peak() - before)
+"""
+
+
+def plate(width: int, height: int, deep: bool = False) -> Any:
+    """Noise with a hue: nothing that an encoder makes small."""
+    rng = np.random.default_rng(1)
+    small = rng.integers(0, 256, (height // 8, width // 8, 3), np.uint8)
+    image = pyvips.Image.new_from_array(small).resize(8, kernel="nearest")
+    if deep:
+        return (image.cast("ushort") * 257).cast("ushort").copy(interpretation="rgb16")
+    return image.copy(interpretation="srgb")
+
+
+CASES = {
+    "baseline.jpg": lambda path: plate(8000, 6000).jpegsave(path, Q=90),
+    "progressive.jpg": lambda path: plate(6000, 4000).jpegsave(path, Q=90, interlace=True),
+    "interlaced.png": lambda path: plate(4000, 3000).pngsave(path, interlace=True, compression=1),
+    "tiled-16-bit.tif": lambda path: plate(6000, 4000, True).tiffsave(
+        path, tile=True, tile_width=512, tile_height=512
+    ),
+    "one-strip.tif": lambda path: tifffile.imwrite(
+        path, plate(6000, 4000).numpy(), photometric="rgb", compression="lzw", rowsperstrip=4000
+    ),
+    "turned.jpg": lambda path: turned(plate(6000, 4000)).jpegsave(path, Q=90),
+    "fallback.tif": lambda path: tifffile.imwrite(
+        path, plate(3000, 2000).numpy(), photometric="rgb", compression="zstd"
+    ),
+}
+
+
+def turned(image: Any) -> Any:
+    image = image.copy()
+    image.set_type(pyvips.GValue.gint_type, "orientation", 6)
+    return image
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc/self/status")
+@pytest.mark.parametrize("name", CASES)
+def test_normalizing_takes_no_more_memory_than_it_says(tmp_path: Path, name: str) -> None:
+    source, policy = tmp_path / name, tmp_path / "policy.json"
+    CASES[name](str(source))
+    policy.write_text(json.dumps(POLICY))
+    stated = normalize.memory(
+        LocalInputs("plate-001", {"source": [source], "policy": [policy]}), normalize.Parameters()
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", MEASURED, str(source), str(policy)],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    taken = int(done.stdout)
+    assert 0 < taken <= stated, f"{taken >> 20} of {stated >> 20} MiB"
