@@ -119,3 +119,65 @@ def catalogue(folder: Path, count: int) -> tuple[Path, Path]:
     path = folder / "data.json"
     path.write_text(json.dumps(entries))
     return path, scans
+
+
+def real_scans(folder: Path, given: Path) -> tuple[Path, Path]:
+    """A catalogue of the images in a folder and below it, and copies of them under plain names."""
+    scans = folder / "scans"
+    scans.mkdir()
+    entries = []
+    images = [
+        path
+        for path in sorted(given.rglob("*"))
+        if path.suffix.lower() in (".jpg", ".jpeg", ".tif", ".tiff", ".png")
+    ]
+    for number, path in enumerate(images, 1):
+        name = f"scan-{number}{path.suffix.lower()}"
+        shutil.copyfile(path, scans / name)
+        entries.append(
+            {"plate": number, "name": f"S {number}", "slug": f"s-{number}", "fileName": name}
+        )
+    (folder / "data.json").write_text(json.dumps(entries))
+    return folder / "data.json", scans
+
+
+def large_plate(folder: Path, kind: str) -> Path:
+    """A plate of 20,000 x 25,000 RGB pixels: the example's largest, over and over, with noise.
+
+    `kind` is `jpeg`, `tiff` or `tiff-16` (tiled, Deflate, of 8 or 16 bits a sample).
+    """
+    import pyvips
+
+    folder.mkdir(parents=True, exist_ok=True)
+    drawn = pyvips.Image.new_from_file(str(largest_plate()))
+    width, height = 20_000, 25_000
+    across, down = -(-width // drawn.width), -(-height // drawn.height)
+    plate = drawn.replicate(across, down).crop(0, 0, width, height)
+    plate = plate + pyvips.Image.gaussnoise(2048, 2048, sigma=2, seed=1).replicate(
+        -(-width // 2048), -(-height // 2048)
+    ).crop(0, 0, width, height)
+    if kind == "jpeg":
+        path = folder / "large.jpg"
+        plate.cast("uchar").copy(interpretation="srgb").jpegsave(str(path), Q=90, keep="none")
+        return path
+    deep = kind == "tiff-16"
+    plate = (plate * 257 if deep else plate).cast("ushort" if deep else "uchar")
+    path = folder / "large.tif"
+    plate.copy(interpretation="rgb16" if deep else "srgb").tiffsave(
+        str(path),
+        tile=True,
+        tile_width=256,
+        tile_height=256,
+        compression="deflate",
+        predictor="horizontal",
+        bigtiff=True,
+        keep="none",
+    )
+    return path
+
+
+def largest_plate() -> Path:
+    """The source of the example's plate with the most bytes: a JPEG of 30 megapixels."""
+    return max(
+        EXAMPLE.glob("plates_structured/*/source/*.jpg"), key=lambda path: path.stat().st_size
+    )
