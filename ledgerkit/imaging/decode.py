@@ -1,6 +1,6 @@
 """Open any image as a stream of pixels in bounded memory, or say why not.
 
-libvips decodes and streams; `fallback.py` lists what it does not decode rightly and which library
+libvips decodes and streams; `decoders.py` lists what it does not decode rightly and which library
 does. Page 0 is the plate; page counts are in the header. Truncated or corrupt pixels are an
 `UnreadableImage`, never grey: every decoder error counts, and for JPEG and tiled TIFF every warning
 too (`_fail_on`). JPEG has no checksum: damage that still decodes, or leaves data over, passes
@@ -14,35 +14,22 @@ Keeps out: repositories, records, and what to do with the pixels.
 
 from __future__ import annotations
 
+import io
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from ledgerkit.errors import LimitExceeded, UnreadableImage
 from ledgerkit.imaging import colour, fallback, geometry
+from ledgerkit.imaging.decoders import choose_decoder
 from ledgerkit.imaging.geometry import Box
-from ledgerkit.imaging.header import Facts, Header, colour_bands, read_facts
+from ledgerkit.imaging.facts import Facts, Header
+from ledgerkit.imaging.header import colour_bands, read_facts
 from ledgerkit.imaging.resize import resize
 from ledgerkit.imaging.vips import decoding, from_array, load_vips, open_source, reason, to_array
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
-
-BY_VIPS = frozenset({"JPEG", "MPO", "PNG", "WEBP", "GIF", "AVIF", "TIFF"})
-TIFF_BY_VIPS = frozenset(
-    {
-        "none",
-        "ccitt-rle",
-        "ccitt-g3",
-        "ccitt-g4",
-        "lzw",
-        "jpeg",
-        "deflate",
-        "packbits",
-        "webp",
-    }
-)
-WHOLE = frozenset({"WEBP", "GIF", "AVIF"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,12 +107,15 @@ def decode(
             f"{limits.max_pixels} (setting: max_pixels)"
         )
     decoder = choose_decoder(facts)
-    _check_memory(facts, decoder, limits)
+    needed = memory_to_decode(facts, decoder)
+    if decoder == "imagecodecs":  # it takes the file itself whole, too
+        needed += file.seek(0, io.SEEK_END)
+    _refuse_over(needed, limits, "decoded")
     if decoder == "libvips":
         image = _open_by_vips(file, facts, access, shrink)
     else:
         image = from_array(fallback.decode_whole(file, facts, decoder))
-    return _describe(image, facts, decoder)
+    return _describe(_settle(image, facts, decoder), facts, decoder)
 
 
 def open_image(
@@ -192,46 +182,28 @@ def read_crop(
     return _finish(decoded.to_srgb(resize(part, *size)), header.orientation)
 
 
-def choose_decoder(facts: Facts) -> str:
-    """`libvips`, `tifffile`, `pillow` or `imagecodecs`. Raises `UnreadableImage` if none."""
+def memory_to_decode(facts: Facts, decoder: str) -> int:
+    """Bytes that must be held at once to decode the pixels; 0 when they stream."""
+    if decoder == "libvips":
+        return facts.buffered_bytes
     header = facts.header
-    if header.sample_format != "unsigned" or header.bit_depth > 16:
-        raise UnreadableImage(
-            f"{header.sample_format} samples of {header.bit_depth} bits have no stated white "
-            "and are refused; convert the image to 8 or 16 bits first"
-        )
-    if header.format in ("JPEG", "MPO"):
-        plain = header.bit_depth == 8 and not facts.lossless_jpeg
-        return "libvips" if plain else "imagecodecs"
-    if header.format == "JPEG2000":
-        return "imagecodecs"
-    if header.format == "TIFF":
-        return _choose_for_tiff(facts)
-    return "libvips" if header.format in BY_VIPS else "pillow"
+    samples = 3 if header.mode == "P" else max(header.bands, 1)
+    size = (
+        1 if header.bit_depth <= 8 else 2 if header.bit_depth <= 16 else header.bit_depth // 8 + 2
+    )
+    return header.width * header.height * samples * size
 
 
-def _choose_for_tiff(facts: Facts) -> str:
-    header, tags = facts.header, facts.directory
-    assert tags is not None
-    photometric, planar = tags.number(262, 1), tags.number(284, 1)
-    if photometric not in (0, 1, 2, 3, 5, 6, 8, 9):
-        raise UnreadableImage(f"TIFF photometric interpretation {photometric} is not supported")
-    if header.compression == "jpeg-old":
-        return "pillow"
-    if photometric in (8, 9) or header.compression not in TIFF_BY_VIPS:
-        return "tifffile"
-    if header.bit_depth not in (1, 2, 4, 8, 16) or (planar == 2 and 322 in tags):
-        return "tifffile"
-    return "libvips"
+def not_streamable(facts: Facts, limits: Limits = DEFAULT_LIMITS) -> int | None:
+    """Bytes that decoding would take where that is more than `limits` allow; None where it is not.
 
-
-def _check_memory(facts: Facts, decoder: str, limits: Limits) -> None:
-    header = facts.header
-    needed = facts.buffered_bytes
-    if decoder != "libvips":
-        samples = 3 if header.mode == "P" else max(header.bands, 1)
-        needed = header.width * header.height * samples * (2 if header.bit_depth > 8 else 1)
-    _refuse_over(needed, limits, "decoded")
+    What no decoder here reads at all is None too: it is unreadable, whatever memory there is.
+    """
+    try:
+        needed = memory_to_decode(facts, choose_decoder(facts))
+    except UnreadableImage:
+        return None
+    return needed if needed > limits.max_decode_bytes else None
 
 
 def _refuse_over(needed: int, limits: Limits, verb: str) -> None:
@@ -278,6 +250,29 @@ def _fail_on(facts: Facts) -> str:
     return "error"
 
 
+def _settle(image: Any, facts: Facts, decoder: str) -> Any:
+    """The decoder's image in the conventions of `Decoded`, where it has others.
+
+    libvips moves 10 and 12 bits of AVIF up to 16 and gives its grey in three bands. Of a TIFF with
+    alpha that the colours are multiplied by (associated), libvips divides it out and rounds down;
+    the same is done, by libvips, to what tifffile decodes.
+    """
+    header, tags = facts.header, facts.directory
+    if header.format == "AVIF":
+        if image.format == "ushort":
+            image = image >> (16 - header.bit_depth)
+        if header.bands <= 2 and image.bands >= 3:
+            grey = image.extract_band(0)
+            return grey.bandjoin(image.extract_band(3)) if header.bands == 2 else grey
+    if decoder == "tifffile" and tags is not None and _has_alpha(facts):
+        extra = tags.numbers(338)
+        if extra and int(extra[0]) == 1 and header.mode.startswith(("RGB", "L")):
+            wide = image.format == "ushort"
+            white = (1 << min(header.bit_depth, 16)) - 1 if wide else 255
+            return image.unpremultiply(max_alpha=white).cast(image.format)
+    return image
+
+
 def _describe(image: Any, facts: Facts, decoder: str) -> Decoded:
     """Say what the bands are, and leave out those that are neither colour nor alpha."""
     if image.format not in ("uchar", "ushort"):
@@ -291,7 +286,7 @@ def _describe(image: Any, facts: Facts, decoder: str) -> Decoded:
     alpha = image.bands > bands and _has_alpha(facts)
     if image.bands > bands + alpha:
         image = image.extract_band(0, n=bands + alpha)
-    depth = facts.header.bit_depth
+    depth = min(facts.header.bit_depth, 16)
     maximum = 255 if image.format == "uchar" else (1 << depth) - 1
     problem = colour.profile_problem(facts.profile, space)
     profile = None if problem else facts.profile

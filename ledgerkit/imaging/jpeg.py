@@ -18,6 +18,7 @@ from ledgerkit.imaging.tiff import Directory, read_exif
 _FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _PROGRESSIVE = frozenset({0xC2, 0xC6, 0xCA, 0xCE})
 _LOSSLESS = frozenset({0xC3, 0xC7, 0xCB, 0xCF})
+_JPEG_LS = 0xF7
 _ALONE = frozenset(range(0xD0, 0xD9)) | {0x01}
 _RATIOS = {(1, 1): "4:4:4", (2, 1): "4:2:2", (2, 2): "4:2:0", (1, 2): "4:4:0"}
 _RATIOS |= {(4, 1): "4:1:1", (4, 2): "4:1:0"}
@@ -86,6 +87,10 @@ def read_jpeg(source: BoundedBytes) -> Jpeg:
         if code in _FRAMES:
             body = source.need(position + 2, length - 2, "JPEG frame header")
             frame = frame or (code, body)
+        elif code == _JPEG_LS:
+            raise UnreadableImage(
+                "this is JPEG-LS (ITU-T T.87), which is not read here; convert it to TIFF or PNG"
+            )
         elif 0xE0 <= code <= 0xEE:
             found.take(code, source.at(position + 2, length - 2))
         position += length
