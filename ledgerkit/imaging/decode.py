@@ -19,10 +19,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from ledgerkit.errors import LimitExceeded, UnreadableImage
-from ledgerkit.imaging import colour, fallback, geometry
+from ledgerkit.imaging import colour, fallback, geometry, samples
 from ledgerkit.imaging.decoders import choose_decoder
-from ledgerkit.imaging.geometry import Box
 from ledgerkit.imaging.facts import Facts, Header
+from ledgerkit.imaging.geometry import Box
 from ledgerkit.imaging.header import colour_bands, read_facts
 from ledgerkit.imaging.resize import resize
 from ledgerkit.imaging.vips import decoding, from_array, load_vips, open_source, reason, to_array
@@ -267,8 +267,7 @@ def _settle(image: Any, facts: Facts, decoder: str) -> Any:
     if decoder == "tifffile" and tags is not None and _has_alpha(facts):
         extra = tags.numbers(338)
         if extra and int(extra[0]) == 1 and header.mode.startswith(("RGB", "L")):
-            wide = image.format == "ushort"
-            white = (1 << min(header.bit_depth, 16)) - 1 if wide else 255
+            white = samples.white_of(facts, image.format == "ushort")
             return image.unpremultiply(max_alpha=white).cast(image.format)
     return image
 
@@ -286,8 +285,7 @@ def _describe(image: Any, facts: Facts, decoder: str) -> Decoded:
     alpha = image.bands > bands and _has_alpha(facts)
     if image.bands > bands + alpha:
         image = image.extract_band(0, n=bands + alpha)
-    depth = min(facts.header.bit_depth, 16)
-    maximum = 255 if image.format == "uchar" else (1 << depth) - 1
+    maximum = samples.white_of(facts, image.format == "ushort")
     problem = colour.profile_problem(facts.profile, space)
     profile = None if problem else facts.profile
     return Decoded(image, facts, space, alpha, maximum, decoder, profile, problem)

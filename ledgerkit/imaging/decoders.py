@@ -79,8 +79,8 @@ def _check_samples(facts: Facts, tags: Directory, photometric: int) -> None:
     if photometric in (CIELAB, ICCLAB) and (wide or header.bit_depth not in (8, 16)):
         raise UnreadableImage(f"CIELAB with {header.bit_depth} bits a sample is refused")
     if not wide or (header.sample_format == "unsigned" and header.bit_depth == 32):
-        if wide and photometric == PALETTE:
-            raise UnreadableImage("a palette of 32-bit indices is refused")
+        if wide and (photometric == PALETTE or header.compression == "jpeg2000"):
+            raise UnreadableImage("32 bits of a palette or in JPEG 2000 are not read here")
         return
     if photometric not in (WHITE_IS_ZERO, BLACK_IS_ZERO, RGB) or stated_range(tags) is None:
         raise UnreadableImage(
@@ -126,9 +126,13 @@ def _vips_is_right(facts: Facts, tags: Directory, photometric: int) -> bool:
     - JPEG tiles of white-is-zero are not turned round; those of palettes and grey with alpha fail.
     """
     header = facts.header
-    if photometric in (CIELAB, ICCLAB) or header.compression not in TIFF_BY_VIPS:
+    if header.sample_format != "unsigned" or photometric in (CIELAB, ICCLAB):
         return False
-    if header.bit_depth not in (1, 2, 4, 8, 16) or (header.bit_depth < 8 and header.bands > 1):
+    if (
+        header.compression not in TIFF_BY_VIPS
+        or header.bit_depth not in (1, 2, 4, 8, 16)
+        or (header.bit_depth < 8 and header.bands > 1)
+    ):
         return False
     planes = tags.number(284, 1) == 2 and header.bands > 1
     if planes and (322 in tags or photometric not in (RGB, SEPARATED)):

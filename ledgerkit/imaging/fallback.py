@@ -79,7 +79,7 @@ def _by_tifffile(file: BinaryIO, facts: Facts) -> NDArray[Any]:
 
 def _turned_round(array: NDArray[Any], facts: Facts) -> NDArray[Any]:
     """White-is-zero to black-is-zero; a second band is opacity and stays."""
-    white = 255 if array.dtype.itemsize == 1 else (1 << min(facts.header.bit_depth, 16)) - 1
+    white = samples.white_of(facts, array.dtype.itemsize == 2)
     out = array.copy()
     light = out[..., 0] if out.ndim == 3 else out
     light[...] = array.dtype.type(white) - light

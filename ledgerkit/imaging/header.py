@@ -209,6 +209,8 @@ def _read_tiff(source: BoundedBytes) -> Facts:
     bands, depth = max(1, tags.number(277, 1)), tags.number(258, 1)
     if not 1 <= depth <= 64 or bands > 1024:
         raise UnreadableImage(f"the TIFF's first page claims {bands} samples of {depth} bits")
+    if tags.number(339, 1) in (5, 6):
+        raise UnreadableImage("the TIFF's first page holds complex numbers, which are no picture")
     kind = {1: "unsigned", 2: "signed", 3: "float"}.get(tags.number(339, 1), "unsigned")
     profile = tags.data(34675) or None
     coding = tags.number(259, 1)

@@ -43,6 +43,16 @@ def stated_range(tags: Directory | None) -> tuple[float, float] | None:
     return (min(lows), max(highs)) if min(lows) > float("-inf") else None
 
 
+def white_of(facts: Facts, wide: bool) -> int:
+    """The value of white: 255 in uint8, and in uint16 (`wide`) by the depth of the file."""
+    header = facts.header
+    if not wide:
+        return 255
+    if header.sample_format != "unsigned" or header.bit_depth > 16:
+        return 65535
+    return (1 << header.bit_depth) - 1
+
+
 def to_unsigned(array: NDArray[Any], facts: Facts) -> NDArray[Any]:
     """Samples (height, width[, bands]) of any kind to uint8 or uint16, as the module says.
 

@@ -44,9 +44,9 @@ MODELS: dict[str, tuple[int, str, list[str]]] = {
 }
 LAYOUTS: dict[str, dict[str, Any]] = {
     "one strip": {},
-    "strips": {"rowsperstrip": 7},
+    "strips": {"rowsperstrip": 15},
     "tiles": {"tile": (16, 16)},
-    "planes": {"planarconfig": "separate", "rowsperstrip": 9},
+    "planes": {"planarconfig": "separate", "rowsperstrip": 14},
     "tiled planes": {"planarconfig": "separate", "tile": (16, 16)},
 }
 LOSSLESS: dict[str, dict[str, Any]] = {
@@ -62,6 +62,7 @@ LOSSLESS: dict[str, dict[str, Any]] = {
     "jpegxl": {"compression": "jpegxl", "compressionargs": {"lossless": True}},
     "webp": {"compression": "webp", "compressionargs": {"lossless": True}},
 }
+ORDERED = ("jpeg2000", "jpegxl", "png")
 DEPTHS = (np.uint8, np.uint16, np.uint32)
 
 
@@ -150,6 +151,8 @@ def cells(model: str, how: dict[str, Any]) -> Iterator[tuple[str, bytes, Array]]
     ):
         if big and (order == ">" or layout not in ("strips", "tiles")):
             continue
+        if order == ">" and dtype != np.uint8 and how["compression"] in ORDERED:
+            continue  # tifffile writes the samples of these codecs with their bytes swapped
         array = picture(bands, dtype, model == "RGB by alpha")
         data = tiff(model, array, byteorder=order, bigtiff=big, **options, **how)
         if data is not None:
@@ -191,6 +194,7 @@ def test_every_lossless_cell_has_the_pixels_that_were_written(model: str, compre
         else:
             problem = difference(data, expected(model, array), 1 if model == "YCbCr" else 0)
             expected_refusal = REFUSED.get(model, "\0") in problem
+            expected_refusal |= compression == "jpeg2000" and "32 bits" in problem
         if problem and not expected_refusal:
             wrong[name] = problem
     assert wrong == {}
@@ -209,6 +213,8 @@ def test_associated_alpha_is_divided_out_the_same_by_every_decoder(compression: 
         true = np.concatenate([np.minimum(colours, white), alpha], axis=-1)
         kind = np.uint8 if white == 255 else np.uint16
         problem = difference(data, true.astype(kind), 1)
+        if "32 bits" in problem and compression == "jpeg2000":
+            continue
         if problem:
             wrong[name] = problem
             continue
@@ -218,42 +224,36 @@ def test_associated_alpha_is_divided_out_the_same_by_every_decoder(compression: 
     assert wrong == {}
 
 
-def other_decoders(data: bytes) -> dict[str, Array]:
-    """Page 0 by libraries in the conventions of `decode`, where they read it."""
-    found = {}
-    for name, read in (
-        ("tifffile", lambda: tifffile.imread(io.BytesIO(data))),
-        ("pillow", lambda: np.asarray(Image.open(io.BytesIO(data)))),
-        ("libtiff", lambda: imagecodecs.tiff_decode(data)),
-    ):
-        try:
-            found[name] = read()
-        except Exception:  # not every library reads every cell: at least one must
-            continue
-    return found
+def smooth(bands: int) -> Array:
+    """A picture without edges, which JPEG keeps within a few levels."""
+    down, across = np.mgrid[0:HEIGHT, 0:WIDTH]
+    waves = [
+        120 + 70 * np.sin(across / 15 + band) + 50 * np.cos(down / 12) for band in range(bands)
+    ]
+    return np.rint(np.stack(waves, axis=-1)).astype(np.uint8)
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
 @pytest.mark.parametrize("model", ["grey", "white is zero", "RGB", "CMYK", "grey with alpha"])
-def test_jpeg_in_tiff_agrees_with_another_decoder(model: str, layout: str) -> None:
-    array = picture(MODELS[model][0], np.uint8, False)
+def test_jpeg_in_tiff_is_the_picture_and_agrees_with_another_decoder(
+    model: str, layout: str
+) -> None:
+    array = smooth(MODELS[model][0])
     for order in "<>":
-        data = tiff(model, array, compression="jpeg", byteorder=order, **LAYOUTS[layout])
+        how = {"compression": "jpeg", "compressionargs": {"level": 97}, "byteorder": order}
+        how |= {"subsampling": (1, 1)} if model == "RGB" else {}
+        data = tiff(model, array, **how, **LAYOUTS[layout])
         if data is None:
             assert MODELS[model][0] == 1
             continue
         decoded = decode(io.BytesIO(data))
-        found = to_array(decoded.image)
-        compared = 0
-        for name, other in other_decoders(data).items():
-            if name == decoded.decoder or other.shape[:2] != (HEIGHT, WIDTH):
-                continue
-            other = other.reshape(HEIGHT, WIDTH, -1)
-            if model == "white is zero" and name != "pillow":
-                other = 255 - other
-            compared += 1
-            assert np.abs(found.astype(int) - other.astype(int)).max() <= 2, (name, order)
-        assert compared or "planes" in layout
+        found = to_array(decoded.image).astype(int)
+        assert np.abs(found - expected(model, array).astype(int)).max() <= 5
+        if "planes" in layout or model == "grey with alpha":
+            continue  # Pillow mixes these up
+        other = np.asarray(Image.open(io.BytesIO(data))).reshape(found.shape)
+        assert decoded.decoder != "pillow"
+        assert np.abs(found - other.astype(int)).max() <= 2
 
 
 @pytest.mark.parametrize("subsampling", [(1, 1), (2, 1), (2, 2)])
