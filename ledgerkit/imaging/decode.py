@@ -24,6 +24,7 @@ from ledgerkit.imaging.decoders import choose_decoder
 from ledgerkit.imaging.facts import Facts, Header
 from ledgerkit.imaging.geometry import Box
 from ledgerkit.imaging.header import colour_bands, read_facts
+from ledgerkit.imaging.limits import DEFAULT_LIMITS, Limits, memory_to_decode, refuse_over
 from ledgerkit.imaging.resize import resize
 from ledgerkit.imaging.vips import decoding, from_array, load_vips, open_source, reason, to_array
 
@@ -32,19 +33,18 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """What decoding may take; both are settings of these names.
-
-    `max_pixels`: width times height, from the header. `max_decode_bytes`: memory for an image that
-    no decoder can stream.
-    """
-
-    max_pixels: int = 2_000_000_000
-    max_decode_bytes: int = 512 * 1024 * 1024
-
-
-DEFAULT_LIMITS = Limits()
+__all__ = [
+    "DEFAULT_LIMITS",
+    "Decoded",
+    "Limits",
+    "colour_count",
+    "decode",
+    "exact_load_shrink",
+    "open_image",
+    "read_crop",
+    "read_shrunk",
+    "turn",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +110,7 @@ def decode(
     needed = memory_to_decode(facts, decoder)
     if decoder == "imagecodecs":  # it takes the file itself whole, too
         needed += file.seek(0, io.SEEK_END)
-    _refuse_over(needed, limits, "decoded")
+    refuse_over(needed, limits, "decoded")
     if decoder == "libvips":
         image = _open_by_vips(file, facts, access, shrink)
     else:
@@ -141,7 +141,7 @@ def turn(image: Any, orientation: int, limits: Limits = DEFAULT_LIMITS) -> Any:
     if orientation in (1, 2):
         return geometry.upright(image, orientation)
     size = 2 if image.format == "ushort" else 1
-    _refuse_over(image.width * image.height * image.bands * size, limits, "turned upright")
+    refuse_over(image.width * image.height * image.bands * size, limits, "turned upright")
     with decoding():
         return geometry.upright(image.copy_memory(), orientation)
 
@@ -180,40 +180,6 @@ def read_crop(
     part = decoded.flat().crop(stored.x0, stored.y0, stored.width, stored.height)
     size = geometry.fit_long_side(stored.width, stored.height, long_side or 2**31)
     return _finish(decoded.to_srgb(resize(part, *size)), header.orientation)
-
-
-def memory_to_decode(facts: Facts, decoder: str) -> int:
-    """Bytes that must be held at once to decode the pixels; 0 when they stream."""
-    if decoder == "libvips":
-        return facts.buffered_bytes
-    header = facts.header
-    samples = 3 if header.mode == "P" else max(header.bands, 1)
-    size = (
-        1 if header.bit_depth <= 8 else 2 if header.bit_depth <= 16 else header.bit_depth // 8 + 2
-    )
-    return header.width * header.height * samples * size
-
-
-def not_streamable(facts: Facts, limits: Limits = DEFAULT_LIMITS) -> int | None:
-    """Bytes that decoding would take where that is more than `limits` allow; None where it is not.
-
-    What no decoder here reads at all is None too: it is unreadable, whatever memory there is.
-    """
-    try:
-        needed = memory_to_decode(facts, choose_decoder(facts))
-    except UnreadableImage:
-        return None
-    return needed if needed > limits.max_decode_bytes else None
-
-
-def _refuse_over(needed: int, limits: Limits, verb: str) -> None:
-    if needed <= limits.max_decode_bytes:
-        return
-    raise LimitExceeded(
-        f"NOT_STREAMABLE: this image cannot be {verb} in a stream and needs {needed} bytes of "
-        f"memory, more than {limits.max_decode_bytes} (setting: max_decode_bytes)",
-        hint="raise max_decode_bytes, or convert the image to tiled TIFF or baseline JPEG",
-    )
 
 
 def _open_by_vips(file: BinaryIO, facts: Facts, access: str, shrink: int) -> Any:
