@@ -19,6 +19,8 @@ from ledgerkit.imaging.bounded import BoundedBytes
 from ledgerkit.imaging.boxes import Box, body, boxes
 
 MAX_PROPERTIES = 1024
+MAX_BYTES = 1 << 20
+"""The longest table of associations that is looked at: some 200,000 items."""
 _BRANDS = frozenset({b"avif", b"avis", b"heic", b"heix", b"hevc", b"hevx", b"mif1", b"msf1"})
 
 
@@ -94,7 +96,7 @@ def read_heif(source: BoundedBytes) -> Heif:
 def _read_meta(source: BoundedBytes, meta: Box) -> _Meta:
     found = _Meta()
     for box in boxes(source, meta.start + 4, meta.end):
-        data = body(source, box) if box.kind in (b"pitm", b"iinf", b"iref") else b""
+        data = source.at(box.start, min(8, box.end - box.start))
         try:
             if box.kind == b"pitm":
                 found.primary = int.from_bytes(data[4 : 8 if data[0] else 6], "big")
@@ -139,7 +141,7 @@ def _read_properties(source: BoundedBytes, box: Box, found: _Meta) -> None:
                     )
                 found.properties.append((entry.kind, body(source, entry)))
         elif part.kind == b"ipma":
-            _read_associations(body(source, part), found)
+            _read_associations(source.at(part.start, min(MAX_BYTES, part.end - part.start)), found)
 
 
 def _read_associations(data: bytes, found: _Meta) -> None:

@@ -90,7 +90,7 @@ def _read_header_box(source: BoundedBytes, header: Box, found: _Found) -> None:
         elif box.kind == b"pclr":
             found.palette = True
         elif box.kind == b"cdef":
-            data = body(source, box)
+            data = body(source, box)[: 6 * 256]
             kinds = [struct.unpack_from(">H", data, at)[0] for at in range(4, len(data) - 5, 6)]
             found.opacity = any(kind in (1, 2) for kind in kinds)
         elif box.kind == b"res ":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import struct
 import tracemalloc
 from collections.abc import Callable
@@ -16,9 +17,10 @@ from ledgerkit.errors import LimitExceeded
 from ledgerkit.imaging.decode import Limits, decode
 from ledgerkit.imaging.header import read_facts, read_header
 from ledgerkit.imaging.limits import bytes_not_streamable
-from ledgerkit.operations import headers, measure
+from ledgerkit.operations import headers, measure, normalize
 from ledgerkit.testing.handles import run_operation
 from tests.imaging.tiffs import basic, written
+from tests.operations.test_normalize import POLICY
 
 WIDTH, HEIGHT = 20_000, 25_000
 
@@ -82,8 +84,12 @@ def test_says_at_once_what_memory_decoding_would_take(
     assert "max_decode_bytes" in told.value.message
     (row,) = run_operation(headers, files={"source": [path]}).row_tables["headers"]
     assert row["megapixels"] == 500
-    with pytest.raises(LimitExceeded, match="^NOT_STREAMABLE"):
+    with pytest.raises(LimitExceeded, match=r"^NOT_STREAMABLE"):
         run_operation(measure, files={"source": [path]})
+    policy = tmp_path / "policy.json"
+    policy.write_text(json.dumps(POLICY))
+    with pytest.raises(LimitExceeded, match=r"^NOT_STREAMABLE"):
+        run_operation(normalize, files={"source": [path], "policy": [policy]})
 
 
 def test_what_streams_takes_no_memory_whatever_its_size() -> None:
