@@ -53,7 +53,7 @@ class Decoded:
 
     `image` is a pyvips image in stored orientation, uchar or ushort: the colour bands of `space`
     (`grey` 1, `rgb` 3, `cmyk` 4, `lab` 3), then one band of straight alpha if `alpha`. `maximum` is
-    the value of white (255, 4095, 65535). `decoder` names the library. `profile` is the embedded
+    the value of white (255, 1023, 4095, 65535). `decoder` names the library. `profile` is the embedded
     ICC profile if it can be used; `profile_problem` says why it cannot.
     """
 

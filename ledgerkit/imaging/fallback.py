@@ -43,6 +43,8 @@ def decode_whole(file: BinaryIO, facts: Facts, decoder: str) -> NDArray[Any]:
         raise UnreadableImage(f"{decoder} cannot decode the pixels: {reason(error)}") from error
     if array.ndim == 2:
         array = array[:, :, None]
+    if array.ndim != 3:
+        raise UnreadableImage(f"{decoder} decoded {array.ndim} dimensions where a picture has 3")
     if array.shape[:2] != (facts.header.height, facts.header.width):
         raise UnreadableImage(
             f"the header says {facts.header.width} x {facts.header.height} pixels, "
@@ -124,5 +126,8 @@ def _by_imagecodecs(file: BinaryIO, facts: Facts) -> NDArray[Any]:
     elif facts.lossless_jpeg:
         array = imagecodecs.ljpeg_decode(data)
     else:
+        if b"\xff\xd9" not in data[data.index(b"\xff\xda") :]:
+            # its libjpeg makes the missing rest grey with no more than a warning nobody sees
+            raise UnreadableImage("the JPEG ends before its end marker")
         array = imagecodecs.jpeg_decode(data)
     return samples.to_unsigned(array, facts)

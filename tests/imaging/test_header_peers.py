@@ -49,7 +49,7 @@ def files(folder: Path, picture: NDArray[np.uint8]) -> list[Path]:
 EXPLAINED = {
     "exiftool": set(),
     # not decoded, no resolution stated, and every subsampling called 4:2:0
-    "vipsheader": {"zstd.tif", "deep.jp2", "rgb.avif", "deep.png", "422.jpg"},
+    "vipsheader": {"rgb.bmp", "zstd.tif", "deep.jp2", "rgb.avif", "deep.png", "422.jpg"},
 }
 
 
