@@ -27,6 +27,8 @@ from ledgerkit.imaging.tiff import Directory
 __all__ = ["Facts", "Header", "colour_bands", "read_facts", "read_header", "tiff_mode"]
 
 MAX_SIDE = 2**31 - 1
+AVIF_BYTES, WEBP_BYTES = 14, 8
+"""Bytes a pixel that libheif (8 bits) and libwebp hold at their peak, measured at 48 megapixels."""
 
 COMPRESSIONS = {
     1: "none",
@@ -150,7 +152,7 @@ def _read_webp(source: BoundedBytes) -> Facts:
         compression="webp-lossless" if found.lossless else "webp",
         pages=found.frames,
     )
-    return Facts(header, found.profile, found.width * found.height * 4)
+    return Facts(header, found.profile, found.width * found.height * WEBP_BYTES)
 
 
 def _read_jp2(source: BoundedBytes) -> Facts:
@@ -196,8 +198,8 @@ def _read_heif(source: BoundedBytes) -> Facts:
         )
     elif found.sequence:
         refusal = "an AVIF sequence is not read here; avifdec takes its first picture out as PNG"
-    decoded = found.width * found.height * 4 * (2 if found.bit_depth > 8 else 1)
-    return Facts(header, found.profile, decoded, refusal=refusal)
+    held = found.width * found.height * (AVIF_BYTES if found.bit_depth <= 8 else 2 * AVIF_BYTES)
+    return Facts(header, found.profile, held, refusal=refusal)
 
 
 def _read_tiff(source: BoundedBytes) -> Facts:

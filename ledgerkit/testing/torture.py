@@ -18,7 +18,7 @@ import resource
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -154,22 +154,53 @@ def _by_tifffile(path: Path, decoded: Decoded) -> NDArray[Any] | None:
         if int(page.photometric) not in (0, 1, 2, 5) or int(page.compression) == 6:
             return None
         inverted = int(page.photometric) == 0
+    if array.dtype.kind == "f":
+        return _by_formula(array, decoded)
     array = array.astype(np.uint8) * 255 if array.dtype == np.bool_ else array
     array = array.reshape(array.shape[0], array.shape[1], -1).astype(np.int32)
+    if decoded.header.mode == "RGBa":
+        alpha = np.maximum(array[:, :, 3:], 1)
+        colours = np.minimum(array[:, :, :3] * (decoded.maximum / alpha), decoded.maximum)
+        array = np.concatenate([colours.astype(np.int32), array[:, :, 3:]], axis=-1)
     return decoded.maximum - array if inverted else array
 
 
 def _by_libvips(path: Path, decoded: Decoded) -> NDArray[Any] | None:
     from ledgerkit.imaging.vips import load_vips, to_array
 
+    if decoded.header.compression == "jpeg-old":
+        return None  # it gives black tiles without an error
     image = load_vips().Image.new_from_file(str(path))
+    if image.format == "float":
+        return _by_formula(to_array(image), decoded)
     return to_array(image) if decoded.space != "lab" else None
+
+
+def _by_formula(array: NDArray[Any], decoded: Decoded) -> NDArray[Any] | None:
+    """Floats to 16 bits between the ends that the file states, said anew."""
+    import numpy as np
+
+    tags = decoded.facts.directory
+    if tags is None:
+        return None
+    low, high = min(tags.numbers(340)), max(tags.numbers(341))
+    return np.rint((array.astype(np.float64) - low) / (high - low) * 65535).astype(np.int32)
+
+
+def _by_libtiff(path: Path, decoded: Decoded) -> NDArray[Any] | None:
+    import imagecodecs
+
+    if decoded.header.compression != "jpeg-old":
+        return None
+    array: NDArray[Any] = imagecodecs.tiff_decode(path.read_bytes(), asrgb=True)
+    return array.astype("int32")
 
 
 OTHERS: dict[str, Callable[[Path, Decoded], NDArray[Any] | None]] = {
     "pillow": _by_pillow,
     "tifffile": _by_tifffile,
     "libvips": _by_libvips,
+    "imagecodecs": _by_libtiff,
 }
 
 
@@ -188,17 +219,15 @@ def in_a_process(task: str, path: Path) -> tuple[str, float]:
     return str(said), float(memory)
 
 
-def table(folder: Path) -> list[str]:
-    """The rows of the Markdown table, one a file."""
+def table(folder: Path) -> Iterator[str]:
+    """The rows of the Markdown table, one a file, as they become known."""
     reasons: dict[str, str] = {}
     if (folder / "SOURCES.tsv").exists():
         with (folder / "SOURCES.tsv").open(encoding="utf-8", newline="") as opened:
             rows = csv.DictReader(opened, delimiter="\t")
             reasons = {row["file"]: row["why"] or row["notes"] or "" for row in rows}
-    lines = [
-        "| file | what is odd | headers | measure | normalize | the picture | peak MB |",
-        "| --- | --- | --- | --- | --- | --- | --- |",
-    ]
+    yield "| file | what is odd | headers | measure | normalize | the picture | peak MB |"
+    yield "| --- | --- | --- | --- | --- | --- | --- |"
     for path in sorted(folder.iterdir()):
         if path.name == "SOURCES.tsv" or not path.is_file():
             continue
@@ -207,8 +236,7 @@ def table(folder: Path) -> list[str]:
         peak = max(memory for _, memory in told)
         cells = [f"`{path.name}`", reasons.get(path.name, ""), *(said for said, _ in told), picture]
         words = [cell.replace("|", "\\|").replace("\n", " ") for cell in _without_repeats(cells)]
-        lines.append(f"| {' | '.join(words)} | {peak:.0f} |")
-    return lines
+        yield f"| {' | '.join(words)} | {peak:.0f} |"
 
 
 def _without_repeats(cells: list[str]) -> list[str]:
@@ -222,7 +250,8 @@ def _without_repeats(cells: list[str]) -> list[str]:
 def main(arguments: list[str]) -> None:
     """Print the table of a folder, or with `--one` the answer of one task as JSON."""
     if arguments[:1] != ["--one"]:
-        print("\n".join(table(Path(arguments[0]))))
+        for line in table(Path(arguments[0])):
+            print(line, flush=True)
         return
     task, path = arguments[1], Path(arguments[2])
     said = checked(path) if task == "check" else said_by(task, path)
