@@ -170,7 +170,7 @@ def _by_libvips(path: Path, decoded: Decoded) -> NDArray[Any] | None:
 
     if decoded.header.compression == "jpeg-old":
         return None  # it gives black tiles without an error
-    image = load_vips().Image.new_from_file(str(path))
+    image = load_vips().Image.new_from_file(str(path), fail_on="error")
     if image.format == "float":
         return _by_formula(to_array(image), decoded)
     return to_array(image) if decoded.space != "lab" else None
