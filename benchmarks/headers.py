@@ -1,7 +1,12 @@
-"""Headers a second: parsing alone against a plain Pillow loop, and with records committed."""
+"""Headers a second: parsing alone against a plain Pillow loop, and with records committed.
+
+`exiftool` and `vipsheader` read the same files in the same run, one process over all of them, where
+they are installed; our whole command digests every source, writes records and flushes them besides.
+"""
 
 from __future__ import annotations
 
+import shutil
 import sys
 import time
 from pathlib import Path
@@ -42,6 +47,7 @@ def main() -> None:
         archive = folder / "archive"
         _archive(archive, data, scans)
         recorded = peak([str(BIN / "ledgerkit"), "headers", "-C", str(archive), "--workers", "2"])
+        peers = [_peer(name, command, files, median(pillow)) for name, command in PEERS.items()]
         rows = [
             ["Pillow loop: size, mode, profile, orientation", f"{median(pillow):.0f}", "", ""],
             [
@@ -57,9 +63,30 @@ def main() -> None:
                 f"{recorded.megabytes:.0f}",
             ],
         ]
+        rows[2:2] = peers
         table(
             f"Headers, {COUNT} JPEG files", ["what", "files/s", "against Pillow", "peak MB"], rows
         )
+
+
+PEERS = {
+    "exiftool, one process, the same facts": [
+        *("exiftool", "-json", "-n", "-ImageSize", "-BitsPerSample", "-ColorComponents"),
+        *("-Orientation", "-XResolution", "-YResolution", "-ResolutionUnit"),
+        *("-YCbCrSubSampling", "-EncodingProcess", "-ICC_Profile:ProfileDescription"),
+    ],
+    "vipsheader -a, one process": ["vipsheader", "-a"],
+}
+
+
+def _peer(name: str, command: list[str], files: list[Path], pillow: float) -> list[str]:
+    """A row: the median of three runs over all files, or that it is not installed."""
+    if shutil.which(command[0]) is None:
+        return [name, "not installed", "", ""]
+    readings = [peak([*command, *map(str, files)]) for _ in range(3)]
+    speed = median([len(files) / one.seconds for one in readings])
+    memory = max(one.megabytes for one in readings)
+    return [name, f"{speed:.0f}", f"{speed / pillow:.2f}", f"{memory:.0f}"]
 
 
 def _archive(archive: Path, data: Path, scans: Path) -> None:

@@ -20,7 +20,8 @@ from ledgerkit.collected import WARNING_MEGAPIXELS, Collected
 from ledgerkit.durable import pending_job
 from ledgerkit.errors import InvalidRecord, LedgerkitError, LogInvalid, UnsafePath
 from ledgerkit.findings import sound, writable
-from ledgerkit.imaging.header import read_header
+from ledgerkit.imaging.header import read_facts
+from ledgerkit.imaging.limits import DEFAULT_LIMITS, bytes_not_streamable
 from ledgerkit.ledger.document import LEDGER_FILE, ledger_document
 from ledgerkit.logged import log_findings
 from ledgerkit.names import check_names, check_paths
@@ -259,14 +260,19 @@ def _header(archive: Archive, found: Collected, path: str) -> None:
         with archive.tree.open(path) as file:
             if os.fstat(file.fileno()).st_mode & (stat.S_IWUSR | stat.S_IWGRP | stat.S_IWOTH):
                 found.unprotected += 1
-            header = read_header(file)
+            facts = read_facts(file)
     except (LedgerkitError, OSError) as error:
         found.unreadable += 1
         found.add("SOURCE_UNREADABLE", path, error)
         return
-    found.sizes.append((header.megapixels, path))
-    if header.megapixels > WARNING_MEGAPIXELS:
-        found.add("LARGE_IMAGE", path, f"{header.megapixels:.2f}")
+    megapixels = facts.header.megapixels
+    found.sizes.append((megapixels, path))
+    if megapixels > WARNING_MEGAPIXELS:
+        found.add("LARGE_IMAGE", path, f"{megapixels:.2f}")
+    needed = bytes_not_streamable(facts)
+    if needed is not None:
+        line = f"the default of max_decode_bytes is {DEFAULT_LIMITS.max_decode_bytes}"
+        found.add("NOT_STREAMABLE", path, f"decoding it holds {needed} bytes, {line}")
 
 
 def _runs(archive: Archive, found: Collected, subject: str) -> list[Run]:

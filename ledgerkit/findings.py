@@ -289,6 +289,12 @@ CODES: dict[str, tuple[str, str, str]] = {
         "The image has {detail} megapixels, above the warning line.",
         "Decide in the policy what happens to such plates.",
     ),
+    "NOT_STREAMABLE": (
+        WARNING,
+        "No decoder can stream this image: {detail}.",
+        "Operations leave it out until they may hold it: ledgerkit measure --max-decode-bytes BYTES, "
+        "and so for the others.",
+    ),
     "LEDGER_BEHIND": (
         WARNING,
         "{detail}.",

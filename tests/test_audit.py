@@ -102,6 +102,14 @@ def large(root: Path) -> None:
     (plate(root, 4) / "source" / "four.png").write_bytes(png_of(10_000, 9_001))
 
 
+def interlaced(root: Path) -> None:
+    """One image that only a decoder with 1.5 GB can turn into pixels; its header says so."""
+    adopted(root)
+    head = bytearray(png_of(20_000, 25_000))
+    head[25:29] = bytes([2, 0, 0, 1])
+    (plate(root, 4) / "source" / "four.png").write_bytes(bytes(head))
+
+
 def bad_checksum(root: Path) -> None:
     spoil(plate(root) / "source.sha256", b"0123  source/1-plate-1.jpg\n")
 
@@ -363,6 +371,7 @@ CASES: list[tuple[str, Callable[[Path], None]]] = [
     ("LINK_FOUND", linked_manifest),
     ("PROTECTION_LOST", writable_evidence),
     ("LARGE_IMAGE", large),
+    ("NOT_STREAMABLE", interlaced),
     ("LEDGER_BEHIND", records_newer),
     ("LEDGER_INVALID", in_ledger("plates.parquet", b"PAR1")),
     ("LEDGER_INVALID", in_ledger("plates.parquet", None)),

@@ -12,19 +12,23 @@ from ledgerkit.errors import LimitExceeded, UnreadableImage
 
 MAX_HEADER_BYTES = 64 * 1024 * 1024
 FIRST_BLOCK = 32 * 1024
+BYTES_A_REQUEST, FEWEST_REQUESTS = 128, 4096
+"""Bytes of the limit for each request that may be made: 524,288 requests at the default limit."""
 
 
 class BoundedBytes:
     """Random access to a file's bytes that counts what it reads and stops at a limit.
 
     `limit` is the number of bytes that may be read in all. The first block is read once and kept,
-    because most headers fit into it.
+    because most headers fit into it. The number of requests is bounded too, in proportion: 60 MB of
+    empty blocks would keep a parser busy for minutes.
     """
 
     def __init__(self, file: BinaryIO, limit: int = MAX_HEADER_BYTES) -> None:
         self._file = file
         self._left = limit
         self._limit = limit
+        self._requests = max(FEWEST_REQUESTS, limit // BYTES_A_REQUEST)
         self._size: int | None = None
         file.seek(0)
         self.first = file.read(min(FIRST_BLOCK, limit))
@@ -40,9 +44,15 @@ class BoundedBytes:
     def at(self, offset: int, length: int) -> bytes:
         """Up to `length` bytes from `offset`; fewer where the file ends.
 
-        Raises `LimitExceeded` when more is asked for than the limit leaves.
+        Raises `LimitExceeded` when more is asked for, or more often, than the limit leaves.
         """
         end = offset + length
+        self._requests -= 1
+        if self._requests < 0:
+            raise LimitExceeded(
+                "the header has more parts than may be looked at for its limit of "
+                f"{self._limit} bytes (setting: max_header_bytes)"
+            )
         if offset >= 0 and end <= len(self.first):
             return self.first[offset:end]
         if offset < 0 or length <= 0 or offset >= self.size:

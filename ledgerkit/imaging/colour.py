@@ -10,9 +10,11 @@
   CMYK profile.
 - CIELAB goes from D50 through the profile connection space.
 - 9 to 16 bits become 8 (or 16) by v / maximum * 255 (65535), rounded to nearest. 8 stay 8.
-- Alpha is laid on white, in the source's own space, before anything else.
-- Palettes, 1, 2 and 4 bits are expanded to 8 by the decoder, which refuses floating point, signed
-  and 32-bit samples: no white is stated for them.
+- Alpha is laid on white, in the source's own space, before anything else. Alpha that the colours of
+  a TIFF are multiplied by is divided out before, and rounded down.
+- Palettes and less than 8 bits are expanded to 8 by the decoder; unsigned 32 bits become 16 with
+  white at 2^32 - 1; floating point and signed samples become 16 bits by the range that the file
+  states (TIFF SMinSampleValue and SMaxSampleValue) and are refused without one (`samples.py`).
 
 Keeps out: decoding and sizes.
 Source: ICC.1:2022, annex D (intents); Adobe, Black Point Compensation (ISO 18619); IEC 61966-2-1.

@@ -1,6 +1,6 @@
 """Open any image as a stream of pixels in bounded memory, or say why not.
 
-libvips decodes and streams; `fallback.py` lists what it does not decode rightly and which library
+libvips decodes and streams; `decoders.py` lists what it does not decode rightly and which library
 does. Page 0 is the plate; page counts are in the header. Truncated or corrupt pixels are an
 `UnreadableImage`, never grey: every decoder error counts, and for JPEG and tiled TIFF every warning
 too (`_fail_on`). JPEG has no checksum: damage that still decodes, or leaves data over, passes
@@ -14,13 +14,17 @@ Keeps out: repositories, records, and what to do with the pixels.
 
 from __future__ import annotations
 
+import io
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from ledgerkit.errors import LimitExceeded, UnreadableImage
-from ledgerkit.imaging import colour, fallback, geometry
+from ledgerkit.imaging import colour, fallback, geometry, samples
+from ledgerkit.imaging.decoders import choose_decoder
+from ledgerkit.imaging.facts import Facts, Header
 from ledgerkit.imaging.geometry import Box
-from ledgerkit.imaging.header import Facts, Header, colour_bands, read_facts
+from ledgerkit.imaging.header import colour_bands, read_facts
+from ledgerkit.imaging.limits import DEFAULT_LIMITS, Limits, memory_to_decode, refuse_over
 from ledgerkit.imaging.resize import resize
 from ledgerkit.imaging.vips import decoding, from_array, load_vips, open_source, reason, to_array
 
@@ -28,36 +32,19 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-BY_VIPS = frozenset({"JPEG", "MPO", "PNG", "WEBP", "GIF", "AVIF", "TIFF"})
-TIFF_BY_VIPS = frozenset(
-    {
-        "none",
-        "ccitt-rle",
-        "ccitt-g3",
-        "ccitt-g4",
-        "lzw",
-        "jpeg",
-        "deflate",
-        "packbits",
-        "webp",
-    }
-)
-WHOLE = frozenset({"WEBP", "GIF", "AVIF"})
 
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """What decoding may take; both are settings of these names.
-
-    `max_pixels`: width times height, from the header. `max_decode_bytes`: memory for an image that
-    no decoder can stream.
-    """
-
-    max_pixels: int = 2_000_000_000
-    max_decode_bytes: int = 512 * 1024 * 1024
-
-
-DEFAULT_LIMITS = Limits()
+__all__ = [
+    "DEFAULT_LIMITS",
+    "Decoded",
+    "Limits",
+    "colour_count",
+    "decode",
+    "exact_load_shrink",
+    "open_image",
+    "read_crop",
+    "read_shrunk",
+    "turn",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +53,7 @@ class Decoded:
 
     `image` is a pyvips image in stored orientation, uchar or ushort: the colour bands of `space`
     (`grey` 1, `rgb` 3, `cmyk` 4, `lab` 3), then one band of straight alpha if `alpha`. `maximum` is
-    the value of white (255, 4095, 65535). `decoder` names the library. `profile` is the embedded
+    the value of white (255, 1023, 4095, 65535). `decoder` names the library. `profile` is the embedded
     ICC profile if it can be used; `profile_problem` says why it cannot.
     """
 
@@ -120,12 +107,15 @@ def decode(
             f"{limits.max_pixels} (setting: max_pixels)"
         )
     decoder = choose_decoder(facts)
-    _check_memory(facts, decoder, limits)
+    needed = memory_to_decode(facts, decoder)
+    if decoder == "imagecodecs":  # it takes the file itself whole, too
+        needed += file.seek(0, io.SEEK_END)
+    refuse_over(needed, limits, "decoded")
     if decoder == "libvips":
         image = _open_by_vips(file, facts, access, shrink)
     else:
         image = from_array(fallback.decode_whole(file, facts, decoder))
-    return _describe(image, facts, decoder)
+    return _describe(_settle(image, facts, decoder), facts, decoder)
 
 
 def open_image(
@@ -151,7 +141,7 @@ def turn(image: Any, orientation: int, limits: Limits = DEFAULT_LIMITS) -> Any:
     if orientation in (1, 2):
         return geometry.upright(image, orientation)
     size = 2 if image.format == "ushort" else 1
-    _refuse_over(image.width * image.height * image.bands * size, limits, "turned upright")
+    refuse_over(image.width * image.height * image.bands * size, limits, "turned upright")
     with decoding():
         return geometry.upright(image.copy_memory(), orientation)
 
@@ -192,58 +182,6 @@ def read_crop(
     return _finish(decoded.to_srgb(resize(part, *size)), header.orientation)
 
 
-def choose_decoder(facts: Facts) -> str:
-    """`libvips`, `tifffile`, `pillow` or `imagecodecs`. Raises `UnreadableImage` if none."""
-    header = facts.header
-    if header.sample_format != "unsigned" or header.bit_depth > 16:
-        raise UnreadableImage(
-            f"{header.sample_format} samples of {header.bit_depth} bits have no stated white "
-            "and are refused; convert the image to 8 or 16 bits first"
-        )
-    if header.format in ("JPEG", "MPO"):
-        plain = header.bit_depth == 8 and not facts.lossless_jpeg
-        return "libvips" if plain else "imagecodecs"
-    if header.format == "JPEG2000":
-        return "imagecodecs"
-    if header.format == "TIFF":
-        return _choose_for_tiff(facts)
-    return "libvips" if header.format in BY_VIPS else "pillow"
-
-
-def _choose_for_tiff(facts: Facts) -> str:
-    header, tags = facts.header, facts.directory
-    assert tags is not None
-    photometric, planar = tags.number(262, 1), tags.number(284, 1)
-    if photometric not in (0, 1, 2, 3, 5, 6, 8, 9):
-        raise UnreadableImage(f"TIFF photometric interpretation {photometric} is not supported")
-    if header.compression == "jpeg-old":
-        return "pillow"
-    if photometric in (8, 9) or header.compression not in TIFF_BY_VIPS:
-        return "tifffile"
-    if header.bit_depth not in (1, 2, 4, 8, 16) or (planar == 2 and 322 in tags):
-        return "tifffile"
-    return "libvips"
-
-
-def _check_memory(facts: Facts, decoder: str, limits: Limits) -> None:
-    header = facts.header
-    needed = facts.buffered_bytes
-    if decoder != "libvips":
-        samples = 3 if header.mode == "P" else max(header.bands, 1)
-        needed = header.width * header.height * samples * (2 if header.bit_depth > 8 else 1)
-    _refuse_over(needed, limits, "decoded")
-
-
-def _refuse_over(needed: int, limits: Limits, verb: str) -> None:
-    if needed <= limits.max_decode_bytes:
-        return
-    raise LimitExceeded(
-        f"NOT_STREAMABLE: this image cannot be {verb} in a stream and needs {needed} bytes of "
-        f"memory, more than {limits.max_decode_bytes} (setting: max_decode_bytes)",
-        hint="raise max_decode_bytes, or convert the image to tiled TIFF or baseline JPEG",
-    )
-
-
 def _open_by_vips(file: BinaryIO, facts: Facts, access: str, shrink: int) -> Any:
     pyvips = load_vips()
     jpeg = facts.header.format in ("JPEG", "MPO")
@@ -278,6 +216,28 @@ def _fail_on(facts: Facts) -> str:
     return "error"
 
 
+def _settle(image: Any, facts: Facts, decoder: str) -> Any:
+    """The decoder's image in the conventions of `Decoded`, where it has others.
+
+    libvips moves 10 and 12 bits of AVIF up to 16 and gives its grey in three bands. Of a TIFF with
+    alpha that the colours are multiplied by (associated), libvips divides it out and rounds down;
+    the same is done, by libvips, to what tifffile decodes.
+    """
+    header, tags = facts.header, facts.directory
+    if header.format == "AVIF":
+        if image.format == "ushort":
+            image = image >> (16 - header.bit_depth)
+        if header.bands <= 2 and image.bands >= 3:
+            grey = image.extract_band(0)
+            return grey.bandjoin(image.extract_band(3)) if header.bands == 2 else grey
+    if decoder == "tifffile" and tags is not None and _has_alpha(facts):
+        extra = tags.numbers(338)
+        if extra and int(extra[0]) == 1 and header.mode.startswith(("RGB", "L")):
+            white = samples.white_of(facts, image.format == "ushort")
+            return image.unpremultiply(max_alpha=white).cast(image.format)
+    return image
+
+
 def _describe(image: Any, facts: Facts, decoder: str) -> Decoded:
     """Say what the bands are, and leave out those that are neither colour nor alpha."""
     if image.format not in ("uchar", "ushort"):
@@ -291,8 +251,7 @@ def _describe(image: Any, facts: Facts, decoder: str) -> Decoded:
     alpha = image.bands > bands and _has_alpha(facts)
     if image.bands > bands + alpha:
         image = image.extract_band(0, n=bands + alpha)
-    depth = facts.header.bit_depth
-    maximum = 255 if image.format == "uchar" else (1 << depth) - 1
+    maximum = samples.white_of(facts, image.format == "ushort")
     problem = colour.profile_problem(facts.profile, space)
     profile = None if problem else facts.profile
     return Decoded(image, facts, space, alpha, maximum, decoder, profile, problem)

@@ -1,8 +1,8 @@
 """What the header bytes of an image say: size, mode, depth, resolution, orientation, pages.
 
-JPEG, PNG, TIFF and WebP are parsed here and in the modules beside, from a bounded number of bytes;
-every other format in `OTHER_FORMATS` is left to Pillow's parsers, behind the same bound. No pixel
-is decoded, and Pillow's global limits are not touched.
+JPEG, PNG, TIFF, WebP, JPEG 2000 and HEIF (AVIF, HEIC) are parsed here and in the modules beside,
+from a bounded number of bytes; the formats of `foreign.py` are left to Pillow's parsers, behind the
+same bound. No pixel is decoded, and Pillow's global limits are not touched.
 
 Conventions: page 0 is the plate. `mode` is Pillow's word for the colour model; more than 8 bits are
 said by `bit_depth`, and in the mode of grey alone (`I;16`, `I`, `F`). Resolution comes from JFIF,
@@ -14,26 +14,22 @@ Keeps out: decoding (`decode.py`), judging (`audit`).
 
 from __future__ import annotations
 
-import hashlib
-import warnings
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import IO, TYPE_CHECKING, Any, BinaryIO, cast
+from typing import BinaryIO
 
-from ledgerkit.errors import LedgerkitError, UnreadableImage
-from ledgerkit.imaging import jpeg, png, tiff, webp
-from ledgerkit.imaging.bounded import MAX_HEADER_BYTES, BoundedBytes, BoundedFile
-from ledgerkit.imaging.icc import profile_description
+from ledgerkit.errors import UnreadableImage
+from ledgerkit.imaging import heif, jp2, jpeg, png, tiff, webp
+from ledgerkit.imaging.bounded import MAX_HEADER_BYTES, BoundedBytes
+from ledgerkit.imaging.facts import Facts, Header, join_header, resolution
+from ledgerkit.imaging.foreign import read_foreign
 from ledgerkit.imaging.tiff import Directory
 
-if TYPE_CHECKING:
-    from PIL import Image
+__all__ = ["Facts", "Header", "colour_bands", "read_facts", "read_header", "tiff_mode"]
 
-OTHER_FORMATS = ("BMP", "GIF", "ICO", "JPEG2000", "AVIF", "PPM", "PSD", "SGI", "PCX", "TGA")
 MAX_SIDE = 2**31 - 1
+AVIF_BYTES, WEBP_BYTES = 14, 8
+"""Bytes a pixel that libheif (8 bits) and libwebp hold at their peak, measured at 48 megapixels."""
 
-ORIENTATION = 274
-X_RESOLUTION, Y_RESOLUTION, RESOLUTION_UNIT = 282, 283, 296
 COMPRESSIONS = {
     1: "none",
     2: "ccitt-rle",
@@ -53,47 +49,8 @@ COMPRESSIONS = {
     50000: "zstd",
     50001: "webp",
     50002: "jpegxl",
+    52546: "jpegxl",
 }
-
-
-@dataclass(frozen=True, slots=True)
-class Header:
-    """The columns of the ledger table `headers` apart from `plate_id`; see its schema for each."""
-
-    format: str
-    media_type: str
-    width: int
-    height: int
-    megapixels: float
-    mode: str
-    bands: int
-    bit_depth: int
-    sample_format: str
-    orientation: int
-    dpi_x: float | None
-    dpi_y: float | None
-    icc_profile: str | None
-    icc_profile_sha256: str | None
-    has_exif: bool
-    jpeg_subsampling: str | None
-    progressive: bool
-    compression: str | None
-    pages: int
-
-
-@dataclass(frozen=True, slots=True)
-class Facts:
-    """A header with what decoding needs beside it.
-
-    `profile` is the embedded ICC profile; `buffered_bytes` is the memory in bytes that any decoder
-    of this file must hold at once, 0 when it can stream; `directory` are the tags of a TIFF.
-    """
-
-    header: Header
-    profile: bytes | None
-    buffered_bytes: int
-    directory: Directory | None = None
-    lossless_jpeg: bool = False
 
 
 def read_header(file: BinaryIO, *, max_header_bytes: int = MAX_HEADER_BYTES) -> Header:
@@ -127,60 +84,11 @@ def _reader(first: bytes) -> Callable[[BoundedBytes], Facts]:
         return _read_tiff
     if first[:4] == b"RIFF" and first[8:12] == b"WEBP":
         return _read_webp
-    return _read_other
-
-
-def _header(
-    kind: tuple[str, str],
-    size: tuple[int, int],
-    samples: tuple[str, int, int, str],
-    dpi: tuple[float, float] | None,
-    profile: bytes | None,
-    exif: Directory | None,
-    has_exif: bool,
-    **rest: Any,
-) -> Header:
-    """Join (format, media type), (width, height), (mode, bands, depth, sample kind), rest."""
-    if exif is not None and dpi is None:
-        dpi = resolution(exif)
-    across, down = dpi or (None, None)
-    facts: dict[str, Any] = {"progressive": False, "compression": None, "pages": 1}
-    facts |= {"jpeg_subsampling": None, "orientation": orientation(exif)} | rest
-    return Header(
-        format=kind[0],
-        media_type=kind[1],
-        width=size[0],
-        height=size[1],
-        megapixels=size[0] * size[1] / 1e6,
-        mode=samples[0],
-        bands=samples[1],
-        bit_depth=samples[2],
-        sample_format=samples[3],
-        dpi_x=across,
-        dpi_y=down,
-        icc_profile=profile_description(profile) if profile else None,
-        icc_profile_sha256=hashlib.sha256(profile).hexdigest() if profile else None,
-        has_exif=has_exif,
-        **facts,
-    )
-
-
-def orientation(directory: Directory | None) -> int:
-    """The orientation tag, 1 when absent or not one of 1..8."""
-    value = directory.number(ORIENTATION, 1) if directory is not None else 1
-    return value if 1 <= value <= 8 else 1
-
-
-def resolution(directory: Directory) -> tuple[float, float] | None:
-    """Dots an inch across and down from the resolution tags; None without a unit or a value."""
-    scale = {2: 1.0, 3: 2.54}.get(directory.number(RESOLUTION_UNIT, 2))
-    across, down = directory.numbers(X_RESOLUTION), directory.numbers(Y_RESOLUTION)
-    if scale is None or not across or not down:
-        return None
-    values = (float(across[0]) * scale, float(down[0]) * scale)
-    if not all(0 < value < 1e9 for value in values):
-        return None
-    return values
+    if first[:12] == jp2.SIGNATURE or first[:4] == jp2.CODESTREAM:
+        return _read_jp2
+    if heif.is_heif(first):
+        return _read_heif
+    return read_foreign
 
 
 def _read_jpeg(source: BoundedBytes) -> Facts:
@@ -190,7 +98,7 @@ def _read_jpeg(source: BoundedBytes) -> Facts:
     if bands == 1 and found.precision > 8:
         mode = "I;16"
     coding = "jpeg-lossless" if found.lossless else "jpeg"
-    header = _header(
+    header = join_header(
         ("MPO" if found.pictures > 1 else "JPEG", "image/jpeg"),
         (found.width, found.height),
         (mode, bands, found.precision, "unsigned"),
@@ -214,7 +122,7 @@ def _read_png(source: BoundedBytes) -> Facts:
     grey = "1" if found.bit_depth == 1 else "I;16" if deep else "L"
     mode = {0: grey, 2: "RGB", 3: "P", 4: "LA", 6: "RGBA"}[found.colour_type]
     bands = png.CHANNELS[found.colour_type]
-    header = _header(
+    header = join_header(
         ("PNG", "image/apng" if found.frames > 1 else "image/png"),
         (found.width, found.height),
         (mode, bands, found.bit_depth, "unsigned"),
@@ -233,7 +141,7 @@ def _read_png(source: BoundedBytes) -> Facts:
 
 def _read_webp(source: BoundedBytes) -> Facts:
     found = webp.read_webp(source)
-    header = _header(
+    header = join_header(
         ("WEBP", "image/webp"),
         (found.width, found.height),
         ("RGBA" if found.alpha else "RGB", 4 if found.alpha else 3, 8, "unsigned"),
@@ -244,7 +152,54 @@ def _read_webp(source: BoundedBytes) -> Facts:
         compression="webp-lossless" if found.lossless else "webp",
         pages=found.frames,
     )
-    return Facts(header, found.profile, found.width * found.height * 4)
+    return Facts(header, found.profile, found.width * found.height * WEBP_BYTES)
+
+
+def _read_jp2(source: BoundedBytes) -> Facts:
+    found = jp2.read_jp2(source)
+    depth = abs(found.depths[0])
+    deep_grey = "I;16" if 8 < depth <= 16 else "I" if depth > 16 else "1" if depth == 1 else "L"
+    mode = deep_grey if found.mode == "L" and not found.alpha else found.mode
+    bands = found.colours + found.alpha
+    header = join_header(
+        ("JPEG2000", "image/jp2"),
+        (found.width, found.height),
+        (mode + "A" * found.alpha, bands, depth, "signed" if found.depths[0] < 0 else "unsigned"),
+        found.dpi,
+        found.profile,
+        None,
+        False,
+        compression="jpeg2000",
+    )
+    return Facts(header, found.profile, 0, refusal=found.refusal)
+
+
+def _read_heif(source: BoundedBytes) -> Facts:
+    found = heif.read_heif(source)
+    name = {"av01": "AVIF", "hvc1": "HEIC"}.get(found.coding, "HEIF")
+    grey = "I;16" if found.bit_depth > 8 and not found.alpha else "L"
+    mode = (grey if found.monochrome else "RGB") + "A" * found.alpha
+    bands = (1 if found.monochrome else 3) + found.alpha
+    header = join_header(
+        (name, f"image/{name.lower()}"),
+        (found.width, found.height),
+        (mode, bands, found.bit_depth, "unsigned"),
+        None,
+        found.profile,
+        None,
+        found.has_exif,
+        compression={"av01": "av1", "hvc1": "hevc"}.get(found.coding, found.coding),
+    )
+    refusal = None
+    if name != "AVIF":
+        refusal = (
+            f"{name} pictures coded as {header.compression} are not decoded here (no library that "
+            "this project uses may carry the patented decoder); heif-convert turns them into PNG"
+        )
+    elif found.sequence:
+        refusal = "an AVIF sequence is not read here; avifdec takes its first picture out as PNG"
+    held = found.width * found.height * (AVIF_BYTES if found.bit_depth <= 8 else 2 * AVIF_BYTES)
+    return Facts(header, found.profile, held, refusal=refusal)
 
 
 def _read_tiff(source: BoundedBytes) -> Facts:
@@ -256,10 +211,12 @@ def _read_tiff(source: BoundedBytes) -> Facts:
     bands, depth = max(1, tags.number(277, 1)), tags.number(258, 1)
     if not 1 <= depth <= 64 or bands > 1024:
         raise UnreadableImage(f"the TIFF's first page claims {bands} samples of {depth} bits")
+    if tags.number(339, 1) in (5, 6):
+        raise UnreadableImage("the TIFF's first page holds complex numbers, which are no picture")
     kind = {1: "unsigned", 2: "signed", 3: "float"}.get(tags.number(339, 1), "unsigned")
     profile = tags.data(34675) or None
     coding = tags.number(259, 1)
-    header = _header(
+    header = join_header(
         ("TIFF", "image/tiff"),
         (width, height),
         (tiff_mode(tags, bands, depth, kind), bands, depth, kind),
@@ -308,84 +265,3 @@ def _tiff_buffer(tags: Directory, header: Header) -> int:
         rows = tags.number(278, header.height)
     needed = row * max(1, min(rows, header.height))
     return needed if needed > 64 * 1024 * 1024 else 0
-
-
-def _read_other(source: BoundedBytes) -> Facts:
-    """A format that Pillow knows and `OTHER_FORMATS` names."""
-    image = _pillow_image(source)
-    width, height = image.size
-    if width <= 0 or height <= 0:
-        raise UnreadableImage(f"the header claims {width} x {height} pixels")
-    name = image.format or "unknown"
-    profile = image.info.get("icc_profile") or None
-    block = image.info.get("exif")
-    exif = tiff.read_exif(block) if isinstance(block, bytes) and block else None
-    dpi = image.info.get("dpi")
-    usable = isinstance(dpi, tuple) and len(dpi) == 2 and all(0 < float(v) < 1e9 for v in dpi)
-    bands = len(image.getbands())
-    coding = image.info.get("compression")
-    header = _header(
-        (name, _media_type(name)),
-        (width, height),
-        (image.mode, bands, _pillow_depth(image.mode), "unsigned"),
-        (float(dpi[0]), float(dpi[1])) if usable and dpi is not None else None,
-        profile,
-        exif,
-        exif is not None,
-        progressive=name == "GIF" and _gif_interlaced(image),
-        compression="lzw" if name == "GIF" else str(coding) if isinstance(coding, str) else None,
-        pages=_frames(image),
-    )
-    return Facts(header, profile, width * height * max(bands, 4 if name == "GIF" else 1))
-
-
-def _pillow_image(source: BoundedBytes) -> Image.Image:
-    """Open by the plug-ins directly: `Image.open` alone enforces a limit that is global."""
-    from PIL import Image
-
-    Image.init()
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        for name in OTHER_FORMATS:
-            factory, accept = Image.OPEN.get(name, (None, None))
-            if factory is None or (accept and not _accepted(accept, source.first)):
-                continue
-            try:
-                return factory(cast("IO[bytes]", BoundedFile(source)), "")
-            except LedgerkitError:
-                raise
-            except (OSError, ValueError, TypeError, KeyError, IndexError, SyntaxError) as error:
-                if accept is not None:
-                    raise UnreadableImage(f"the {name} header is broken: {error}") from error
-            except Exception as error:  # Pillow's parsers meet hostile bytes; none may end a job
-                raise UnreadableImage(f"the {name} header is broken: {error!r}") from error
-    raise UnreadableImage("not an image in a format that is known here")
-
-
-def _accepted(accept: Callable[[bytes], bool | str], first: bytes) -> bool:
-    return accept(first[:16]) is True
-
-
-def _media_type(name: str) -> str:
-    from PIL import Image
-
-    return Image.MIME.get(name, "application/octet-stream")
-
-
-def _pillow_depth(mode: str) -> int:
-    return {"1": 1, "I": 32, "F": 32, "I;16": 16, "I;16B": 16, "I;16L": 16}.get(mode, 8)
-
-
-def _gif_interlaced(image: Image.Image) -> bool:
-    tiles = getattr(image, "tile", [])
-    return bool(tiles) and bool(tiles[0][3][1])
-
-
-def _frames(image: Image.Image) -> int:
-    """Frames of an animation; 1 where counting them fails."""
-    try:
-        return max(1, int(getattr(image, "n_frames", 1)))
-    except LedgerkitError:
-        raise
-    except Exception:  # a broken later frame does not unmake the first
-        return 1

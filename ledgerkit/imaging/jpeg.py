@@ -8,6 +8,7 @@ DC-007 (multi-picture format); Adobe technical note 5116 (APP14).
 
 from __future__ import annotations
 
+import re
 import struct
 from dataclasses import dataclass
 
@@ -18,6 +19,9 @@ from ledgerkit.imaging.tiff import Directory, read_exif
 _FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _PROGRESSIVE = frozenset({0xC2, 0xC6, 0xCA, 0xCE})
 _LOSSLESS = frozenset({0xC3, 0xC7, 0xCB, 0xCF})
+_JPEG_LS = 0xF7
+_MARKER = re.compile(rb"\xff[^\x00\xff]", re.DOTALL)
+STRAY_BLOCK = 64 * 1024
 _ALONE = frozenset(range(0xD0, 0xD9)) | {0x01}
 _RATIOS = {(1, 1): "4:4:4", (2, 1): "4:2:2", (2, 2): "4:2:0", (1, 2): "4:4:0"}
 _RATIOS |= {(4, 1): "4:1:1", (4, 2): "4:1:0"}
@@ -86,6 +90,10 @@ def read_jpeg(source: BoundedBytes) -> Jpeg:
         if code in _FRAMES:
             body = source.need(position + 2, length - 2, "JPEG frame header")
             frame = frame or (code, body)
+        elif code == _JPEG_LS:
+            raise UnreadableImage(
+                "this is JPEG-LS (ITU-T T.87), which is not read here; convert it to TIFF or PNG"
+            )
         elif 0xE0 <= code <= 0xEE:
             found.take(code, source.at(position + 2, length - 2))
         position += length
@@ -99,6 +107,7 @@ class _Segments:
         self.exif: Directory | None = None
         self.has_exif = False
         self.adobe = False
+        self.indexed = False
         self.pictures = 1
         self.chunks: dict[int, bytes] = {}
 
@@ -113,7 +122,8 @@ class _Segments:
             self.exif = read_exif(body)
         elif code == 0xE2 and body[:12] == b"ICC_PROFILE\0" and len(body) > 14:
             self.chunks.setdefault(body[12], body[14:])
-        elif code == 0xE2 and body[:4] == b"MPF\0":
+        elif code == 0xE2 and body[:4] == b"MPF\0" and not self.indexed:
+            self.indexed = True
             directory = read_exif(body[4:])
             self.pictures = max(1, directory.number(0xB001, 1)) if directory else 1
         elif code == 0xEE and body[:5] == b"Adobe":
@@ -122,21 +132,16 @@ class _Segments:
 
 def _next_marker(source: BoundedBytes, position: int) -> tuple[int, int]:
     """The next marker's code and the position behind it; stray bytes before it are passed over."""
-    first = source.first
-    if (
-        position + 2 <= len(first)
-        and first[position] == 0xFF
-        and first[position + 1] not in (0, 0xFF)
-    ):
-        return first[position + 1], position + 2
+    size = 16
     while True:
-        block = source.at(position, 512)
+        block = source.at(position, size)
         if len(block) < 2:
             raise UnreadableImage("the JPEG ends before its first scan")
-        for index in range(len(block) - 1):
-            if block[index] == 0xFF and block[index + 1] not in (0x00, 0xFF):
-                return block[index + 1], position + index + 2
+        found = _MARKER.search(block)
+        if found is not None:
+            return block[found.end() - 1], position + found.end()
         position += len(block) - 1
+        size = STRAY_BLOCK
 
 
 def _assemble(frame: tuple[int, bytes] | None, found: _Segments, scan: int) -> Jpeg:

@@ -16,7 +16,6 @@ from ledgerkit.imaging.bounded import MAX_HEADER_BYTES, BoundedBytes
 from ledgerkit.imaging.tiff import Directory, read_exif
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
-MAX_CHUNKS = 1_000_000
 CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
 _DEPTHS = {0: (1, 2, 4, 8, 16), 2: (8, 16), 3: (1, 2, 4, 8), 4: (8, 16), 6: (8, 16)}
 
@@ -78,6 +77,7 @@ class _Chunks:
         self.has_exif = False
         self.transparency = False
         self.frames = 1
+        self._inflatable = MAX_HEADER_BYTES
 
     def take(self, kind: bytes, body: bytes) -> None:
         if kind == b"pHYs" and len(body) == 9:
@@ -85,7 +85,7 @@ class _Chunks:
             if unit == 1 and across and down:
                 self.dpi = (across * 0.0254, down * 0.0254)
         elif kind == b"iCCP" and self.profile is None:
-            self.profile = _inflate(body.partition(b"\0")[2][1:])
+            self.profile = self._inflate(body.partition(b"\0")[2][1:])
         elif kind == b"eXIf":
             self._take_exif(body)
         elif kind in (b"tEXt", b"zTXt", b"iTXt"):
@@ -98,10 +98,10 @@ class _Chunks:
     def _take_text(self, kind: bytes, body: bytes) -> None:
         """EXIF as ImageMagick writes it: hexadecimal lines in a text chunk of a known name."""
         name, _, rest = body.partition(b"\0")
-        if name not in (b"Raw profile type exif", b"Raw profile type APP1"):
+        if self.has_exif or name not in (b"Raw profile type exif", b"Raw profile type APP1"):
             return
         if kind == b"zTXt":
-            rest = _inflate(rest[1:]) or b""
+            rest = self._inflate(rest[1:]) or b""
         if kind == b"iTXt":
             rest = rest[2:].split(b"\0", 2)[-1]
         lines = rest.split(b"\n")
@@ -111,6 +111,16 @@ class _Chunks:
             return
         if block[:6] == b"Exif\0\0" or block[:2] in (b"II", b"MM"):
             self._take_exif(block)
+
+    def _inflate(self, data: bytes) -> bytes | None:
+        """Decompress; None when the data are broken, or the chunks of this file exceed the limit."""
+        worker = zlib.decompressobj()
+        try:
+            plain = worker.decompress(data, max(1, self._inflatable))
+        except zlib.error:
+            return None
+        self._inflatable -= len(plain)
+        return plain if worker.eof and self._inflatable >= 0 else None
 
     def _take_exif(self, block: bytes) -> None:
         if not self.has_exif:
@@ -124,7 +134,7 @@ _WANTED = frozenset({b"pHYs", b"iCCP", b"eXIf", b"tEXt", b"zTXt", b"iTXt", b"tRN
 def _read_chunks(source: BoundedBytes) -> _Chunks:
     found = _Chunks()
     position = 33
-    for _ in range(MAX_CHUNKS):
+    while True:  # the source bounds how often
         head = source.at(position, 8)
         if len(head) < 8:
             break
@@ -135,13 +145,3 @@ def _read_chunks(source: BoundedBytes) -> _Chunks:
             found.take(kind, source.at(position + 8, length))
         position += length + 12
     return found
-
-
-def _inflate(data: bytes) -> bytes | None:
-    """Decompress at most the header limit; None when the data are broken or larger."""
-    worker = zlib.decompressobj()
-    try:
-        plain = worker.decompress(data, MAX_HEADER_BYTES)
-    except zlib.error:
-        return None
-    return plain if worker.eof else None

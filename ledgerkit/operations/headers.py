@@ -1,7 +1,8 @@
 """Read what the header bytes of each source say: size, mode, depth, resolution, profile, pages.
 
 Header bytes only, a bounded number of them; no pixel is decoded. One row per plate.
-Source: the format specifications named in `ledgerkit/imaging/` (`header`, `jpeg`, `png`, `tiff`).
+Source: the format specifications named in `ledgerkit/imaging/` (`header`, `jpeg`, `png`,
+`tiff`, `webp`, `jp2`, `heif`).
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from ledgerkit.handles import Inputs, Outputs
 
-VERSION = "1"
+VERSION = "2"
 EVENT_TYPE = "metadata extraction"
 SUBJECT = "plate"
 LIBRARIES = ("pillow",)
