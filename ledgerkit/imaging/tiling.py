@@ -93,9 +93,7 @@ def tiled(image: Any, tile_size: int, quality: int, *, to_one_pixel: bool) -> It
                 depth="onepixel" if to_one_pixel else "onetile",
                 container="zip",
                 compression=0,
-                suffix=".jpg",
-                Q=quality,
-                keep="none",
+                suffix=f".jpg[Q={quality},keep=none]",  # its own option Q is not heeded
             )
         with zipfile.ZipFile(file) as archive:
             yield Tiles(pyramid, archive, quality)
