@@ -96,11 +96,13 @@ class Pyramid:
         """Levels that are also one image of the whole plate, largest first: those of `sizes`."""
         return [level for level in self.levels() if level.long_side <= MAX_SIDE]
 
-    def thumbnails(self) -> list[tuple[int, int]]:
-        """Width and height of the images for pages, smallest first; none that is a level already."""
+    def thumbnails(self) -> list[tuple[int, tuple[int, int]]]:
+        """Long side, and width and height, of the images for pages; none that is a level already."""
         levels = {(level.width, level.height) for level in self.levels()}
-        fitted = [fit_long_side(self.width, self.height, side) for side in THUMBNAIL_SIDES]
-        return sorted(set(fitted) - levels)
+        fitted = {
+            fit_long_side(self.width, self.height, side): side for side in reversed(THUMBNAIL_SIDES)
+        }
+        return sorted((side, size) for size, side in fitted.items() if size not in levels)
 
     def level_for(self, long_side: int) -> Level:
         """The smallest level at least twice as large, from which an image is shrunk; or the plate."""

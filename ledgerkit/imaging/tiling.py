@@ -1,9 +1,10 @@
 """Cut an image into the tiles of all levels of a pyramid, in one pass from top to bottom.
 
-libvips' dzsave shrinks and encodes while it reads, a few rows of tiles at a time. It writes into one
-unnamed temporary file, a stored zip, from which each tile is then taken by its place in the grid: so
-no file is made twice, names are this project's own, and nothing of what libvips says about its
-output (a date among it) is kept. Each level is the mean of 2 x 2 pixels of the one before.
+libvips' dzsave shrinks and encodes while it reads, a few rows of tiles at a time, on threads of its
+own. It writes a stored zip into a pipe, from which each tile is taken while the next ones are made: so
+no file is made twice, none waits for the last, names are this project's own, and nothing of what
+libvips says about its output (a date among it) is kept. Each level is the mean of 2 x 2 pixels of the
+one before.
 
 Keeps out: names and which levels there are (`pyramid.py`), where files lie.
 Source: libvips, `vips_dzsave`.
@@ -11,81 +12,60 @@ Source: libvips, `vips_dzsave`.
 
 from __future__ import annotations
 
-import tempfile
-import zipfile
-from collections.abc import Iterator
-from contextlib import contextmanager
+import os
+from collections.abc import Generator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from ledgerkit.errors import UnreadableImage
-from ledgerkit.imaging.aside import spooling, target_over
 from ledgerkit.imaging.pyramid import Level, Pyramid, PyramidTile
 from ledgerkit.imaging.resize import resize
+from ledgerkit.imaging.stored import members
 from ledgerkit.imaging.vips import decoding, load_vips
 
 _NAME = "p"
 
 
-class Tiles:
-    """The encoded tiles of a pyramid, read by their place."""
-
-    def __init__(self, pyramid: Pyramid, archive: zipfile.ZipFile, quality: int) -> None:
-        self.pyramid = pyramid
-        self.quality = quality
-        self._archive = archive
-        self._names = frozenset(archive.namelist())
-        numbers = {int(name.split("/")[1]) for name in self._names if name.endswith(".jpg")}
-        self._highest = max(numbers)
-
-    def read(self, tile: PyramidTile) -> bytes:
-        """A tile as JPEG. Raises `UnreadableImage` where libvips made none of that place."""
-        number = self._highest - (tile.level.factor.bit_length() - 1)
-        name = f"{_NAME}_files/{number}/{tile.column}_{tile.row}.jpg"
-        if name not in self._names:
-            raise UnreadableImage(
-                f"libvips made no tile {tile.column}, {tile.row} at scale factor "
-                f"{tile.level.factor} of {self.pyramid.width} x {self.pyramid.height} pixels"
-            )
-        return self._archive.read(name)
-
-    def level(self, level: Level) -> Any:
-        """The pyvips image of a whole level, joined of its tiles and held in memory."""
-        vips, side = load_vips(), self.pyramid.tile_size
-        with decoding():
-            parts = [
-                vips.Image.jpegload_buffer(self.read(tile)).copy_memory()
-                for tile in self.pyramid.tiles(level)
-            ]
-            across = -(-level.width // side)
-            if len(parts) == 1:
-                return parts[0]
-            joined = vips.Image.arrayjoin(parts, across=across, hspacing=side, vspacing=side)
-            return joined.crop(0, 0, level.width, level.height).copy_memory()
-
-    def whole(self, width: int, height: int, level: Level) -> bytes:
-        """The whole plate as one JPEG of `width` x `height` pixels, shrunk from a level."""
-        with decoding():
-            return self.encode(resize(self.level(level), width, height))
-
-    def encode(self, image: Any) -> bytes:
-        """An 8-bit sRGB or grey image as JPEG, of the tiles' own quality and without metadata."""
-        data: bytes = image.jpegsave_buffer(Q=self.quality, keep="none")
-        return data
-
-
-@contextmanager
-def tiled(image: Any, tile_size: int, quality: int, *, to_one_pixel: bool) -> Iterator[Tiles]:
-    """The tiles of an upright 8-bit sRGB or grey pyvips image; read them inside the block.
+def tiled(
+    image: Any, pyramid: Pyramid, quality: int, *, to_one_pixel: bool
+) -> Generator[tuple[PyramidTile, bytes], None, None]:
+    """Each tile of an upright 8-bit sRGB or grey pyvips image as JPEG, in no order to rely on.
 
     `image` may be sequential; it is read once. Levels go down to one that fits into a tile, and
     with `to_one_pixel` further, as Deep Zoom has them. `quality` is 1..100; colours are subsampled
-    below 90. Raises `UnreadableImage` where pixels are broken, `CommitFailed` for a full disk.
+    below 90. Close the iterator when not all of it is read. Raises `UnreadableImage` where pixels
+    are broken or a tile is missing.
     """
-    pyramid = Pyramid(image.width, image.height, tile_size)
-    with tempfile.TemporaryFile() as file:
-        with spooling():
+    levels = pyramid.deep_zoom_levels() if to_one_pixel else pyramid.levels()
+    missing = {
+        f"{_NAME}_files/{number}/{tile.column}_{tile.row}.jpg": tile
+        for number, level in enumerate(reversed(levels))
+        for tile in pyramid.tiles(level)
+    }
+    reading, writing = os.pipe()
+    with ThreadPoolExecutor(max_workers=1) as writer, os.fdopen(reading, "rb") as pipe:
+        saved = writer.submit(_save, image, writing, pyramid.tile_size, quality, to_one_pixel)
+        for name, data in members(pipe):
+            tile = missing.pop(name, None)
+            if tile is not None:
+                yield tile, data
+            elif name.endswith(".jpg"):
+                raise UnreadableImage(f"libvips made {name}, which is no tile of this pyramid")
+        saved.result()
+    if missing:
+        raise UnreadableImage(f"libvips did not make {len(missing)} tiles, {min(missing)} first")
+
+
+def _save(image: Any, writing: int, tile_size: int, quality: int, to_one_pixel: bool) -> None:
+    """Write all tiles into a pipe, and close it whatever happens."""
+    # A target of libvips' own over the pipe would be closed when it is collected, which after an
+    # error is when nobody holds its traceback any more: the reader would wait for ever.
+    target = load_vips().TargetCustom()
+    target.on_write(lambda data: _send(writing, data))
+    try:
+        with decoding():
             image.dzsave_target(
-                target_over(file),
+                target,
                 basename=_NAME,
                 layout="dz",
                 tile_size=tile_size,
@@ -95,5 +75,37 @@ def tiled(image: Any, tile_size: int, quality: int, *, to_one_pixel: bool) -> It
                 compression=0,
                 suffix=f".jpg[Q={quality},keep=none]",  # its own option Q is not heeded
             )
-        with zipfile.ZipFile(file) as archive:
-            yield Tiles(pyramid, archive, quality)
+    finally:
+        os.close(writing)
+
+
+def _send(writing: int, data: bytes) -> int:
+    """Write all of it; -1 when nobody reads any more, for no exception may pass through C code."""
+    view = memoryview(data)
+    try:
+        while view:
+            view = view[os.write(writing, view) :]
+    except OSError:
+        return -1
+    return len(data)
+
+
+def joined(pyramid: Pyramid, level: Level, tiles: Mapping[PyramidTile, bytes]) -> Any:
+    """The pyvips image of a whole level, joined of its encoded tiles and held in memory."""
+    vips, side = load_vips(), pyramid.tile_size
+    with decoding():
+        parts = [
+            vips.Image.jpegload_buffer(tiles[tile]).copy_memory() for tile in pyramid.tiles(level)
+        ]
+        if len(parts) == 1:
+            return parts[0]
+        across = -(-level.width // side)
+        whole = vips.Image.arrayjoin(parts, across=across, hspacing=side, vspacing=side)
+        return whole.crop(0, 0, level.width, level.height).copy_memory()
+
+
+def encoded(image: Any, width: int, height: int, quality: int) -> bytes:
+    """An image as one JPEG of `width` x `height` pixels, encoded as the tiles are."""
+    with decoding():
+        data: bytes = resize(image, width, height).jpegsave_buffer(Q=quality, keep="none")
+    return data

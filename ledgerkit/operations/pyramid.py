@@ -14,20 +14,24 @@ from __future__ import annotations
 
 import json
 import re
+from contextlib import closing
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from ledgerkit.handles import Inputs, Outputs
     from ledgerkit.imaging.decode import Decoded
-    from ledgerkit.imaging.pyramid import PyramidTile
-    from ledgerkit.imaging.tiling import Tiles
+    from ledgerkit.imaging.pyramid import Pyramid, PyramidTile
 
 VERSION = "1"
 EVENT_TYPE = "derivative creation"
 SUBJECT = "plate"
 LIBRARIES = ("pyvips", "pyvips-binary", "libvips", "pillow", "numpy", "tifffile", "imagecodecs")
 MAKES = ()
+JPEG = "image/jpeg"
+WHOLE = "pyramid-image"
 SAMPLE = 16
 """Tiles that are decoded again, spread evenly over all of them."""
 
@@ -98,24 +102,26 @@ def run(inputs: Inputs, parameters: Parameters, outputs: Outputs) -> None:
     """
     from ledgerkit.imaging.aside import upright
     from ledgerkit.imaging.decode import Limits, decode
+    from ledgerkit.imaging.pyramid import Pyramid
     from ledgerkit.imaging.tiling import tiled
 
     limits = Limits(parameters.max_pixels, parameters.max_decode_bytes)
-    plate, size, quality = str(inputs.plate_id), parameters.tile_size, parameters.quality
+    plate = str(inputs.plate_id)
     with inputs.file("source").open() as file:
         decoded = decode(file, limits=limits)
         _say_profile(decoded, outputs)
         stored = decoded.to_srgb(decoded.flat())
-        with (
-            upright(stored, decoded.header.orientation, limits) as image,
-            tiled(image, size, quality, to_one_pixel=parameters.deep_zoom) as tiles,
-        ):
-            _write_tiles(tiles, plate, outputs)
-            _write_whole(tiles, plate, outputs)
-            if parameters.deep_zoom:
-                _write_deep_zoom(tiles, plate, outputs)
-            info = tiles.pyramid.info(f"{parameters.base_uri.rstrip('/')}/{plate}")
-    document = json.dumps(info, indent=2, ensure_ascii=False).encode()
+        with upright(stored, decoded.header.orientation, limits) as image:
+            pyramid = Pyramid(image.width, image.height, parameters.tile_size)
+            tiles = tiled(image, pyramid, parameters.quality, to_one_pixel=parameters.deep_zoom)
+            with closing(tiles):
+                kept = _write_tiles(tiles, pyramid, plate, parameters.deep_zoom, outputs)
+    _write_whole(kept, pyramid, plate, parameters.quality, outputs)
+    if parameters.deep_zoom:
+        descriptor = pyramid.deep_zoom_descriptor()
+        _write(f"{plate}.dzi", "pyramid-descriptor", "application/xml", descriptor, outputs)
+    info = pyramid.info(f"{parameters.base_uri.rstrip('/')}/{plate}")
+    document = json.dumps(info, indent=2, ensure_ascii=False).encode() + b"\n"
     _write(f"{plate}/info.json", "pyramid", "application/json", document, outputs)
 
 
@@ -132,35 +138,52 @@ def _write(name: str, role: str, media_type: str, data: bytes, outputs: Outputs)
         output.write(data)
 
 
-def _write_image(name: str, role: str, data: bytes, outputs: Outputs) -> None:
-    _write(name, role, "image/jpeg", data, outputs)
+def _write_tiles(
+    tiles: Iterable[tuple[PyramidTile, bytes]],
+    pyramid: Pyramid,
+    plate: str,
+    deep_zoom: bool,
+    outputs: Outputs,
+) -> dict[PyramidTile, bytes]:
+    """Every tile under every name that is asked for; those of small levels are also returned."""
+    from ledgerkit.imaging.pyramid import THUMBNAIL_SIDES
 
-
-def _write_tiles(tiles: Tiles, plate: str, outputs: Outputs) -> None:
-    """Every tile under every name that is asked for; the header of each, and some pixels, read."""
-    pyramid = tiles.pyramid
-    every = [tile for level in pyramid.levels() for tile in pyramid.tiles(level)]
-    sample = {index * (len(every) - 1) // max(1, SAMPLE - 1) for index in range(SAMPLE)}
+    planned = [tile for level in pyramid.levels() for tile in pyramid.tiles(level)]
+    last = pyramid.levels()[-1].factor
+    sample = {planned[index * (len(planned) - 1) // (SAMPLE - 1)] for index in range(SAMPLE)}
+    small = {*pyramid.whole_levels(), *map(pyramid.level_for, THUMBNAIL_SIDES)}
+    kept: dict[PyramidTile, bytes] = {}
     wrong, broken = [], []
-    for index, tile in enumerate(every):
-        data = tiles.read(tile)
+    for tile, data in tiles:
+        if deep_zoom:
+            name = f"{plate}_files/{pyramid.deep_zoom_name(tile)}"
+            _write(name, "pyramid-tile", JPEG, data, outputs)
+        if tile.level.factor > last:
+            continue
         names = pyramid.names(tile)
         for name in names:
-            _write_image(f"{plate}/{name}", "pyramid-tile", data, outputs)
+            _write(f"{plate}/{name}", "pyramid-tile", JPEG, data, outputs)
         if _size(data) != (tile.width, tile.height):
             wrong.append(names[0])
-        if index in sample and not _decodes(data, tile):
+        if tile in sample and not _decodes(data, tile):
             broken.append(names[0])
-    count = len(every)
+        if tile.level in small:
+            kept[tile] = data
+    _say_tiles(len(planned), wrong, len(sample), broken, outputs)
+    return kept
+
+
+def _say_tiles(
+    count: int, wrong: list[str], read: int, broken: list[str], outputs: Outputs
+) -> None:
     said = f"{count - len(wrong)} of {count} tiles have the size in their name"
     _say(outputs, "every_tile_of_its_size", wrong, (count - len(wrong)) / count, said)
-    read = len(sample)
     said = f"{read - len(broken)} of {read} tiles, spread over all, decode to their last pixel"
     _say(outputs, "sample_decodes", broken, (read - len(broken)) / read, said)
 
 
 def _say(outputs: Outputs, check: str, bad: list[str], value: float, message: str) -> None:
-    first = f"; the first that does not: {bad[0]}" if bad else ""
+    first = f"; the first that does not: {min(bad)}" if bad else ""
     outputs.gate("pyramid", check, not bad, value, message + first)
 
 
@@ -189,32 +212,23 @@ def _decodes(data: bytes, tile: PyramidTile) -> bool:
     return shape[:2] == (tile.height, tile.width)
 
 
-def _write_whole(tiles: Tiles, plate: str, outputs: Outputs) -> None:
+def _write_whole(
+    tiles: dict[PyramidTile, bytes], pyramid: Pyramid, plate: str, quality: int, outputs: Outputs
+) -> None:
     """The whole plate in one file: at the levels that `sizes` lists, as `max`, and for pages."""
     from ledgerkit.imaging.pyramid import image_path
+    from ledgerkit.imaging.tiling import encoded, joined
 
-    pyramid = tiles.pyramid
-    largest: bytes | None = None
     for level in pyramid.whole_levels():
         size = (level.width, level.height)
-        if level.long_side <= pyramid.tile_size:  # written already: it is a tile
-            data = tiles.read(next(pyramid.tiles(level)))
+        if level.long_side <= pyramid.tile_size:  # it is a tile, and has its name already
+            data = tiles[next(pyramid.tiles(level))]
         else:
-            data = tiles.whole(*size, level)
-            _write_image(f"{plate}/{image_path('full', size)}", "pyramid-image", data, outputs)
-        if largest is None:
-            largest = data
-            _write_image(f"{plate}/{image_path('full', None)}", "pyramid-image", data, outputs)
-    for size in pyramid.thumbnails():
-        data = tiles.whole(*size, pyramid.level_for(max(size)))
-        _write_image(f"{plate}/{image_path('full', size)}", "pyramid-image", data, outputs)
-
-
-def _write_deep_zoom(tiles: Tiles, plate: str, outputs: Outputs) -> None:
-    pyramid = tiles.pyramid
-    for level in pyramid.deep_zoom_levels():
-        for tile in pyramid.tiles(level):
-            name = f"{plate}_files/{pyramid.deep_zoom_name(tile)}"
-            _write_image(name, "pyramid-tile", tiles.read(tile), outputs)
-    descriptor = pyramid.deep_zoom_descriptor()
-    _write(f"{plate}.dzi", "pyramid-descriptor", "application/xml", descriptor, outputs)
+            data = encoded(joined(pyramid, level, tiles), *size, quality)
+            _write(f"{plate}/{image_path('full', size)}", WHOLE, JPEG, data, outputs)
+        if level == pyramid.whole_levels()[0]:
+            _write(f"{plate}/{image_path('full', None)}", WHOLE, JPEG, data, outputs)
+    for side, size in pyramid.thumbnails():
+        image = joined(pyramid, pyramid.level_for(side), tiles)
+        data = encoded(image, *size, quality)
+        _write(f"{plate}/{image_path('full', size)}", WHOLE, JPEG, data, outputs)

@@ -26,7 +26,7 @@ def planned(pyramid: Pyramid) -> set[str]:
         for name in pyramid.names(tile)
     }
     whole = {(level.width, level.height) for level in pyramid.whole_levels()}
-    whole |= set(pyramid.thumbnails())
+    whole |= {size for _, size in pyramid.thumbnails()}
     return names | {image_path("full", size) for size in whole} | {image_path("full", None)}
 
 

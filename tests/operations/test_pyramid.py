@@ -289,12 +289,9 @@ def _no_file_over_a_megabyte() -> None:
     resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 20, 1 << 20))
 
 
-@pytest.mark.parametrize("turned", [1, 6])
-def test_a_full_disk_for_temporary_files_is_not_blamed_on_the_plate(
-    tmp_path: Path, turned: int
-) -> None:
+def test_a_full_disk_for_temporary_files_is_not_blamed_on_the_plate(tmp_path: Path) -> None:
     exif = Image.Exif()
-    exif[ORIENTATION] = turned
+    exif[ORIENTATION] = 6
     noise = np.random.default_rng(1).integers(0, 256, (1500, 1500, 3), np.uint8)
     path = saved(tmp_path, noise, "a.jpg", quality=95, exif=exif)
     program = (
