@@ -2,7 +2,8 @@
 
 zipfile needs the directory at the end of an archive. A writer that streams does not know how large a
 file will be and says it behind the file, with its CRC-32: here a file ends where both agree with what
-came before, and nowhere else.
+came before, and nowhere else. Whoever chooses the bytes of a file can forge such an end: this is for
+archives that this process writes itself.
 
 Keeps out: compression, encryption, files of 4 GiB and more; they are refused.
 Source: PKWARE, APPNOTE.TXT 6.3.10, sections 4.3.7 and 4.3.9.
@@ -101,8 +102,9 @@ def _until_described(reader: _Reader) -> bytes | None:
         if not reader.fill(place + DESCRIPTOR.size):
             return None
         _, crc, size, _ = DESCRIPTOR.unpack_from(reader.data, place)
-        if size == place and zlib.crc32(memoryview(reader.data)[:place].tobytes()) == crc:
-            found = reader.take(place)
-            reader.take(DESCRIPTOR.size)
-            return found
+        if size == place:
+            found = bytes(reader.data[:place])
+            if zlib.crc32(found) == crc:
+                reader.take(place + DESCRIPTOR.size)
+                return found
         start = place + 1

@@ -13,9 +13,11 @@ Source: libvips, `vips_dzsave`.
 from __future__ import annotations
 
 import os
-from collections.abc import Generator, Mapping
+import socket
+from collections.abc import Generator, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from contextlib import contextmanager
+from typing import Any, BinaryIO
 
 from ledgerkit.errors import UnreadableImage
 from ledgerkit.imaging.pyramid import Level, Pyramid, PyramidTile
@@ -24,6 +26,8 @@ from ledgerkit.imaging.stored import members
 from ledgerkit.imaging.vips import decoding, load_vips
 
 _NAME = "p"
+BUFFER = 1 << 20
+"""Bytes that may wait between libvips and whoever takes the tiles."""
 
 
 def tiled(
@@ -42,10 +46,9 @@ def tiled(
         for number, level in enumerate(reversed(levels))
         for tile in pyramid.tiles(level)
     }
-    reading, writing = os.pipe()
-    with ThreadPoolExecutor(max_workers=1) as writer, os.fdopen(reading, "rb") as pipe:
+    with ThreadPoolExecutor(max_workers=1) as writer, _pipe() as (file, writing):
         saved = writer.submit(_save, image, writing, pyramid.tile_size, quality, to_one_pixel)
-        for name, data in members(pipe):
+        for name, data in members(file):
             tile = missing.pop(name, None)
             if tile is not None:
                 yield tile, data
@@ -56,12 +59,21 @@ def tiled(
         raise UnreadableImage(f"libvips did not make {len(missing)} tiles, {min(missing)} first")
 
 
-def _save(image: Any, writing: int, tile_size: int, quality: int, to_one_pixel: bool) -> None:
-    """Write all tiles into a pipe, and close it whatever happens."""
-    # A target of libvips' own over the pipe would be closed when it is collected, which after an
-    # error is when nobody holds its traceback any more: the reader would wait for ever.
-    target = load_vips().TargetCustom()
-    target.on_write(lambda data: _send(writing, data))
+@contextmanager
+def _pipe() -> Iterator[tuple[BinaryIO, socket.socket]]:
+    """Two joined sockets, the first as a file. Left early, the writer's next write fails."""
+    reading, writing = socket.socketpair()
+    with writing:
+        writing.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, BUFFER)
+        with os.fdopen(reading.detach(), "rb", buffering=BUFFER) as file:
+            yield file, writing
+
+
+def _save(
+    image: Any, writing: socket.socket, tile_size: int, quality: int, to_one_pixel: bool
+) -> None:
+    """Write all tiles into a pipe, and end it whatever happens."""
+    target = load_vips().Target.new_to_descriptor(writing.fileno())
     try:
         with decoding():
             image.dzsave_target(
@@ -76,18 +88,9 @@ def _save(image: Any, writing: int, tile_size: int, quality: int, to_one_pixel: 
                 suffix=f".jpg[Q={quality},keep=none]",  # its own option Q is not heeded
             )
     finally:
-        os.close(writing)
-
-
-def _send(writing: int, data: bytes) -> int:
-    """Write all of it; -1 when nobody reads any more, for no exception may pass through C code."""
-    view = memoryview(data)
-    try:
-        while view:
-            view = view[os.write(writing, view) :]
-    except OSError:
-        return -1
-    return len(data)
+        # Closing would not do: libvips has a descriptor of its own until the target is collected,
+        # which after an error is when nobody holds the traceback any more.
+        writing.shutdown(socket.SHUT_WR)
 
 
 def joined(pyramid: Pyramid, level: Level, tiles: Mapping[PyramidTile, bytes]) -> Any:
