@@ -46,7 +46,9 @@ def _plates(folder: Path) -> list[Path]:
         EXAMPLE.glob("plates_structured/*/source/*.jpg"), key=lambda one: one.stat().st_size
     )
     image = pyvips.Image.new_from_file(str(largest)).replicate(5, 5).crop(0, 0, WIDTH, HEIGHT)
-    made = [folder / name for name in ("plate.jpg", "plate-8.tif", "plate-16.tif")]
+    made = [folder / name / name for name in ("plate.jpg", "plate-8.tif", "plate-16.tif")]
+    for path in made:
+        path.parent.mkdir()
     tiled: dict[str, Any] = {
         "tile": True,
         "tile_width": 512,
@@ -111,7 +113,7 @@ def _fresh(root: Path, path: Path) -> None:
     if root.exists():
         subprocess.run(["chmod", "-R", "u+w", str(root)], check=True)
         shutil.rmtree(root)
-    data = path.with_suffix(".json")
+    data = root.with_suffix(".json")
     entry = {"plate": 1, "name": "Plate", "slug": "plate", "fileName": path.name}
     data.write_text(json.dumps([entry]))
     ledgerkit = str(BIN / "ledgerkit")
