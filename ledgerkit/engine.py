@@ -293,7 +293,9 @@ class _Work:
             stale=self.counts.get("stale", 0),
             failed_before=self.counts.get("failed", 0),
             seconds=round(seconds, 3),
-            output_bytes=sum(output.bytes for one in committed for output in one.outputs),
+            output_bytes=sum(
+                output.bytes for one in committed for output in self.archive.outputs(one)
+            ),
             failures=self.failures
             + [failure_view(subject, error) for subject, error in batch.refused],
             blocked=self.blocked,

@@ -10,6 +10,7 @@ import re
 import unicodedata
 from collections.abc import Iterable
 from datetime import UTC, datetime
+from functools import lru_cache
 
 from ledgerkit.errors import UnsafePath, UsageError
 
@@ -176,6 +177,7 @@ def contained_path(path: str) -> str:
     return path
 
 
+@lru_cache(maxsize=1 << 12)  # the 10,000 parts of a pyramid's paths are mostly a few hundred names
 def name_problem(name: str) -> str | None:
     """Why `name` is not good on ext4, APFS, NTFS, S3 and Azure at once; None when it is."""
     try:

@@ -9,7 +9,7 @@ import json
 from typing import Any
 
 from ledgerkit import layout
-from ledgerkit.errors import UsageError
+from ledgerkit.errors import LedgerkitError, UsageError
 from ledgerkit.query import query_arrow
 from ledgerkit.repository import Archive
 from ledgerkit.views import LineageNode
@@ -34,6 +34,9 @@ _COLLECTION_RUNS = """
 _FILE = """
     SELECT run_id, path, role, bytes, sha256 FROM artifacts
     WHERE direction = 'output' AND (path = ? OR sha256 = ?) ORDER BY run_id DESC"""
+_PYRAMID = """
+    SELECT run_id, path, role, bytes, sha256 FROM artifacts
+    WHERE run_id = ? AND direction = 'output' AND role = 'pyramid'"""
 _SUBJECTS = {
     "tile-": (
         "tile",
@@ -76,7 +79,7 @@ def lineage(archive: Archive, subject: str) -> LineageNode:
                     _detail(rows[0], "run_id"),
                     [_run(archive, str(rows[0]["run_id"]), set())],
                 )
-    rows = _rows(archive, _FILE, subject, subject)
+    rows = _rows(archive, _FILE, subject, subject) or _whole_of(archive, subject)
     if rows:
         return LineageNode(
             "file",
@@ -88,6 +91,19 @@ def lineage(archive: Archive, subject: str) -> LineageNode:
         f"the ledgers know nothing of {subject!r}",
         "Name a plate, run, tile, segment, cluster or file; if it is new: ledgerkit consolidate",
     )
+
+
+def _whole_of(archive: Archive, path: str) -> list[dict[str, Any]]:
+    """The row of the pyramid that a file belongs to, by the record of its run: tiles have no row."""
+    folder = layout.cached_in(path)
+    if folder is None:
+        return []
+    _, plate, _, run_id = folder.split("/")
+    try:
+        listed = {output.path for output in archive.outputs(archive.run(plate, run_id))}
+    except LedgerkitError:
+        return []
+    return _rows(archive, _PYRAMID, run_id) if path in listed else []
 
 
 def _rows(archive: Archive, sql: str, *parameters: Any) -> list[dict[str, Any]]:

@@ -25,6 +25,12 @@ if TYPE_CHECKING:
 
 JSON_LINES = "application/jsonl"
 PARQUET = "application/vnd.apache.parquet"
+PART = "pyramid-"
+"""What roles begin with that are parts of the run's output with the role `pyramid`.
+
+A pyramid of a 500-megapixel plate has some 2,700 files. The record lists and digests each one; what
+is meant to be read by people, the ledger `artifacts` and the gates of a re-run, has one row for them.
+"""
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,7 +27,10 @@ PHASES = (
     ("5 embed", "embed"),
     ("clustering", "cluster"),
     ("looking", "montage"),
+    ("looking", "pyramid"),
 )
+OPTIONAL = frozenset({"pyramid"})
+"""Shown, but never what a plate waits for: nothing is made from it, and it takes disk."""
 UPSTREAM = {"segment": "normalize", "embed": "normalize"}
 """Phases on plates that wait for another: only plates that it has done are to do."""
 _ENDED = PREPROCESSING | {"policy"}
@@ -67,7 +70,8 @@ class _Progress:
         }
         for phase, name in PHASES:
             if name in current:
-                self.reached[subject] = phase
+                if name not in OPTIONAL:
+                    self.reached[subject] = phase
                 self.done[name] += 1
                 self.stale[name] += _is_stale(current[name])
             elif failed := _last_failure(runs, name):
@@ -131,7 +135,7 @@ def _phase(phase: str, name: str, progress: _Progress, plates: int) -> PhaseView
     once = name == "policy" or operation.load(name).on_collection
     done, failed = progress.done[name], progress.failed[name]
     ready = 1 if once else progress.done[UPSTREAM[name]] if name in UPSTREAM else plates
-    missing = max(ready - done - failed, 0)
+    missing = 0 if name in OPTIONAL else max(ready - done - failed, 0)
     return PhaseView(phase, name, done, failed, progress.stale[name], missing)
 
 

@@ -15,14 +15,15 @@ from datetime import UTC, datetime
 from ledgerkit import layout, operation, schema
 from ledgerkit.backends import Outcome, processes, run_all
 from ledgerkit.canonical import canonical_lines, sha256_hex
+from ledgerkit.differences import SAME_BYTES
 from ledgerkit.errors import LedgerkitError
 from ledgerkit.events import staged_name
 from ledgerkit.jobs import Job
 from ledgerkit.records import Gate, Input, Resources, Supersedes, task_id
 from ledgerkit.repository import Archive
 from ledgerkit.staged import StagedRun, write_staged
-from ledgerkit.staging import JSON_LINES, Artifact
-from ledgerkit.trial import Trial, Tried, attempt, cached_below, prepare
+from ledgerkit.staging import JSON_LINES, PART, Artifact
+from ledgerkit.trial import Trial, Tried, Verdict, attempt, cached_below, prepare
 from ledgerkit.views import FailureView
 from ledgerkit.worker import TIME_FORMAT
 
@@ -156,11 +157,25 @@ def staged_event(archive: Archive, job: Job, trial: Trial, tried: Tried) -> Stag
         ended_at=now,
         resources=Resources(*used),
         libraries=result.libraries if result else {},
-        gates=[
-            Gate("rerun", verdict.output, verdict.passed, verdict.max_difference, verdict.sentence)
-            for verdict in tried.verdicts
-        ],
+        gates=_gates(tried),
     )
+
+
+def _gates(tried: Tried) -> list[Gate]:
+    """One gate an output; one for all parts of a pyramid that came out byte for byte."""
+    same = [one for one in tried.verdicts if _is_same_part(one)]
+    rest = [one for one in tried.verdicts if not _is_same_part(one)]
+    gates = [
+        Gate("rerun", one.output, one.passed, one.max_difference, one.sentence) for one in rest
+    ]
+    if same:
+        check = f"{layout.CACHE}/: {len(same)} files of the pyramid"
+        gates.append(Gate("rerun", check, True, None, same[0].sentence))
+    return gates
+
+
+def _is_same_part(verdict: Verdict) -> bool:
+    return verdict.role.startswith(PART) and verdict.verdict == SAME_BYTES
 
 
 def _verdicts(archive: Archive, folder: str, tried: Tried) -> Artifact:

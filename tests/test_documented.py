@@ -18,7 +18,7 @@ from ledgerkit.findings import CODES
 from ledgerkit.testing.reference import findings_page, ledgers_page, write_pages
 
 DOCS = Path(__file__).parent.parent / "docs"
-FORMULAS = frozenset({"measure", "normalize", "segment", "embed", "cluster", "propose"})
+FORMULAS = frozenset({"measure", "normalize", "segment", "embed", "cluster", "propose", "pyramid"})
 """Operations that compute something by a published formula or method."""
 
 
@@ -134,6 +134,14 @@ def test_schemas_are_closed_and_say_what_every_field_is(name: str) -> None:
 
 
 def test_the_links_between_the_pages_lead_somewhere() -> None:
-    for page in ("queries.md", "findings.md", "ledgers.md", "proof.md", "rerun.md", "verify.md"):
+    for page in (
+        "queries.md",
+        "findings.md",
+        "ledgers.md",
+        "proof.md",
+        "pyramids.md",
+        "rerun.md",
+        "verify.md",
+    ):
         for link in re.findall(r"\]\(([^)#:]+)\)", (DOCS / page).read_text("utf-8")):
             assert (DOCS / link).is_file(), f"{page}: {link}"

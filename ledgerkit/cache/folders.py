@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import groupby
 
 from ledgerkit import layout, operation
 from ledgerkit.history import History
@@ -42,10 +43,21 @@ class CacheFolder:
 
 
 @dataclass(frozen=True, slots=True)
+class PlateCache:
+    """The derived pixels of one plate: `bytes` recorded, `present_bytes` there, over all its runs."""
+
+    plate_id: str
+    folders: int
+    bytes: int
+    present_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
 class CacheView:
-    """All cache folders, in the order of plates and runs."""
+    """All cache folders, in the order of plates and runs, and their sums by plate."""
 
     folders: list[CacheFolder]
+    plates: list[PlateCache]
 
     @property
     def present_bytes(self) -> int:
@@ -54,7 +66,21 @@ class CacheView:
 
 def status(archive: Archive, plates: list[str] | None = None) -> CacheView:
     """Every run's derived pixels. Takes no lock and writes nothing."""
-    return CacheView(list(scan(archive, plates)))
+    folders = list(scan(archive, plates))
+    return CacheView(folders, _by_plate(folders))
+
+
+def _by_plate(folders: list[CacheFolder]) -> list[PlateCache]:
+    return [
+        PlateCache(
+            plate,
+            len(found),
+            sum(one.bytes for one in found),
+            sum(one.present_bytes for one in found),
+        )
+        for plate, group in groupby(folders, key=lambda one: one.plate_id)
+        if (found := list(group))
+    ]
 
 
 def scan(archive: Archive, plates: list[str] | None = None) -> Iterator[CacheFolder]:

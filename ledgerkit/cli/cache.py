@@ -57,7 +57,7 @@ def cache() -> None:
 @_plates
 @common_options
 def status(plates: str | None, path: Path | None, as_json: bool) -> None:
-    """Say how large the derived pixels of each run are, and which could be evicted, and why.
+    """Say how large the derived pixels of each run and plate are, which could be evicted, and why.
 
     \b
     Example:
@@ -83,6 +83,15 @@ def status(plates: str | None, path: Path | None, as_json: bool) -> None:
         click.echo(columns(rows, frozenset({4})))
     if len(view.folders) > SHOWN:
         click.echo(f"  ... and {len(view.folders) - SHOWN} more: see --json")
+    if len(view.plates) < len(view.folders):
+        click.echo("by plate:")
+        sums = [
+            [one.plate_id, f"{one.folders} folders", size(one.present_bytes)]
+            for one in view.plates[:SHOWN]
+        ]
+        click.echo(columns(sums, frozenset({1, 2})))
+        if len(view.plates) > SHOWN:
+            click.echo(f"  ... and {len(view.plates) - SHOWN} more: see --json")
     there = sum(1 for one in view.folders if one.present_files)
     click.echo(f"cache: {size(view.present_bytes)} in {there} of {len(view.folders)} folders")
 

@@ -12,6 +12,7 @@ from ledgerkit.catalogue import ALIASES
 from ledgerkit.errors import InvalidRecord
 from ledgerkit.ledger.derive import HEADER_COLUMNS
 from ledgerkit.ledger.gather import Gathered, PlateFacts
+from ledgerkit.staging import PART
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -103,12 +104,14 @@ def _json(value: Any) -> str:
 
 
 def artifacts_table(gathered: Gathered) -> pa.Table:
-    """One row per file that a run read or made."""
+    """One row per file that a run read or made; of a pyramid its `info.json` stands for all."""
     inputs = [given for facts in gathered.runs for given in facts.inputs]
-    outputs = [made for facts in gathered.runs for made in facts.outputs]
+    owned = [(facts, made) for facts in gathered.runs for made in facts.outputs]
+    owned = [(facts, made) for facts, made in owned if not made.role.startswith(PART)]
+    outputs = [made for _, made in owned]
     used, made = len(inputs), len(outputs)
     owners = [facts for facts in gathered.runs for _ in facts.inputs]
-    owners += [facts for facts in gathered.runs for _ in facts.outputs]
+    owners += [facts for facts, _ in owned]
     return as_table("artifacts", {
         "run_id": [facts.run.run_id for facts in owners],
         "direction": ["input"] * used + ["output"] * made,
