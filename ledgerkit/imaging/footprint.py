@@ -9,9 +9,10 @@ Keeps out: limits of a single image (`decode.Limits`) and of a command (`backend
 
 from __future__ import annotations
 
-from ledgerkit.imaging.decode import choose_decoder
+from ledgerkit.imaging.decoders import choose_decoder
 from ledgerkit.imaging.encode import IN_MEMORY
-from ledgerkit.imaging.header import Facts
+from ledgerkit.imaging.facts import Facts
+from ledgerkit.imaging.limits import memory_to_decode
 from ledgerkit.imaging.vips import threads
 
 SLACK = 160 << 20
@@ -30,12 +31,10 @@ def stream_bytes(facts: Facts) -> int:
     """Bytes that reading the pixels once, top to bottom, may take."""
     header = facts.header
     row = header.width * samples(facts)
-    whole = row * header.height
-    if choose_decoder(facts) != "libvips":
-        return 3 * whole + SLACK
+    held = memory_to_decode(facts, choose_decoder(facts))
     tile_rows = facts.directory.number(323, 0) if facts.directory is not None else 0
     window = row * min(header.height, max(STRIP_ROWS, 4 * tile_rows))
-    return facts.buffered_bytes + min(whole, window) + SLACK
+    return held + window + SLACK
 
 
 def whole_bytes(facts: Facts, width: int, height: int) -> int:
@@ -54,3 +53,15 @@ def tiles_bytes(facts: Facts, size: int) -> int:
     whole = header.width * header.height * samples(facts)
     under_way = (2 * threads() + 1) * size * size * 3 * samples(facts)
     return stream_bytes(facts) + min(band, whole) + under_way
+
+
+def pyramid_bytes(facts: Facts, tile_size: int, max_decode_bytes: int) -> int:
+    """Bytes for a pyramid of all levels: two rows of tiles of each, and a turned plate as far as it
+    is held in memory.
+    """
+    header = facts.header
+    side = max(header.width, header.height) if header.orientation > 4 else header.width
+    rows = 2 * 2 * side * tile_size * 3
+    whole = header.width * header.height * 3
+    turned = min(whole, max_decode_bytes) if header.orientation > 2 else 0
+    return stream_bytes(facts) + min(rows, 2 * whole) + turned

@@ -95,6 +95,16 @@ def variant(parameters: Parameters) -> str:
     return ""
 
 
+def memory(inputs: Inputs, parameters: Parameters) -> int:
+    """Bytes that `run` may take, from the source's header."""
+    from ledgerkit.imaging.footprint import pyramid_bytes
+    from ledgerkit.imaging.header import read_facts
+
+    with inputs.file("source").open_header() as file:
+        facts = read_facts(file)
+    return pyramid_bytes(facts, parameters.tile_size, parameters.max_decode_bytes)
+
+
 def run(inputs: Inputs, parameters: Parameters, outputs: Outputs) -> None:
     """Write the pyramid of one plate into the cache, below a folder with the plate's id.
 

@@ -13,7 +13,7 @@ import pytest
 import pyvips
 import tifffile
 
-from ledgerkit.operations import normalize
+from ledgerkit.operations import normalize, pyramid
 from ledgerkit.testing.handles import LocalInputs
 
 POLICY: dict[str, Any] = {
@@ -40,7 +40,7 @@ MEASURED = r"""
 import contextlib, re, sys
 from pathlib import Path
 from ledgerkit.imaging import decode, encode, fallback
-from ledgerkit.operations import normalize
+from ledgerkit.operations import normalize, pyramid
 from ledgerkit.testing.handles import LocalInputs, Produced
 import numpy, PIL.Image, PIL.ImageCms, pyvips, tifffile, imagecodecs
 class Discarded(Produced):
@@ -51,12 +51,13 @@ class Discarded(Produced):
         return len(data)
     def pixels(self, _):
         pass
-source, policy = map(Path, sys.argv[1:])
+operation = {"normalize": normalize, "pyramid": pyramid}[sys.argv[1]]
+source, policy = map(Path, sys.argv[2:])
 def peak():
     return int(re.search(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text())[1]) * 1024
 before = peak()
-normalize.run(
-    LocalInputs("plate-001", {"source": [source], "policy": [policy]}), normalize.Parameters(), Discarded()
+operation.run(
+    LocalInputs("plate-001", {"source": [source], "policy": [policy]}), operation.Parameters(), Discarded()
 )
 print(peak() - before)
 """
@@ -97,15 +98,18 @@ def turned(image: Any) -> Any:
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc/self/status")
 @pytest.mark.parametrize("name", CASES)
-def test_normalizing_takes_no_more_memory_than_it_says(tmp_path: Path, name: str) -> None:
+@pytest.mark.parametrize("operation", [normalize, pyramid], ids=["normalize", "pyramid"])
+def test_an_operation_takes_no_more_memory_than_it_says(
+    tmp_path: Path, operation: Any, name: str
+) -> None:
     source, policy = tmp_path / name, tmp_path / "policy.json"
     CASES[name](str(source))
     policy.write_text(json.dumps(POLICY))
-    stated = normalize.memory(
-        LocalInputs("plate-001", {"source": [source], "policy": [policy]}), normalize.Parameters()
-    )
+    inputs = LocalInputs("plate-001", {"source": [source], "policy": [policy]})
+    stated = operation.memory(inputs, operation.Parameters())
+    word = operation.__name__.rpartition(".")[2]
     done = subprocess.run(
-        [sys.executable, "-c", MEASURED, str(source), str(policy)],
+        [sys.executable, "-c", MEASURED, word, str(source), str(policy)],
         capture_output=True,
         text=True,
         check=True,
