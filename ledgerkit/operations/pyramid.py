@@ -101,8 +101,7 @@ def memory(inputs: Inputs, parameters: Parameters) -> int:
     from ledgerkit.imaging.header import read_facts
 
     with inputs.file("source").open_header() as file:
-        facts = read_facts(file)
-    return pyramid_bytes(facts, parameters.tile_size, parameters.max_decode_bytes)
+        return pyramid_bytes(read_facts(file), parameters.tile_size, parameters.max_decode_bytes)
 
 
 def run(inputs: Inputs, parameters: Parameters, outputs: Outputs) -> None:
