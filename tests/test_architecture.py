@@ -93,13 +93,14 @@ RANKS = {
     "__main__": 13,
 }
 """A module may import what has a lower number, and what lies in its own package folder."""
-HEAVY = frozenset({"numpy", "polars", "duckdb", "PIL", "torch", "pyarrow", "cryptography"})
+HEAVY = frozenset({"numpy", "numba", "polars", "duckdb", "PIL", "torch", "pyarrow", "cryptography"})
 ALONE = {
     "polars": ("ledger",),
     "duckdb": ("query",),
     "click": ("cli",),
     "rich": ("cli",),
     "torch": ("models",),
+    "numba": ("imaging",),
     "pyvips": ("imaging", "operation"),
     "cryptography": ("note",),
 }
