@@ -9,7 +9,8 @@ With N pixels, maximum M (255, 4095, 65535), channel samples v, luminance y in 0
 - y = (54 R + 183 G + 19 B + 128) >> 8, the weights of Rec. ITU-R BT.709-6 in 256ths on encoded
   values (luma); grey is its own y; CMYK and CIELAB take y from their conversion to 8-bit sRGB
 - entropy = -sum(p log2 p) over 256 equal bins of y (Shannon 1948)
-- background, white: share of y >= t M; black: share of y <= t M
+- white: share of y >= t M; black: share of y <= t M
+- paper and background: see `paper_colour.py`
 - Michelson contrast (P99 - P1) / (P99 + P1), where Pq is the smallest y that at least q % of the
   pixels do not exceed; 0 for black images (Michelson 1927, with percentiles for extremes)
 - RMS contrast = standard deviation of y over its mean, 0 for black images (Peli 1990)
@@ -28,7 +29,7 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from ledgerkit.imaging.paper_colour import Paper, find_paper, share_of_paper
+from ledgerkit.imaging.paper_colour import Palette, find_paper, share_of_paper
 from ledgerkit.imaging.tally import Counts, Frame, Sums, Tally
 from ledgerkit.imaging.vips import strip_rows, strips
 
@@ -143,7 +144,6 @@ def _figures(
     moments = [Moments.of(sums, pixels, maximum) for sums in channels]
     ramp = np.arange(white + 1)
     squares = pixels * counts.laplacian_squares - counts.laplacian**2
-    paper = find_paper(counts.border, counts.inner)
     return Measures(
         width=frame.width,
         height=frame.height,
@@ -157,7 +157,7 @@ def _figures(
         luminance_mean=light.mean,
         luminance_standard_deviation=light.deviation,
         luminance_entropy=entropy(tones),
-        **_paper_columns(paper, counts.border + counts.inner, limits.paper),
+        **_paper_columns(counts, limits.paper),
         white_ratio=int(tones[ramp >= limits.white * white].sum()) / pixels,
         black_ratio=int(tones[ramp <= limits.black * white].sum()) / pixels,
         michelson_contrast=michelson(tones),
@@ -168,17 +168,17 @@ def _figures(
     )
 
 
-def _paper_columns(
-    paper: Paper | None, colours: NDArray[np.int64], tolerance: float
-) -> dict[str, Any]:
+def _paper_columns(counts: Counts, tolerance: float) -> dict[str, Any]:
     """What is said of the paper; nulls where there is none."""
+    border, whole = Palette.of(counts.border), Palette.of(counts.border + counts.inner)
+    paper = find_paper(border, whole)
     red, green, blue = paper.colour if paper else (None, None, None)
     return {
         "paper_red": red,
         "paper_green": green,
         "paper_blue": blue,
         "paper_from": paper.source if paper else None,
-        "background_ratio": share_of_paper(colours, paper, tolerance) if paper else None,
+        "background_ratio": share_of_paper(whole, paper, tolerance) if paper else None,
     }
 
 

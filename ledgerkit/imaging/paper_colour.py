@@ -5,13 +5,14 @@ their conversion to sRGB. Colours are counted in 64 x 64 x 64 bins (grey: 256 to
 for the value that repeats its bits, so that the first is black and the last white. Differences
 are those of CIE 1976 (CIE 15:2004, 8.2.2.1), which a bin is about 1.5 wide.
 
-A *peak* is found in 16 x 16 x 16 coarser bins: that pair of neighbours along each axis that holds
-most pixels, then three times the mean of the colours within `REACH` of the last mean (mean shift:
-Fukunaga and Hostetler 1975). The paper is
+A *peak* begins with a cube of 32 x 32 x 32 values that holds at least a 40th of the pixels; from its
+mean colour, four times, the mean of the colours within a difference of 10 is taken (mean shift:
+Fukunaga and Hostetler 1975). The border is a 32nd of the shorter side wide. The paper is
 
-1. the peak of the border, if its colours within `REACH` hold at least `OF_BORDER` of the border
-   and its lightness is at least `DARKEST` (a scanner's bed, felt and a printed ground are darker);
-2. else the lightest peak of the whole image that holds at least `OF_IMAGE` of it and is as light;
+1. the peak of the border, if the colours within 10 of it hold at least 40 % of the border and its
+   lightness L is at least 50 (a scanner's bed, felt or a black ground is darker), then moved to the
+   peak of the whole image next to it, because edges are browner;
+2. else the lightest peak of the whole image that holds at least 15 % of it and has such an L;
 3. else none: a plate printed to its edges, or darkness.
 
 *Background* is what is within a tolerance of the paper or of what lies between it and white: paper
@@ -39,6 +40,8 @@ OF_IMAGE = 0.15
 """Share of the image that its lightest peak must hold."""
 DARKEST = 50.0
 """Lightness (CIELAB L) below which nothing is paper."""
+FEWEST = 40
+"""A cube that holds less than this part of the pixels starts no peak."""
 STEPS = 4
 """How often a mean is taken on the way to a peak."""
 WHITE_LAB = (100.0, 0.0, 0.0)
@@ -64,7 +67,7 @@ class Palette:
 
     @classmethod
     def of(cls, bins: NDArray[np.int64]) -> Palette:
-        """From counts of 256 tones of grey or 64 x 64 x 64 bins of colour, red slowest."""
+        """From counts, int64: (256,) tones of grey or (262144,) bins of colour, red slowest."""
         import numpy as np
 
         from ledgerkit.imaging.lab import to_fine_lab
@@ -78,37 +81,39 @@ class Palette:
         rgb = values.astype(np.uint8)
         return cls(rgb, to_fine_lab(rgb), bins[found])
 
+    @property
+    def pixels(self) -> int:
+        """How many pixels were counted."""
+        return int(self.counts.sum())
 
-def find_paper(border: NDArray[np.int64], inner: NDArray[np.int64]) -> Paper | None:
-    """The paper of a plate whose border and remaining pixels have these counts of colours.
 
-    int64 (256,) for grey, int64 (262144,) for colour, of which at least one of `border` is not 0.
-    """
-    edge, whole = Palette.of(border), Palette.of(border + inner)
-    peak = _climb(edge, next(_coarse_peaks(edge)))
-    if peak.lightness >= DARKEST and peak.pixels >= OF_BORDER * int(border.sum()):
+def find_paper(border: Palette, whole: Palette) -> Paper | None:
+    """The paper of a plate with these colours in its border and on the whole; neither is empty."""
+    peak = _climb(border, next(_coarse_peaks(border)))
+    if peak.lightness >= DARKEST and peak.pixels >= OF_BORDER * border.pixels:
         sheet = _climb(whole, _within_reach(whole, peak.middle))
         return Paper(sheet.colour, "border")
-    needed = OF_IMAGE * int(whole.counts.sum())
-    peaks = [_climb(whole, start) for start in _coarse_peaks(whole)]
-    large = [one for one in peaks if one.lightness >= DARKEST and one.pixels >= needed]
+    large = [
+        one
+        for one in _peaks(whole)
+        if one.lightness >= DARKEST and one.pixels >= OF_IMAGE * whole.pixels
+    ]
     if not large:
         return None
     return Paper(max(large, key=lambda one: one.lightness).colour, "brightest area")
 
 
-def share_of_paper(bins: NDArray[np.int64], paper: Paper, tolerance: float) -> float:
-    """Share of the counted pixels within `tolerance` (CIE 1976) of the paper or lighter, 0..1."""
+def share_of_paper(palette: Palette, paper: Paper, tolerance: float) -> float:
+    """Share of the pixels within `tolerance` (CIE 1976) of the paper or lighter, 0..1."""
     import numpy as np
 
-    palette = Palette.of(bins)
     colour = _lab_of(paper.colour)
     way = np.array(WHITE_LAB) - colour
     length = float(way @ way)
     along = (palette.lab - colour) @ way / length if length else np.zeros(len(palette.lab))
     nearest = colour + np.clip(along, 0, 1)[:, None] * way
-    near = np.square(palette.lab - nearest).sum(axis=1) <= tolerance**2
-    return int(palette.counts[near].sum()) / int(palette.counts.sum())
+    near = _squared(palette.lab - nearest) <= tolerance**2
+    return int(palette.counts[near].sum()) / palette.pixels
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,23 +132,36 @@ class _Peak:
 def _coarse_peaks(palette: Palette) -> Iterator[NDArray[np.bool_]]:
     """Which colours lie in each well filled cube of 32 values a side, the fullest cube first.
 
-    Cubes overlap by half. One that holds less than a 40th of the pixels starts no peak,
-    unless it is the fullest.
+    Cubes overlap by half; the last along each axis is padded. The fullest is always given.
     """
     import numpy as np
 
-    place = palette.rgb >> 4
-    coarse = np.zeros((17, 17, 17), np.int64)
-    np.add.at(coarse, tuple(place.T), palette.counts)
-    cubes = coarse
+    shape = (17, 17, 17)
+    cells = np.ravel_multi_index(tuple((palette.rgb >> 4).T.astype(np.intp)), shape)
+    cubes = np.zeros(shape, np.int64)
+    np.add.at(cubes.reshape(-1), cells, palette.counts)
     for axis in range(3):
         cubes = cubes + np.roll(cubes, -1, axis)
-    least = int(palette.counts.sum()) // 40
     order = np.argsort(-cubes.ravel(), kind="stable")
-    for rank, corner in enumerate(np.column_stack(np.unravel_index(order, cubes.shape))):
-        if rank and cubes[tuple(corner)] <= least:
+    for rank, corner in enumerate(np.column_stack(np.unravel_index(order, shape))):
+        if rank and int(cubes[tuple(corner)]) * FEWEST < palette.pixels:
             return
-        yield np.asarray(((place - corner) % 17 <= 1).all(axis=1))
+        inside = np.zeros(shape, bool)
+        inside[np.ix_(*((at, (at + 1) % 17) for at in corner))] = True
+        yield inside.ravel()[cells]
+
+
+def _peaks(palette: Palette) -> Iterator[_Peak]:
+    """The peaks, each once: cubes whose pixels mostly belong to earlier ones are passed over."""
+    import numpy as np
+
+    taken = np.zeros(len(palette.counts), bool)
+    for start in _coarse_peaks(palette):
+        if 2 * int(palette.counts[start & taken].sum()) >= int(palette.counts[start].sum()):
+            continue
+        peak = _climb(palette, start)
+        taken |= _within_reach(palette, peak.middle)
+        yield peak
 
 
 def _climb(palette: Palette, chosen: NDArray[np.bool_]) -> _Peak:
@@ -165,7 +183,14 @@ def _climb(palette: Palette, chosen: NDArray[np.bool_]) -> _Peak:
 def _within_reach(palette: Palette, middle: NDArray[np.float64]) -> NDArray[np.bool_]:
     import numpy as np
 
-    return np.asarray(np.square(palette.lab - middle).sum(axis=1) <= REACH**2)
+    return np.asarray(_squared(palette.lab - middle) <= REACH**2)
+
+
+def _squared(difference: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Squared lengths, float64 (n,), of the rows of (n, 3)."""
+    light, green_red, blue_yellow = difference.T
+    squares: NDArray[np.float64] = light**2 + green_red**2 + blue_yellow**2
+    return squares
 
 
 def _lab_of(colour: tuple[float, float, float]) -> NDArray[np.float64]:
