@@ -119,3 +119,23 @@ def catalogue(folder: Path, count: int) -> tuple[Path, Path]:
     path = folder / "data.json"
     path.write_text(json.dumps(entries))
     return path, scans
+
+
+def real_scans(folder: Path, given: Path) -> tuple[Path, Path]:
+    """A catalogue of the images in a folder and below it, and copies of them under plain names."""
+    scans = folder / "scans"
+    scans.mkdir()
+    entries = []
+    images = [
+        path
+        for path in sorted(given.rglob("*"))
+        if path.suffix.lower() in (".jpg", ".jpeg", ".tif", ".tiff", ".png")
+    ]
+    for number, path in enumerate(images, 1):
+        name = f"scan-{number}{path.suffix.lower()}"
+        shutil.copyfile(path, scans / name)
+        entries.append(
+            {"plate": number, "name": f"S {number}", "slug": f"s-{number}", "fileName": name}
+        )
+    (folder / "data.json").write_text(json.dumps(entries))
+    return folder / "data.json", scans
