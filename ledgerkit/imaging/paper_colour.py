@@ -7,7 +7,8 @@ are those of CIE 1976 (CIE 15:2004, 8.2.2.1), which a bin is about 1.5 wide.
 
 A *peak* begins with a cube of 32 x 32 x 32 values that holds at least a 40th of the pixels; from its
 mean colour, four times, the mean of the colours within a difference of 10 is taken (mean shift:
-Fukunaga and Hostetler 1975). The border is a 32nd of the shorter side wide. The paper is
+Fukunaga and Hostetler 1975). Colours of less than a 20,000th of the pixels are left out of that.
+The border is a 32nd of the shorter side wide. The paper is
 
 1. the peak of the border, if the colours within 10 of it hold at least 40 % of the border and its
    lightness L is at least 50 (a scanner's bed, felt or a black ground is darker), then moved to the
@@ -40,6 +41,8 @@ OF_IMAGE = 0.15
 """Share of the image that its lightest peak must hold."""
 DARKEST = 50.0
 """Lightness (CIELAB L) below which nothing is paper."""
+RAREST = 20_000
+"""A colour that holds less than this part of the pixels is left out while peaks are sought."""
 FEWEST = 40
 """A cube that holds less than this part of the pixels starts no peak."""
 STEPS = 4
@@ -59,11 +62,15 @@ class Paper:
 
 @dataclass(frozen=True, slots=True)
 class Palette:
-    """The colours that occur: `rgb` uint8 (n, 3), `lab` float64 (n, 3), `counts` int64 (n,)."""
+    """The colours that occur: `rgb` uint8 (n, 3), `lab` float64 (n, 3), `counts` int64 (n,).
+
+    `pixels` is how many pixels were counted, those of rare colours included.
+    """
 
     rgb: NDArray[np.uint8]
     lab: NDArray[np.float64]
     counts: NDArray[np.int64]
+    pixels: int
 
     @classmethod
     def of(cls, bins: NDArray[np.int64]) -> Palette:
@@ -79,16 +86,19 @@ class Palette:
             places = np.stack([found >> 12, found >> 6 & 63, found & 63], axis=1)
             values = places << 2 | places >> 4
         rgb = values.astype(np.uint8)
-        return cls(rgb, to_fine_lab(rgb), bins[found])
+        return cls(rgb, to_fine_lab(rgb), bins[found], int(bins.sum()))
 
-    @property
-    def pixels(self) -> int:
-        """How many pixels were counted."""
-        return int(self.counts.sum())
+    def common(self) -> Palette:
+        """Without the many colours of few pixels, which move no peak and take most of the time."""
+        kept = self.counts * RAREST >= self.pixels
+        if not kept.any():
+            return self
+        return Palette(self.rgb[kept], self.lab[kept], self.counts[kept], self.pixels)
 
 
 def find_paper(border: Palette, whole: Palette) -> Paper | None:
     """The paper of a plate with these colours in its border and on the whole; neither is empty."""
+    border, whole = border.common(), whole.common()
     peak = _climb(border, next(_coarse_peaks(border)))
     if peak.lightness >= DARKEST and peak.pixels >= OF_BORDER * border.pixels:
         sheet = _climb(whole, _within_reach(whole, peak.middle))

@@ -205,8 +205,9 @@ class Tally:
         assert self.light is not None
         self._differentiate(np.concatenate([self.light[:2], self.light[1:2]]))
         kernel, totals = self.kernel, self.totals
-        tones = np.sum([tones for tones, _ in self.tables], axis=0)
-        border, inner = np.sum([colours for _, colours in self.tables], axis=0)
+        tones, (border, inner) = self.tables[0]
+        for more_tones, (more_border, more_inner) in self.tables[1:]:
+            tones, border, inner = tones + more_tones, border + more_border, inner + more_inner
         starts = (kernel.SUM, kernel.SQUARES, kernel.LOWEST, kernel.HIGHEST)
         channels = [Sums(*(totals[start + band] for start in starts)) for band in range(3)]
         if self.frame.bands == 1:
