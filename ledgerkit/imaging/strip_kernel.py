@@ -1,9 +1,10 @@
 """The inner loops of `tally`: what is counted of the pixels of one strip, compiled by numba.
 
-Everything is counted in integers that cannot overflow within one call on fewer than 2^31 pixels,
-so neither the order of the work nor its division among threads can change a digit. All functions
-leave the interpreter's lock. Rows are worked on in runs of `RUN` pixels: a run and what is made of
-it stay in the first cache, and a run's sums of 8-bit samples fit 32 bits, which doubles the speed.
+Everything is counted in integers that cannot overflow within one call on fewer than 2^27 pixels
+(a squared Laplacian of 16 bits has up to 2^36), so neither the order of the work nor its division
+among threads can change a digit. All functions leave the interpreter's lock. Rows are worked on in
+runs of `RUN` pixels: a run and what is made of it stay in the first cache, and a run's sums of
+8-bit samples fit 32 bits, which is quicker.
 
 Numba compiles when a type of sample is first met (about 3 s each) and keeps the machine code beside
 this file, else in the user's cache folder; where neither can be written, each process compiles for
