@@ -7,7 +7,18 @@ import os
 import platform
 import sys
 
-NAMES = ("startup", "headers", "fixity", "commits", "log", "proofs", "pyramids", "consolidation")
+NAMES = (
+    "startup",
+    "headers",
+    "measure",
+    "derivatives",
+    "pyramids",
+    "fixity",
+    "commits",
+    "log",
+    "proofs",
+    "consolidation",
+)
 
 
 def main(names: list[str]) -> None:

@@ -7,13 +7,21 @@ peer that is not installed is named and left out.
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import subprocess
 from pathlib import Path
 
-from benchmarks.measuring import BIN, Reading, catalogue, median, peak, scratch, table
+from benchmarks.measuring import (
+    BIN,
+    Reading,
+    catalogue,
+    median,
+    peak,
+    real_scans,
+    scratch,
+    table,
+)
 
 PLATES = 3_330
 """Of three files each: some 10,000 files with records and log."""
@@ -39,28 +47,8 @@ def main() -> None:
         print("LEDGERKIT_SCANS names no folder: real scans are left out")
         return
     with scratch() as folder:
-        data, scans = _real(folder, Path(given))
+        data, scans = real_scans(folder, Path(given))
         _measure(folder, data, scans, "real scans")
-
-
-def _real(folder: Path, given: Path) -> tuple[Path, Path]:
-    """A catalogue of the images in a folder and below it, and copies of them under plain names."""
-    scans = folder / "scans"
-    scans.mkdir()
-    entries = []
-    images = [
-        path
-        for path in sorted(given.rglob("*"))
-        if path.suffix.lower() in (".jpg", ".jpeg", ".tif", ".tiff", ".png")
-    ]
-    for number, path in enumerate(images, 1):
-        name = f"scan-{number}{path.suffix.lower()}"
-        shutil.copyfile(path, scans / name)
-        entries.append(
-            {"plate": number, "name": f"S {number}", "slug": f"s-{number}", "fileName": name}
-        )
-    (folder / "data.json").write_text(json.dumps(entries))
-    return folder / "data.json", scans
 
 
 def _measure(folder: Path, data: Path, scans: Path, title: str) -> None:

@@ -95,7 +95,7 @@ RANKS = {
 }
 """A module may import what has a lower number, and what lies in its own package folder."""
 HEAVY = frozenset(
-    {"numpy", "polars", "duckdb", "PIL", "torch", "pyarrow", "cryptography", "matplotlib"}
+    {"numpy", "numba", "polars", "duckdb", "PIL", "torch", "pyarrow", "cryptography", "matplotlib"}
 )
 ALONE = {
     "polars": ("ledger",),
@@ -103,6 +103,7 @@ ALONE = {
     "click": ("cli",),
     "rich": ("cli",),
     "torch": ("models",),
+    "numba": ("imaging",),
     "pyvips": ("imaging", "operation"),
     "cryptography": ("note",),
     "matplotlib": ("plotting",),

@@ -13,24 +13,33 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from ledgerkit.handles import Inputs, Outputs
 
-VERSION = "1"
+VERSION = "2"
 EVENT_TYPE = "image analysis"
 SUBJECT = "plate"
-LIBRARIES = ("pyvips", "pyvips-binary", "libvips", "numpy", "pillow", "tifffile", "imagecodecs")
+LIBRARIES = (
+    "pyvips",
+    "pyvips-binary",
+    "libvips",
+    "numpy",
+    "numba",
+    "llvmlite",
+    "pillow",
+    "tifffile",
+    "imagecodecs",
+)
 MAKES = ("measures",)
 
 
 @dataclass(frozen=True, slots=True)
 class Parameters:
-    """Settings of `measure`; thresholds are parts of the full range of luminance."""
+    """Settings of `measure`; thresholds are parts of the full range of a sample."""
 
-    background_threshold: float = field(
-        default=0.85,
+    paper_tolerance: float = field(
+        default=12.0,
         metadata={
             "minimum": 0,
-            "maximum": 1,
-            "help": "Luminance from which a pixel is paper",
-            "unit": "0..1",
+            "help": "Colour difference from the paper up to which a pixel is background (CIE 1976)",
+            "unit": "ΔE*ab",
         },
     )
     white_threshold: float = field(
@@ -102,7 +111,7 @@ def run(inputs: Inputs, parameters: Parameters, outputs: Outputs) -> None:
     from ledgerkit.imaging.measures import Thresholds, measure_image
 
     thresholds = Thresholds(
-        parameters.background_threshold,
+        parameters.paper_tolerance,
         parameters.white_threshold,
         parameters.black_threshold,
         parameters.edge_threshold,

@@ -20,7 +20,7 @@ from ledgerkit.operations import measure
 from ledgerkit.testing.handles import run_operation
 
 SCHEMA = Path(__file__).parents[2] / "schemas" / "ledger.measures.v1.schema.json"
-THRESHOLDS = Thresholds(0.85, 0.98, 0.05, 0.1, 0.05)
+THRESHOLDS = Thresholds(12.0, 0.98, 0.05, 0.1, 0.05)
 
 
 def measured(path: Path, **parameters: Any) -> dict[str, Any]:
@@ -41,6 +41,7 @@ def test_four_pixels_by_hand(tmp_path: Path) -> None:
     assert (row["minimum"], row["maximum"]) == ([0.0], [1.0])
     assert row["luminance_entropy"] == 1.5
     assert (row["background_ratio"], row["white_ratio"], row["black_ratio"]) == (0.5, 0.5, 0.25)
+    assert (row["paper_red"], row["paper_from"]) == (1.0, "border")
     assert row["michelson_contrast"] == 1.0
     assert row["grey_likeness"] == 1.0
     laplacian = np.array([510, -459, -459, 408])
@@ -86,7 +87,7 @@ def test_agrees_with_scipy(tmp_path: Path, dtype: type[np.generic]) -> None:
     st.integers(1, 45),
     st.sampled_from(["L", "RGB", "CMYK"]),
 )
-def test_any_strip_height_gives_the_same_last_digit(
+def test_any_strip_height_and_number_of_threads_gives_the_same_last_digit(
     width: int, height: int, rows: int, mode: str
 ) -> None:
     import io
@@ -98,7 +99,8 @@ def test_any_strip_height_gives_the_same_last_digit(
         array
     ).save(file, "PNG")
     whole = measure_image(decode(file), THRESHOLDS, height)
-    assert measure_image(decode(file), THRESHOLDS, rows) == whole
+    for threads in (1, 2, 3):
+        assert measure_image(decode(file), THRESHOLDS, rows, threads) == whole
 
 
 def test_alpha_is_left_out_and_cmyk_is_measured_as_stored(tmp_path: Path) -> None:
@@ -114,6 +116,8 @@ def test_alpha_is_left_out_and_cmyk_is_measured_as_stored(tmp_path: Path) -> Non
 
 
 def test_thresholds_are_parameters(tmp_path: Path) -> None:
-    path = written(tmp_path / "a.tif", np.full((2, 2), 128, np.uint8))
-    assert measured(path)["background_ratio"] == 0.0
-    assert measured(path, background_threshold=0.5)["background_ratio"] == 1.0
+    grey = np.full((64, 64), 200, np.uint8)
+    grey[20:28] = 160
+    path = written(tmp_path / "a.tif", grey)
+    assert measured(path)["background_ratio"] == 0.875
+    assert measured(path, paper_tolerance=20)["background_ratio"] == 1.0
