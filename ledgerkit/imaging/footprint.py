@@ -16,6 +16,7 @@ from ledgerkit.imaging.limits import memory_to_decode
 from ledgerkit.imaging.vips import threads
 
 SLACK = 160 << 20
+COMPILER = 160 << 20
 STRIP_ROWS = 512
 """Rows of the source that a stream of libvips keeps around the ones being read, all stages together."""
 
@@ -35,6 +36,11 @@ def stream_bytes(facts: Facts) -> int:
     tile_rows = facts.directory.number(323, 0) if facts.directory is not None else 0
     window = row * min(header.height, max(STRIP_ROWS, 4 * tile_rows))
     return held + window + SLACK
+
+
+def measured_bytes(facts: Facts) -> int:
+    """Bytes for counting the pixels while they are read: compiled code, its compiler, the tables."""
+    return stream_bytes(facts) + COMPILER
 
 
 def whole_bytes(facts: Facts, width: int, height: int) -> int:

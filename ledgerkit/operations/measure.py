@@ -105,6 +105,15 @@ def variant(parameters: Parameters) -> str:
     return ""
 
 
+def memory(inputs: Inputs, parameters: Parameters) -> int:
+    """Bytes that `run` may take, from the source's header."""
+    from ledgerkit.imaging.footprint import measured_bytes
+    from ledgerkit.imaging.header import read_facts
+
+    with inputs.file("source").open_header() as file:
+        return measured_bytes(read_facts(file))
+
+
 def run(inputs: Inputs, parameters: Parameters, outputs: Outputs) -> None:
     """Write one `measures` row. Raises `UnreadableImage` or `LimitExceeded` with the reason."""
     from ledgerkit.imaging.decode import Limits, decode

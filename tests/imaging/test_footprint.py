@@ -13,7 +13,7 @@ import pytest
 import pyvips
 import tifffile
 
-from ledgerkit.operations import normalize, pyramid
+from ledgerkit.operations import measure, normalize, pyramid
 from ledgerkit.testing.handles import LocalInputs
 
 POLICY: dict[str, Any] = {
@@ -40,7 +40,7 @@ MEASURED = r"""
 import contextlib, re, sys
 from pathlib import Path
 from ledgerkit.imaging import decode, encode, fallback
-from ledgerkit.operations import normalize, pyramid
+from ledgerkit.operations import measure, normalize, pyramid
 from ledgerkit.testing.handles import LocalInputs, Produced
 import numpy, PIL.Image, PIL.ImageCms, pyvips, tifffile, imagecodecs
 class Discarded(Produced):
@@ -51,7 +51,7 @@ class Discarded(Produced):
         return len(data)
     def pixels(self, _):
         pass
-operation = {"normalize": normalize, "pyramid": pyramid}[sys.argv[1]]
+operation = {"measure": measure, "normalize": normalize, "pyramid": pyramid}[sys.argv[1]]
 source, policy = map(Path, sys.argv[2:])
 def peak():
     return int(re.search(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text())[1]) * 1024
@@ -98,7 +98,9 @@ def turned(image: Any) -> Any:
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc/self/status")
 @pytest.mark.parametrize("name", CASES)
-@pytest.mark.parametrize("operation", [normalize, pyramid], ids=["normalize", "pyramid"])
+@pytest.mark.parametrize(
+    "operation", [measure, normalize, pyramid], ids=["measure", "normalize", "pyramid"]
+)
 def test_an_operation_takes_no_more_memory_than_it_says(
     tmp_path: Path, operation: Any, name: str
 ) -> None:
