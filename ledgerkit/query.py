@@ -37,7 +37,8 @@ _IN_FORCE = """current AND (variant NOT LIKE 'policy-%' OR starts_with(variant, 
     SELECT 'policy-' || left(sha256, 8) FROM artifacts WHERE direction = 'output' AND role = 'policy'
     ORDER BY run_id DESC LIMIT 1)))"""
 """Current results, and of those that were made under a policy only those of the newest accepted."""
-_ATTEMPTS = 10
+_ATTEMPTS = 25
+_HANDLES = "/proc/self/fd"
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +81,8 @@ def query_tree(
             if ledger_document(tree) == before:
                 raise
             continue
-        if ledger_document(tree) == before:
+        # What was held open while it was read is of one moment, whatever lies in its place now.
+        if os.path.exists(_HANDLES) or ledger_document(tree) == before:
             return found
     raise QueryRefused(
         f"the ledgers were rebuilt while the query ran, {_ATTEMPTS} times over",
@@ -102,6 +104,8 @@ def connect(
     try:
         with contextlib.ExitStack() as opened:
             present = _present(tree, document, opened)
+            if ledger_document(tree) != document:
+                raise QueryRefused("the ledgers were exchanged while they were opened")
             try:
                 _create_views(connection, present)
             except duckdb.Error as error:
@@ -166,7 +170,7 @@ def _present(
                 f"{path} has {size} bytes, {LEDGER_FILE} lists {listed}",
                 "Rebuild the ledgers with: ledgerkit consolidate",
             )
-        handle = f"/proc/self/fd/{file.fileno()}"
+        handle = f"{_HANDLES}/{file.fileno()}"
         found[name] = handle if os.path.exists(handle) else str(tree.root / path)
     return found
 
