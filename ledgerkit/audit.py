@@ -261,6 +261,7 @@ def _header(archive: Archive, found: Collected, path: str) -> None:
             if os.fstat(file.fileno()).st_mode & (stat.S_IWUSR | stat.S_IWGRP | stat.S_IWOTH):
                 found.unprotected += 1
             facts = read_facts(file)
+            needed = bytes_not_streamable(facts)
     except (LedgerkitError, OSError) as error:
         found.unreadable += 1
         found.add("SOURCE_UNREADABLE", path, error)
@@ -269,7 +270,6 @@ def _header(archive: Archive, found: Collected, path: str) -> None:
     found.sizes.append((megapixels, path))
     if megapixels > WARNING_MEGAPIXELS:
         found.add("LARGE_IMAGE", path, f"{megapixels:.2f}")
-    needed = bytes_not_streamable(facts)
     if needed is not None:
         line = f"the default of max_decode_bytes is {DEFAULT_LIMITS.max_decode_bytes}"
         found.add("NOT_STREAMABLE", path, f"decoding it holds {needed} bytes, {line}")

@@ -17,12 +17,17 @@ class Decisions:
     _archive: Archive
 
     def accept_policy(
-        self, by: str, reason: str, edited: str | Path | None = None
+        self,
+        by: str,
+        reason: str,
+        edited: str | Path | None = None,
+        proposal: str | None = None,
     ) -> dict[str, Any]:
-        """Put the newest proposed policy, or an edited document, into force."""
+        """Put a proposed policy (the newest, or of a run), or an edited document, into force."""
         from ledgerkit.policy import accept
 
-        return accept(self._archive, by, reason, Path(edited) if edited is not None else None)
+        document = Path(edited) if edited is not None else None
+        return accept(self._archive, by, reason, document, proposal)
 
     def policy(self) -> dict[str, Any]:
         """The policy in force. Raises `MissingInput`."""

@@ -92,19 +92,21 @@ def run(
     """
     began = time.monotonic()
     archive.refuse_when_frozen(request.operation)
-    room = None
     if memory is not None:
-        workers, room = _divide(request.operation, memory, workers)
+        _refuse_without_footprint(request.operation)
     with archive.job(wait) as job:
         seal_new(archive, job)
         history = History(archive)
         work = _Work(archive, history, job, request, progress)
+        workers, room = min(workers, work.total), None
+        if memory is not None:
+            workers, room = budget.divide(memory, workers)
         batch = _Batch(archive, job, request)
         try:
             _run_tasks(
                 work,
                 batch,
-                run_all(perform, work.tasks(), workers=min(workers, work.total), memory=room),
+                run_all(perform, work.tasks(), workers=workers, memory=room),
             )
             for _ in range(1, ATTEMPTS):
                 _run_lost(work, batch, room)
@@ -120,10 +122,9 @@ def run(
         return work.view(batch, time.monotonic() - began)
 
 
-def _divide(name: str, memory: int, workers: int) -> tuple[int, int]:
+def _refuse_without_footprint(name: str) -> None:
     if not operation.load(name).states_memory:
         raise UsageError(f"{name} does not state what memory it takes: --memory cannot hold")
-    return budget.divide(memory, workers)
 
 
 def _run_tasks(

@@ -49,9 +49,10 @@ def distribution(
     for style, (label, limit) in zip(("--", ":"), limits.items(), strict=False):
         axes.axvline(limit, color=VERMILION, linestyle=style, linewidth=2, label=label)
     axes.set_xscale("log")
+    axes.tick_params(axis="x", pad=12)
     axes.set_xlabel(f"{unit} (logarithmic; one tick a plate below the bars)")
     axes.set_ylabel("plates")
-    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if highest < 1000 * lowest else (1,)))
     axes.xaxis.set_major_formatter("{x:g}")
     axes.xaxis.set_minor_formatter("")
     axes.yaxis.get_major_locator().set_params(integer=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ from ledgerkit.canonical import canonical_bytes, parse_json
 from ledgerkit.errors import InvalidRecord, MissingInput, UsageError
 from ledgerkit.events import Event, staged_name
 from ledgerkit.history import History
-from ledgerkit.imaging.treatment import Policy, Treatment, treatment
+from ledgerkit.imaging.treatment import Policy, treatment
 from ledgerkit.records import Input, Run
 from ledgerkit.repository import Archive
 from ledgerkit.sealing import JSON, seal_new
@@ -18,14 +19,15 @@ from ledgerkit.staged import write_staged
 from ledgerkit.views import PolicyDifferenceView
 
 
-def proposed(archive: Archive) -> tuple[dict[str, Any], Input]:
-    """The newest proposal and where it lies. Raises `MissingInput`."""
-    return _document(archive, _newest(archive, "propose"), "policy-proposal")
+def proposed(archive: Archive, run_id: str | None = None) -> tuple[dict[str, Any], Input]:
+    """The newest proposal, or that of a run, and where it lies. Raises `MissingInput`."""
+    run = _newest(archive) if run_id is None else _run(archive, run_id)
+    return _document(archive, run, "policy-proposal")
 
 
 def rules(archive: Archive) -> list[dict[str, Any]]:
     """Each rule of the newest proposal with the plates that it touches. Raises `MissingInput`."""
-    found: list[dict[str, Any]] = _document(archive, _newest(archive, "propose"), "policy-rules")[0]
+    found: list[dict[str, Any]] = _document(archive, _newest(archive), "policy-rules")[0]
     return found
 
 
@@ -44,26 +46,30 @@ def difference(archive: Archive, old: str, new: str) -> PolicyDifferenceView:
     Raises `MissingInput`, `InvalidRecord` for a file that is no policy.
     """
     documents = [_named(archive, name) for name in (old, new)]
-    names = [name for name in schema.load("policy.v1")["properties"] if name in documents[1]]
     changed = [
-        (name, documents[0].get(name), documents[1].get(name))
-        for name in names
-        if documents[0].get(name) != documents[1].get(name)
+        (field.name, documents[0][field.name], documents[1][field.name])
+        for field in fields(Policy)
+        if documents[0][field.name] != documents[1][field.name]
     ]
-    rows = _document(archive, _newest(archive, "propose"), "deciding-table")[0]
+    rows = _document(archive, _newest(archive), "deciding-table")[0]
     before, after = (Policy.of(document) for document in documents)
     by_plate = {row["plate_id"]: row for row in rows}
     plates = []
     for plate in layout.sort_plates(list(by_plate)):
-        then, now = (_words(treatment(by_plate[plate], policy)) for policy in (before, after))
+        then, now = (_words(by_plate[plate], policy) for policy in (before, after))
         if then != now:
             plates.append((plate, then, now))
     return PolicyDifferenceView(old, new, changed, plates, len(rows))
 
 
-def _words(becomes: Treatment) -> str:
-    tiles = f", {becomes.tiles} tiles" if becomes.tiles else ""
-    return f"{' + '.join(becomes.rules)}: {becomes.width} x {becomes.height}{tiles}"
+def _words(row: dict[str, Any], policy: Policy) -> str:
+    becomes = treatment(row, policy)
+    words = f"{' + '.join(becomes.rules)}: {becomes.width} x {becomes.height}"
+    words += f", {becomes.tiles} tiles of {policy.tile_size}" if becomes.tiles else ""
+    if becomes.rules == ["keep"]:
+        return words
+    quality = f" {policy.quality}" if policy.format in ("jpeg", "webp") else ""
+    return f"{words}, {policy.format}{quality}, {policy.colour_space}, {policy.bit_depth} bits"
 
 
 def _named(archive: Archive, name: str) -> Any:
@@ -71,10 +77,10 @@ def _named(archive: Archive, name: str) -> Any:
         return accepted(archive)
     if name == "proposed":
         return proposed(archive)[0]
-    for run in archive.runs(layout.COLLECTION):
-        if run.run_id == name:
-            role = "policy-proposal" if run.operation == "propose" else "policy"
-            return _document(archive, run, role)[0]
+    if layout.is_run_id(name):
+        run = _run(archive, name)
+        role = "policy-proposal" if run.operation == "propose" else "policy"
+        return _document(archive, run, role)[0]
     path = Path(name)
     if not path.is_file():
         raise MissingInput(
@@ -82,6 +88,13 @@ def _named(archive: Archive, name: str) -> Any:
             "Give accepted, proposed, the id of a run that proposed or accepted one, or a file.",
         )
     return _read(path)
+
+
+def _run(archive: Archive, run_id: str) -> Run:
+    for run in archive.runs(layout.COLLECTION):
+        if run.run_id == run_id:
+            return run
+    raise MissingInput(f"the collection has no run {run_id}")
 
 
 def _read(path: Path) -> dict[str, Any]:
@@ -93,9 +106,9 @@ def _read(path: Path) -> dict[str, Any]:
     return document
 
 
-def _newest(archive: Archive, name: str) -> Run:
+def _newest(archive: Archive) -> Run:
     for run in reversed(archive.runs(layout.COLLECTION)):
-        if run.operation == name and run.status == "complete":
+        if run.operation == "propose" and run.status == "complete":
             return run
     raise MissingInput("no policy is proposed yet", "Make one with: ledgerkit policy propose")
 
@@ -108,13 +121,22 @@ def _document(archive: Archive, run: Run, role: str) -> tuple[Any, Input]:
             return parse_json(data, output.path), Input(
                 output.path, role, output.bytes, output.sha256, run.run_id, "full"
             )
-    raise MissingInput(f"{run.run_id} has no {role}", "Propose anew with: ledgerkit policy propose")
+    raise MissingInput(
+        f"{run.run_id} ({run.operation}) has no {role}",
+        "Policies lie in the runs of propose and policy-accept: see ledgerkit log",
+    )
 
 
 def accept(
-    archive: Archive, person: str, reason: str, edited: Path | None = None
+    archive: Archive,
+    person: str,
+    reason: str,
+    edited: Path | None = None,
+    proposal_run: str | None = None,
 ) -> dict[str, Any]:
-    """Put the newest proposal, or an edited document, into force; the document as accepted.
+    """Put a proposal (the newest, or of `proposal_run`) or an edited document into force.
+
+    Gives the document as accepted.
 
     Raises `InvalidRecord` when it breaks the policy's schema, `UsageError` where it contradicts itself
     and without name or reason.
@@ -125,7 +147,7 @@ def accept(
             'Give both: --by "A. Curator" --reason "..."',
         )
     archive.refuse_when_frozen("policy-accept")
-    document, proposal = proposed(archive)
+    document, proposal = proposed(archive, proposal_run)
     if edited is not None:
         document = _read(edited)
     document = {**document, "decided_by": person, "reason": reason}

@@ -185,8 +185,8 @@ def perform(task: Task) -> Result:
     try:
         parameters = loaded.make_parameters(_arguments(task.parameters))
         with budget.holding(_needed(loaded, inputs, parameters)):
-            loaded.module.run(inputs, parameters, outputs)
-            artifacts = outputs.close()
+            failure = _attempt(loaded, inputs, parameters, outputs, task)
+            artifacts = outputs.close() if failure is None else []
     except budget.OverBudget:
         raise  # no property of the plate
     except Exception as error:
@@ -203,6 +203,21 @@ def perform(task: Task) -> Result:
         loaded.environment(),
         failure,
     )
+
+
+def _attempt(
+    loaded: operation.Operation,
+    inputs: TaskInputs,
+    parameters: Any,
+    outputs: StagedOutputs,
+    task: Task,
+) -> Failed | None:
+    """Run the operation. Why it failed is said in words, so that nothing holds on to its pixels."""
+    try:
+        loaded.module.run(inputs, parameters, outputs)
+    except Exception as error:
+        return _failure(error, task)
+    return None
 
 
 def _needed(loaded: operation.Operation, inputs: TaskInputs, parameters: Any) -> int:

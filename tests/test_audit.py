@@ -607,3 +607,17 @@ def test_every_plate_is_looked_at_and_not_a_sample(
         "plates_structured/plate-4999/source/a.png"
     ]
     assert schema.problems("audit.v1", report(view, capsys)) == []
+
+
+def test_tags_that_lie_behind_the_pixels_are_read_too(tmp_path: Path) -> None:
+    import pyvips
+
+    root = tmp_path / "archive"
+    adopted(root)
+    source = next((plate(root, 4) / "source").iterdir())
+    unlock(source)
+    source.unlink()
+    rgb = pyvips.Image.black(300, 200, bands=3).copy(interpretation="srgb")
+    rgb.tiffsave(str(source.with_name("four.tif")), tile=True, tile_width=64, tile_height=64)
+    codes = {one.code for one in Repository.open(root).audit().findings}
+    assert not codes & {"SOURCE_UNREADABLE", "NOT_STREAMABLE"}

@@ -74,7 +74,7 @@ def test_a_plate_that_needs_more_is_left_out_and_not_recorded(large: Path) -> No
     repository = Repository.open(large)
     before = repository.log()
     with pytest.raises(MissingInput, match=r"needs up to .* --memory leaves") as refused:
-        repository.run("normalize", memory=500 << 20, force=True)
+        repository.run("normalize", memory=600 << 20, force=True)
     assert "Give --memory at least" in str(refused.value.hint)
     assert repository.log() == before
     with pytest.raises(UsageError, match="too little for a single worker"):

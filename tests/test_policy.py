@@ -24,6 +24,7 @@ HEADER: dict[str, Any] = {
     "mode": "RGB",
     "bit_depth": 8,
     "orientation": 1,
+    "compression": "jpeg",
     "icc_profile": None,
     "icc_profile_sha256": None,
 }
@@ -67,7 +68,7 @@ def test_a_proposal_says_which_plates_each_rule_touches() -> None:
     assert deciding[0]["rules"] == ["downscale", "tile"]
     assert (deciding[0]["becomes_width"], deciding[0]["becomes_height"]) == (4096, 1843)
     assert deciding[0]["tiles"] == 60
-    assert "14 plates" in made.documents["policy.json"]["rationale"]
+    assert "Plates: 14, measured: 0" in made.documents["policy.json"]["rationale"]
 
 
 def test_outliers_lie_beyond_the_far_fence_or_where_the_person_says() -> None:
@@ -107,8 +108,19 @@ def test_one_plate_is_enough_for_a_proposal() -> None:
 
 
 def test_a_contradicting_proposal_is_refused() -> None:
-    with pytest.raises(UsageError, match="webp holds 8 bits"):
+    with pytest.raises(ValueError, match="webp holds 8 bits"):
         proposed(headers((2000, 1500)), format="webp", bit_depth=16)
+
+
+def test_a_contradiction_is_refused_before_anything_is_recorded(tiny: Repository) -> None:
+    tiny.run("headers")
+    before = tiny.log()
+    for contradiction in ({"bit_depth": 16}, {"tile_size": 256, "tile_overlap": 256}):
+        with pytest.raises(UsageError):
+            tiny.run("propose", **contradiction)
+    with pytest.raises(UsageError, match="tile_size is larger"):
+        tiny.run("propose", format="webp", tile_size=20000)
+    assert tiny.log() == before
 
 
 @pytest.fixture
@@ -120,10 +132,10 @@ def accepted(tiny: Repository) -> Repository:
 
 
 def test_measures_are_read_where_they_are(accepted: Repository) -> None:
-    assert "0 of them are measured" in accepted.policy()["rationale"]
+    assert "measured: 0" in accepted.policy()["rationale"]
     accepted.run("measure", plates="plate-001,plate-002")
     assert accepted.run("propose").complete == 1
-    assert "2 of them are measured" in accepted.proposed_policy()["rationale"]
+    assert "measured: 2" in accepted.proposed_policy()["rationale"]
 
 
 def test_policies_are_compared_field_by_field_and_plate_by_plate(
@@ -136,7 +148,12 @@ def test_policies_are_compared_field_by_field_and_plate_by_plate(
     view = accepted.policy_difference("accepted", str(edited))
     assert ("downscale_long_side", 4096, None) in view.fields
     assert [plate for plate, _, _ in view.plates] == ["plate-001", "plate-002", "plate-003"]
-    assert view.plates[0][1:] == ("keep: 16 x 16", "downscale: 10 x 10")
+    encoded = "jpeg 92, srgb, 8 bits"
+    assert view.plates[0][1:] == ("keep: 16 x 16", f"downscale: 10 x 10, {encoded}")
+    edited.write_text(json.dumps(accepted.policy() | smaller | {"downscale_long_side": None}))
+    other = tmp_path / "other.json"
+    other.write_text(json.dumps(json.loads(edited.read_text()) | {"quality": 30}))
+    assert len(accepted.policy_difference(str(edited), str(other)).plates) == 3
     with pytest.raises(MissingInput, match="no-such-file is no policy"):
         accepted.policy_difference("accepted", "no-such-file")
     edited.write_text("{}")
@@ -151,7 +168,9 @@ def test_a_run_names_a_policy_too(accepted: Repository) -> None:
     )
     first, second = runs["run_id"].to_list()
     view = accepted.policy_difference(first, second)
-    assert {name for name, _, _ in view.fields} == {"decided_by", "reason"}
+    assert (view.fields, view.plates) == ([], [])
+    with pytest.raises(MissingInput, match="has no run"):
+        accepted.policy_difference(first, "run-20200101-000000Z-000000000000")
 
 
 def test_the_command_shows_rules_and_differences(

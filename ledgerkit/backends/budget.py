@@ -19,7 +19,8 @@ PARENT = 192 << 20
 """Bytes that the commanding process takes beside its workers: the interpreter, records, a commit."""
 WORKER = 128 << 20
 """Bytes that a worker takes before its first pixel: the interpreter and its libraries."""
-LEAST = 64 << 20
+LEAST = 192 << 20
+"""Bytes that even a small plate may take (`imaging.footprint`)."""
 
 
 class OverBudget(LimitExceeded):
@@ -29,8 +30,9 @@ class OverBudget(LimitExceeded):
 class Budget:
     """Bytes that tasks may take together; shared by processes when made with their `context`."""
 
-    def __init__(self, total: int, context: Any = None) -> None:
+    def __init__(self, total: int, context: Any = None, workers: int = 1) -> None:
         self.total = total
+        self.workers = workers
         self._left = context.Value("q", total, lock=False) if context else None
         self._changed = context.Condition() if context else None
 
@@ -41,7 +43,8 @@ class Budget:
             raise OverBudget(
                 f"needs up to {_megabytes(needed)} of memory, and --memory leaves "
                 f"{_megabytes(self.total)} for pixels",
-                f"Give --memory at least {_megabytes(needed + PARENT + WORKER)}.",
+                f"Give --memory at least {_megabytes(needed + PARENT + WORKER)} with --workers 1"
+                f"{f', or {WORKER // 10**6} MB more for each further one' * (self.workers > 1)}.",
             )
         if self._left is None or self._changed is None:
             yield

@@ -121,7 +121,7 @@ class _Crew(Generic[Value]):
 def _new_pool(workers: int, memory: int | None) -> ProcessPoolExecutor:
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["ledgerkit.worker"])
-    shared = None if memory is None else budget.Budget(memory, context)
+    shared = None if memory is None else budget.Budget(memory, context, workers)
     return ProcessPoolExecutor(
         workers, mp_context=context, initializer=_start_worker, initargs=(shared,)
     )

@@ -58,8 +58,12 @@ def show(proposed: bool, path: Path | None, as_json: bool) -> None:
       ledgerkit policy show --proposed
     """
     repository = open_repository(path)
-    _print(repository.proposed_policy() if proposed else repository.policy(), as_json)
-    if proposed and not as_json:
+    document = repository.proposed_policy() if proposed else repository.policy()
+    if proposed and as_json:
+        print_json(document | {"rules": repository.policy_rules()})
+        return
+    _print(document, as_json)
+    if proposed:
         for rule in repository.policy_rules():
             plates = rule["plates"]
             more = f" and {len(plates) - SHOWN} more" if len(plates) > SHOWN else ""
@@ -87,7 +91,7 @@ def diff(old: str, new: str, path: Path | None, as_json: bool) -> None:
         print_json(view)
         return
     for name, before, after in view.fields:
-        click.echo(writable(f"  {name}: {before} -> {after}"))
+        click.echo(writable(f"  {name}: {_shown(before)} -> {_shown(after)}"))
     for plate, before, after in view.plates[:MOST]:
         click.echo(f"  {plate}  {before} -> {after}")
     if len(view.plates) > MOST:
@@ -107,18 +111,27 @@ def diff(old: str, new: str, path: Path | None, as_json: bool) -> None:
     type=click.Path(path_type=Path, exists=True),
     help="An edited policy document instead of the proposal as it is.",
 )
+@click.option("--proposal", metavar="RUN", help="The run of a proposal; else the newest.")
 @wait_option
 @common_options
 def accept(
-    by: str, reason: str, edited: Path | None, wait: float, path: Path | None, as_json: bool
+    by: str,
+    reason: str,
+    edited: Path | None,
+    proposal: str | None,
+    wait: float,
+    path: Path | None,
+    as_json: bool,
 ) -> None:
-    """Put the newest proposal into force. It is never edited: another decision is another policy.
+    """Put a proposal into force. It is never edited: another decision is another policy.
 
     \b
     Example:
       ledgerkit policy accept --by "A. Curator" --reason "keeps every plate at full size"
     """
-    _print(open_repository(path, wait).accept_policy(by, reason, edited), as_json)
+    _print(open_repository(path, wait).accept_policy(by, reason, edited, proposal), as_json)
+    if not as_json:
+        click.echo("policy accepted. Next: ledgerkit normalize")
 
 
 def _print(document: dict[str, Any], as_json: bool) -> None:
@@ -126,4 +139,10 @@ def _print(document: dict[str, Any], as_json: bool) -> None:
         print_json(document)
         return
     for name, value in document.items():
-        click.echo(writable(f"  {name}: {value}"))
+        click.echo(writable(f"  {name}: {_shown(value)}"))
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return "-" if value is None else str(value)

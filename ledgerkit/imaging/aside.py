@@ -28,7 +28,7 @@ TILE = 512
 
 @contextmanager
 def upright(image: Any, orientation: int, limits: Limits) -> Iterator[Any]:
-    """An 8-bit pyvips image of 1 or 3 bands as it is to be seen; read it inside the block.
+    """A pyvips image of 8 or 16 bits, grey or RGB, as it is to be seen; read it inside the block.
 
     `image` may be sequential, and its pixels are computed once. At most `limits.max_decode_bytes`
     are held in memory. Raises `UnreadableImage` where pixels are broken and `CommitFailed` when the
@@ -37,15 +37,16 @@ def upright(image: Any, orientation: int, limits: Limits) -> Iterator[Any]:
     if orientation in (1, 2):
         yield geometry.upright(image, orientation)
         return
-    if image.width * image.height * image.bands <= limits.max_decode_bytes:
+    size = 2 if image.format == "ushort" else 1
+    if image.width * image.height * image.bands * size <= limits.max_decode_bytes:
         with decoding():
             held = image.copy_memory()
         yield geometry.upright(held, orientation)
         return
     with tempfile.TemporaryFile() as file:
-        with spooling():
+        with _spooling():
             image.tiffsave_target(
-                target_over(file),
+                _target_over(file),
                 tile=True,
                 tile_width=TILE,
                 tile_height=TILE,
@@ -56,11 +57,10 @@ def upright(image: Any, orientation: int, limits: Limits) -> Iterator[Any]:
         os.lseek(file.fileno(), 0, os.SEEK_SET)
         source = load_vips().Source.new_from_descriptor(file.fileno())
         stored = load_vips().Image.new_from_source(source, "", access="random")
-        grey = "b-w" if image.bands == 1 else "srgb"
-        yield geometry.upright(stored.copy(interpretation=grey), orientation)
+        yield geometry.upright(stored.copy(interpretation=image.interpretation), orientation)
 
 
-def target_over(file: BinaryIO) -> Any:
+def _target_over(file: BinaryIO) -> Any:
     """A pyvips target that writes to an open file; the file itself stays open."""
     own = os.dup(file.fileno())
     try:
@@ -70,7 +70,7 @@ def target_over(file: BinaryIO) -> Any:
 
 
 @contextmanager
-def spooling() -> Iterator[None]:
+def _spooling() -> Iterator[None]:
     """As `vips.decoding`, for pixels on their way to a temporary file: a full disk is no bad image."""
     try:
         with decoding():

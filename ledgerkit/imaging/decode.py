@@ -14,7 +14,6 @@ Keeps out: repositories, records, and what to do with the pixels.
 
 from __future__ import annotations
 
-import io
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, BinaryIO
 
@@ -40,10 +39,8 @@ __all__ = [
     "colour_count",
     "decode",
     "exact_load_shrink",
-    "open_image",
     "read_crop",
     "read_shrunk",
-    "turn",
 ]
 
 
@@ -107,43 +104,12 @@ def decode(
             f"{limits.max_pixels} (setting: max_pixels)"
         )
     decoder = choose_decoder(facts)
-    needed = memory_to_decode(facts, decoder)
-    if decoder == "imagecodecs":  # it takes the file itself whole, too
-        needed += file.seek(0, io.SEEK_END)
-    refuse_over(needed, limits, "decoded")
+    refuse_over(memory_to_decode(facts, decoder), limits, "decoded")
     if decoder == "libvips":
         image = _open_by_vips(file, facts, access, shrink)
     else:
         image = from_array(fallback.decode_whole(file, facts, decoder))
     return _describe(_settle(image, facts, decoder), facts, decoder)
-
-
-def open_image(
-    file: BinaryIO,
-    *,
-    limits: Limits = DEFAULT_LIMITS,
-    access: str = "sequential",
-    upright: bool = False,
-) -> Any:
-    """The pyvips image of page 0 as stored, or turned upright. Raises as `decode` does.
-
-    Turning by anything but orientations 1 and 2 cannot be streamed: the stored pixels are then held
-    in memory, within `limits.max_decode_bytes`.
-    """
-    decoded = decode(file, limits=limits, access=access)
-    if not upright or decoded.header.orientation == 1:
-        return decoded.image
-    return turn(decoded.image, decoded.header.orientation, limits)
-
-
-def turn(image: Any, orientation: int, limits: Limits = DEFAULT_LIMITS) -> Any:
-    """The image upright; held in memory where turning needs it. Raises `LimitExceeded`."""
-    if orientation in (1, 2):
-        return geometry.upright(image, orientation)
-    size = 2 if image.format == "ushort" else 1
-    refuse_over(image.width * image.height * image.bands * size, limits, "turned upright")
-    with decoding():
-        return geometry.upright(image.copy_memory(), orientation)
 
 
 def read_shrunk(
@@ -271,8 +237,13 @@ def _space(facts: Facts, bands: int) -> str:
 
 
 def _has_alpha(facts: Facts) -> bool:
-    """Whether the band behind the colours is opacity: said so, or (TIFF) not said at all."""
+    """Whether the band behind the colours is opacity: said so, or (TIFF) not said at all.
+
+    JPEG 2000 says it in its channel definitions, which the header has read.
+    """
     tags = facts.directory
+    if facts.header.format == "JPEG2000":
+        return facts.header.mode.endswith("A")
     if tags is None:
         return True
     if facts.header.bands <= colour_bands(tags.number(262, 1)):

@@ -78,8 +78,14 @@ def _check_samples(facts: Facts, tags: Directory, photometric: int) -> None:
     wide = header.bit_depth > 16 or header.sample_format != "unsigned"
     if photometric in (CIELAB, ICCLAB) and (wide or header.bit_depth not in (8, 16)):
         raise UnreadableImage(f"CIELAB with {header.bit_depth} bits a sample is refused")
-    if not wide or (header.sample_format == "unsigned" and header.bit_depth == 32):
-        if wide and (photometric == PALETTE or header.compression == "jpeg2000"):
+    if not wide:
+        return
+    if header.sample_format == "unsigned" and header.bit_depth != 32:
+        raise UnreadableImage(
+            f"unsigned samples of {header.bit_depth} bits are refused; convert the image to 16 bits"
+        )
+    if header.sample_format == "unsigned":
+        if photometric == PALETTE or header.compression == "jpeg2000":
             raise UnreadableImage("32 bits of a palette or in JPEG 2000 are not read here")
         return
     if photometric not in (WHITE_IS_ZERO, BLACK_IS_ZERO, RGB) or stated_range(tags) is None:
@@ -87,10 +93,6 @@ def _check_samples(facts: Facts, tags: Directory, photometric: int) -> None:
             f"{header.sample_format} samples of {header.bit_depth} bits have no stated white: the "
             "TIFF lacks the tags SMinSampleValue (340) and SMaxSampleValue (341); add both, or "
             "convert the image to 16 bits"
-        )
-    if header.sample_format == "unsigned":
-        raise UnreadableImage(
-            f"unsigned samples of {header.bit_depth} bits are refused; convert the image to 16 bits"
         )
 
 

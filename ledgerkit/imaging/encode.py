@@ -14,20 +14,23 @@ from __future__ import annotations
 import hashlib
 import io
 import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-from ledgerkit.imaging.decode import Limits
+from ledgerkit.errors import CommitFailed, UnreadableImage
+from ledgerkit.imaging.limits import Limits
 from ledgerkit.imaging.pixels import pixels_sha256
-from ledgerkit.imaging.vips import decoding, load_vips
+from ledgerkit.imaging.vips import decoding, load_vips, off_main_thread
 
 if TYPE_CHECKING:
     from ledgerkit.handles import OutputFile
 
 IN_MEMORY = 64 * 1024 * 1024
 CHUNK = 1 << 20
-CLASSIC_TIFF = 3 << 30
-"""Bytes of pixels up to which a pyramidal TIFF stays below 4 GiB, whatever Deflate makes of them."""
+CLASSIC_TIFF = 9 << 28
+"""Bytes of pixels up to which a classic TIFF suffices: the pyramid adds a third, Deflate may add some."""
 FORMATS = {
     "jpeg": ("jpg", "image/jpeg"),
     "png": ("png", "image/png"),
@@ -68,13 +71,11 @@ def write_image(image: Any, output: OutputFile, encoding: Encoding) -> str:
     sink = _Sink(output, seekable=encoding.format == "tiff")
     try:
         with decoding():
-            _save(image, sink.target(), encoding)
-    except Exception:
-        if sink.failure is not None:
-            raise sink.failure from None
+            off_main_thread(lambda: _save(image, sink.target(), encoding))
+    except UnreadableImage:
+        sink.raise_failure()
         raise
-    if sink.failure is not None:
-        raise sink.failure
+    sink.raise_failure()
     sink.finish()
     pixels = image.width * image.height
     whole = 8 * pixels * image.bands
@@ -96,7 +97,19 @@ def _save(image: Any, target: Any, encoding: Encoding) -> None:
         size = image.width * image.height * image.bands * (2 if image.format == "ushort" else 1)
         options |= {"tile": True, "tile_width": 256, "tile_height": 256, "pyramid": True}
         options |= {"compression": "deflate", "predictor": "horizontal", "resunit": "inch"}
-        image.tiffsave_target(target, bigtiff=size > CLASSIC_TIFF * 3 // 4, **options)
+        image.tiffsave_target(target, bigtiff=size > CLASSIC_TIFF, **options)
+
+
+@contextmanager
+def _room_for_spilling() -> Iterator[None]:
+    """A temporary file that cannot be written is no property of the plate."""
+    try:
+        yield
+    except OSError as error:
+        raise CommitFailed(
+            f"the temporary file in {tempfile.gettempdir()} cannot be written: {error.strerror}",
+            "Free space there, or name another folder in TMPDIR.",
+        ) from error
 
 
 class _Sink:
@@ -116,23 +129,41 @@ class _Sink:
     def target(self) -> Any:
         """A libvips target that writes here."""
         target = load_vips().TargetCustom()
-        target.on_write(self.write)
+        target.on_write(lambda data: self._guarded(self._write, -1, data))
         if self.seekable:
-            target.on_read(lambda length: self.kept.read(length))
-            target.on_seek(lambda offset, whence: self.kept.seek(offset, whence))
+            target.on_read(lambda length: self._guarded(self._read, b"", length))
+            target.on_seek(lambda offset, whence: self._guarded(self._seek, -1, offset, whence))
         return target
 
-    def write(self, data: bytes) -> int:
+    def raise_failure(self) -> None:
+        """Raise what went wrong in a callback, if anything did, and keep it no longer."""
+        failure, self.failure = self.failure, None
+        if failure is not None:
+            raise failure from None
+
+    def _guarded(self, call: Callable[..., Any], otherwise: Any, *given: Any) -> Any:
         if self.failure is not None:
-            return -1
+            return otherwise
         try:
-            if not self.seekable:
-                self._pass_on(data)
-            self._keep(data)
+            return call(*given)
         except Exception as error:  # raised again by `write_image`
             self.failure = error
-            return -1
+            return otherwise
+
+    def _write(self, data: bytes) -> int:
+        if not self.seekable:
+            self._pass_on(data)
+        with _room_for_spilling():
+            self._keep(data)
         return len(data)
+
+    def _read(self, length: int) -> bytes:
+        with _room_for_spilling():
+            return self.kept.read(length)
+
+    def _seek(self, offset: int, whence: int) -> int:
+        with _room_for_spilling():
+            return self.kept.seek(offset, whence)
 
     def finish(self) -> None:
         """Hand over what was kept until now."""

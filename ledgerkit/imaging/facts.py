@@ -48,7 +48,9 @@ class Facts:
 
     `profile` is the embedded ICC profile; `buffered_bytes` is the memory in bytes that any decoder
     of this file must hold at once, 0 when it can stream; `directory` are the tags of a TIFF.
-    `refusal` says why no decoder here gives these pixels rightly, None when one does.
+    `refusal` says why no decoder here gives these pixels rightly, None when one does. `components`
+    are the samples a pixel that a decoder must hold where they are more than the header's `bands`;
+    `file_bytes` is the size of the file.
     """
 
     header: Header
@@ -57,6 +59,8 @@ class Facts:
     directory: Directory | None = None
     lossless_jpeg: bool = False
     refusal: str | None = None
+    components: int = 0
+    file_bytes: int = 0
 
 
 def join_header(

@@ -2,9 +2,9 @@
 
 Counted are the buffers of a decoder (`stream_bytes`), the bands of rows that are cut into tiles, and
 what encoders hold; `SLACK` stands for libvips' own buffers and allocator. Tests hold these bounds
-against peaks measured in processes of their own.
+against peaks measured in processes of their own. What `limits` refuse is refused here, too.
 
-Keeps out: limits of a single image (`decode.Limits`) and of a command (`backends.budget`).
+Keeps out: limits of a single image (`limits.py`) and of a command (`backends.budget`).
 """
 
 from __future__ import annotations
@@ -12,62 +12,68 @@ from __future__ import annotations
 from ledgerkit.imaging.decoders import choose_decoder
 from ledgerkit.imaging.encode import IN_MEMORY
 from ledgerkit.imaging.facts import Facts
-from ledgerkit.imaging.limits import memory_to_decode
+from ledgerkit.imaging.limits import Limits, memory_to_decode, refuse_over
 from ledgerkit.imaging.vips import threads
 
 SLACK = 160 << 20
 COMPILER = 160 << 20
 STRIP_ROWS = 512
 """Rows of the source that a stream of libvips keeps around the ones being read, all stages together."""
+PLANNED_TILE = 2048
+"""Bytes that the plan of a pyramid takes for each tile."""
 
 
-def samples(facts: Facts) -> int:
-    """Bytes a pixel as decoded: palettes have three samples, up to 8 bits a byte, above them two."""
+def bytes_a_pixel(facts: Facts) -> int:
+    """Of decoded pixels: a palette becomes RGB, transparency of a PNG a band of its own."""
     header = facts.header
-    bands = 3 if header.mode == "P" else max(1, header.bands)
-    return bands * (2 if header.bit_depth > 8 else 1)
+    bands = 3 if header.mode.startswith("P") else max(1, header.bands)
+    return (bands + (header.format == "PNG")) * (2 if header.bit_depth > 8 else 1)
 
 
-def stream_bytes(facts: Facts) -> int:
-    """Bytes that reading the pixels once, top to bottom, may take."""
+def stream_bytes(facts: Facts, limits: Limits) -> int:
+    """Bytes that reading the pixels once, top to bottom, may take. Raises `LimitExceeded`."""
     header = facts.header
-    row = header.width * samples(facts)
     held = memory_to_decode(facts, choose_decoder(facts))
+    refuse_over(held, limits, "decoded")
     tile_rows = facts.directory.number(323, 0) if facts.directory is not None else 0
-    window = row * min(header.height, max(STRIP_ROWS, 4 * tile_rows))
-    return held + window + SLACK
+    rows = min(header.height, max(STRIP_ROWS, 4 * tile_rows))
+    return held + rows * header.width * bytes_a_pixel(facts) + SLACK
 
 
-def measured_bytes(facts: Facts) -> int:
+def measured_bytes(facts: Facts, limits: Limits) -> int:
     """Bytes for counting the pixels while they are read: compiled code, its compiler, the tables."""
-    return stream_bytes(facts) + COMPILER
+    return stream_bytes(facts, limits) + COMPILER
 
 
-def whole_bytes(facts: Facts, width: int, height: int) -> int:
-    """Bytes for one derivative of `width` x `height`: read, shrunk, turned, encoded, decoded again."""
+def whole_bytes(facts: Facts, limits: Limits, width: int, height: int, kind: str) -> int:
+    """Bytes for one derivative of `width` x `height` in the format `kind` (`encode.FORMATS`).
+
+    It is read, shrunk, turned, encoded and decoded again. libwebp holds the picture while it
+    encodes, and again while it decodes; libvips holds the smaller levels of a pyramidal TIFF.
+    """
     made = width * height * 3 * (2 if facts.header.bit_depth > 8 else 1)
-    turned = made if facts.header.orientation > 2 else 0
-    held = min(made, 4 * IN_MEMORY) if turned == 0 else made
-    return stream_bytes(facts) + turned + held + IN_MEMORY
+    turned = min(made, limits.max_decode_bytes) if facts.header.orientation > 2 else 0
+    encoding = {"webp": 12 * width * height, "tiff": made // 3}.get(kind, 0)
+    return stream_bytes(facts, limits) + turned + min(made, 4 * IN_MEMORY) + IN_MEMORY + encoding
 
 
-def tiles_bytes(facts: Facts, size: int) -> int:
-    """Bytes for cutting an image into tiles of `size` pixels, some encoded at a time."""
+def tiles_bytes(facts: Facts, limits: Limits, size: int) -> int:
+    """Bytes for cutting an image into tiles of `size` pixels, some of them encoded at a time."""
     header = facts.header
-    along = header.width
-    band = along * (size + STRIP_ROWS) * samples(facts)
-    whole = header.width * header.height * samples(facts)
-    under_way = (2 * threads() + 1) * size * size * 3 * samples(facts)
-    return stream_bytes(facts) + min(band, whole) + under_way
+    band = header.width * min(header.height, size + STRIP_ROWS) * bytes_a_pixel(facts)
+    # Each under way: the pixels as cut, as delivered, and as decoded again from the file.
+    under_way = (2 * threads() + 1) * size * size * 3 * bytes_a_pixel(facts)
+    return stream_bytes(facts, limits) + band + under_way
 
 
-def pyramid_bytes(facts: Facts, tile_size: int, max_decode_bytes: int) -> int:
-    """Bytes for a pyramid of all levels: two rows of tiles of each, and a turned plate as far as it
-    is held in memory.
+def pyramid_bytes(facts: Facts, limits: Limits, tile_size: int) -> int:
+    """Bytes for a pyramid of all levels: two rows of tiles of each, its plan, and a turned plate as
+    far as it is held in memory.
     """
     header = facts.header
     side = max(header.width, header.height) if header.orientation > 4 else header.width
-    rows = 2 * 2 * side * tile_size * 3
-    whole = header.width * header.height * 3
-    turned = min(whole, max_decode_bytes) if header.orientation > 2 else 0
-    return stream_bytes(facts) + min(rows, 2 * whole) + turned
+    pixels = header.width * header.height
+    rows = min(2 * 2 * side * tile_size * 3, 2 * pixels * 3)
+    turned = min(pixels * 3, limits.max_decode_bytes) if header.orientation > 2 else 0
+    plan = PLANNED_TILE * 2 * (1 + pixels // tile_size**2)
+    return stream_bytes(facts, limits) + rows + turned + plan

@@ -36,7 +36,7 @@ NOT_READ = (
 
 
 def read_foreign(source: BoundedBytes) -> Facts:
-    """A format that Pillow knows and `OTHER_FORMATS` names."""
+    """A format that Pillow knows and `FORMATS` names."""
     image = _pillow_image(source)
     width, height = image.size
     if width <= 0 or height <= 0:
@@ -88,6 +88,10 @@ def _pillow_image(source: BoundedBytes) -> Image.Image:
                 return factory(cast("IO[bytes]", BoundedFile(source)), "")
             except LedgerkitError:
                 raise
+            except Image.DecompressionBombError as error:
+                raise UnreadableImage(
+                    f"the {name} header claims more pixels than any plate has"
+                ) from error
             except (OSError, ValueError, TypeError, KeyError, IndexError, SyntaxError) as error:
                 if accept is not None:
                     raise UnreadableImage(f"the {name} header is broken: {error}") from error

@@ -113,7 +113,13 @@ def _read_jpeg(source: BoundedBytes) -> Facts:
     )
     streams = found.scans_in_one and not found.progressive
     buffered = 0 if streams else found.coefficient_bytes
-    return Facts(header, found.profile, buffered, lossless_jpeg=found.lossless)
+    return Facts(
+        header,
+        found.profile,
+        buffered,
+        lossless_jpeg=found.lossless,
+        file_bytes=source.size,
+    )
 
 
 def _read_png(source: BoundedBytes) -> Facts:
@@ -171,7 +177,14 @@ def _read_jp2(source: BoundedBytes) -> Facts:
         False,
         compression="jpeg2000",
     )
-    return Facts(header, found.profile, 0, refusal=found.refusal)
+    return Facts(
+        header,
+        found.profile,
+        0,
+        refusal=found.refusal,
+        components=len(found.depths),
+        file_bytes=source.size,
+    )
 
 
 def _read_heif(source: BoundedBytes) -> Facts:

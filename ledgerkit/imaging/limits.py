@@ -30,24 +30,23 @@ DEFAULT_LIMITS = Limits()
 def memory_to_decode(facts: Facts, decoder: str) -> int:
     """Bytes that must be held at once to decode the pixels; 0 when they stream.
 
-    For the libraries that decode whole images this counts their own copy beside ours: Pillow has
-    four bytes a pixel, OpenJPEG four bytes a sample.
+    For the libraries that decode whole images this counts their own copies beside ours: Pillow has
+    four bytes a pixel and gives a copy, OpenJPEG has four bytes a sample; imagecodecs takes the
+    file itself whole, too.
     """
     if decoder == "libvips":
         return facts.buffered_bytes
     header = facts.header
     pixels = header.width * header.height
-    samples = 3 if header.mode.startswith("P") else max(header.bands, 1)
+    samples = max(3 if header.mode.startswith("P") else header.bands, facts.components, 1)
     if decoder == "pillow":
-        return pixels * (4 + samples)
+        return pixels * (4 + 2 * samples)
     if header.bit_depth > 16 or header.sample_format != "unsigned":
         return pixels * samples * (header.bit_depth // 8 + 2)
     size = 1 if header.bit_depth <= 8 else 2
-    return (
-        pixels * samples * size * 2
-        if header.format != "JPEG2000"
-        else pixels * samples * (size + 4)
-    )
+    if header.format == "JPEG2000":
+        return pixels * samples * (2 * size + 4) + facts.file_bytes
+    return pixels * samples * size * 2 + facts.file_bytes
 
 
 def bytes_not_streamable(facts: Facts, limits: Limits = DEFAULT_LIMITS) -> int | None:

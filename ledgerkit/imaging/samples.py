@@ -16,6 +16,7 @@ Source: Adobe, TIFF Revision 6.0 (1992), sections 5, 19, 20, 21; libtiff's rule 
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 from ledgerkit.errors import UnreadableImage
@@ -38,9 +39,11 @@ def stated_range(tags: Directory | None) -> tuple[float, float] | None:
     if tags is None:
         return None
     lows, highs = tags.numbers(LOW), tags.numbers(HIGH)
-    if not lows or not highs or not min(lows) < max(highs) < float("inf"):
+    if not lows or not highs:
         return None
-    return (min(lows), max(highs)) if min(lows) > float("-inf") else None
+    low, high = min(lows), max(highs)
+    span = high - low
+    return (low, high) if 0 < span < math.inf and 65535 / span < math.inf else None
 
 
 def white_of(facts: Facts, wide: bool) -> int:
@@ -115,7 +118,9 @@ def expand(array: NDArray[Any], palette: NDArray[np.uint16], depth: int) -> NDAr
     if depth <= 8:
         narrow = colours.max(initial=0) <= 255
         colours = (colours if narrow else colours >> 8).astype(np.uint8)
-    expanded: NDArray[Any] = colours[array.astype(np.intp)]
+    expanded: NDArray[Any] = np.empty((*array.shape, 3), colours.dtype)
+    for top in range(0, array.shape[0], ROWS):  # an index takes eight bytes meanwhile
+        expanded[top : top + ROWS] = colours[array[top : top + ROWS]]
     return expanded
 
 

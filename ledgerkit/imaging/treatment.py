@@ -1,8 +1,8 @@
 """What a preprocessing policy does to a plate, told from its header alone: the rules of phase 2.
 
-`propose` counts with these rules, `policy diff` compares two policies by them and `normalize` follows
-them: one reading for all. Whether an embedded profile means sRGB is known only when it is tried
-(`colour.is_srgb`); here a plate with a profile is said to have one.
+`propose` counts with these rules and `policy diff` compares two policies by them; `normalize` takes the
+sizes from here and looks closer where a row of headers cannot tell: whether an embedded profile means
+sRGB (`colour.is_srgb`), and which library decodes a TIFF rightly (`decoders.choose_decoder`).
 
 Keeps out: pixels, documents on disk, and who decides.
 """
@@ -15,6 +15,7 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from ledgerkit.errors import UsageError
+from ledgerkit.imaging.decoders import TIFF_BY_VIPS
 from ledgerkit.imaging.geometry import fit_long_side, fit_pixels, grid, oriented_size
 
 RULES = {
@@ -25,7 +26,7 @@ RULES = {
     "colour": "brought to the policy's colour space: palette, alpha, CMYK, CIELAB and the like",
     "profile": "have an embedded ICC profile, and are converted by it unless it means the same colours",
     "depth": "brought to the policy's bits a sample",
-    "format": "kept in a format that not every later step reads, and written anew",
+    "format": "in a format or compression that not every later step reads: written anew",
     "too-large-for-format": "fail: a side is longer than the policy's file format can hold",
 }
 """The rules of a policy, each with what it says of the plates that it touches."""
@@ -34,6 +35,7 @@ LARGEST_SIDE = {"jpeg": 65500, "webp": 16383}
 """Pixels: JPEG_MAX_DIMENSION of libjpeg, WEBP_MAX_DIMENSION of libwebp. PNG and TIFF hold any plate."""
 DEEP_FORMATS = ("png", "tiff")
 KEPT_FORMATS = ("JPEG", "MPO", "PNG", "TIFF")
+GREY_MODES = ("1", "L", "I;16", "I", "F")
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +72,9 @@ class Policy:
             )
         if (self.downscale_long_side is None) == (self.downscale_megapixels is None):
             found.append("give one of downscale_long_side and downscale_megapixels, the other null")
+        most = LARGEST_SIDE.get(self.format, self.tile_size)
+        if self.outliers == "tile" and self.tile_size > most:
+            found.append(f"{self.format} holds {most} pixels on a side: tile_size is larger")
         if self.bit_depth == 16 and self.format not in DEEP_FORMATS:
             found.append(f"{self.format} holds 8 bits a sample: for 16 choose png or tiff")
         return found
@@ -115,10 +120,12 @@ def treatment(header: Mapping[str, Any], policy: Policy) -> Treatment:
 def rules_of_conversion(header: Mapping[str, Any], policy: Policy) -> list[str]:
     """The rules that touch a plate whatever its size, from a row of `headers`."""
     rules = ["turn"] if header["orientation"] != 1 else []
-    plain = ("1", "L", "I;16") if policy.colour_space == "grey" else ("1", "L", "I;16", "RGB")
+    plain = GREY_MODES if policy.colour_space == "grey" else (*GREY_MODES, "RGB")
     rules += [] if header["mode"] in plain else ["colour"]
     rules += ["profile"] if header["icc_profile_sha256"] else []
     kept = (8, 16) if policy.bit_depth == 16 else (8,)
     rules += [] if header["bit_depth"] in kept else ["depth"]
-    rules += [] if header["format"] in KEPT_FORMATS else ["format"]
-    return rules
+    kept_as_it_is = header["format"] in KEPT_FORMATS and (
+        header["format"] != "TIFF" or header["compression"] in TIFF_BY_VIPS
+    )
+    return rules if kept_as_it_is else [*rules, "format"]

@@ -128,6 +128,16 @@ def strips(image: Any, rows: int) -> Iterator[NDArray[Any]]:
         yield waiting.result()
 
 
+def off_main_thread(function: Callable[[], Value]) -> Value:
+    """Call a function on a thread of its own and wait for it.
+
+    For calls of libvips that call back into Python: an interrupt by the user that arrives in such a
+    callback on the main thread is printed by cffi and lost, or taken for a broken image.
+    """
+    with ThreadPoolExecutor(max_workers=1) as pool:
+        return pool.submit(function).result()
+
+
 def in_threads(function: Callable[..., Value], calls: Iterable[tuple[Any, ...]]) -> list[Value]:
     """What `function` gives for each tuple of arguments, in their order, on `threads()` threads.
 

@@ -109,9 +109,11 @@ def memory(inputs: Inputs, parameters: Parameters) -> int:
     """Bytes that `run` may take, from the source's header."""
     from ledgerkit.imaging.footprint import measured_bytes
     from ledgerkit.imaging.header import read_facts
+    from ledgerkit.imaging.limits import Limits
 
+    limits = Limits(parameters.max_pixels, parameters.max_decode_bytes)
     with inputs.file("source").open_header() as file:
-        return measured_bytes(read_facts(file))
+        return measured_bytes(read_facts(file), limits)
 
 
 def run(inputs: Inputs, parameters: Parameters, outputs: Outputs) -> None:

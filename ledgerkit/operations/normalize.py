@@ -82,15 +82,18 @@ def memory(inputs: Inputs, parameters: Parameters) -> int:
     from ledgerkit.imaging import footprint
     from ledgerkit.imaging.geometry import oriented_size
     from ledgerkit.imaging.header import read_facts
+    from ledgerkit.imaging.limits import Limits
 
     policy = read_policy(inputs.file("policy"))
+    limits = Limits(parameters.max_pixels, parameters.max_decode_bytes)
     with inputs.file("source").open_header() as file:
         facts = read_facts(file)
         header = facts.header
         size = oriented_size(header.width, header.height, header.orientation)
-        needed = footprint.whole_bytes(facts, *policy.target_size(*size))
+        ordered = policy.target_size(*size)
+        needed = footprint.whole_bytes(facts, limits, *ordered, policy.format)
         if policy.tiles(*size):
-            needed = max(needed, footprint.tiles_bytes(facts, policy.tile_size))
+            needed = max(needed, footprint.tiles_bytes(facts, limits, policy.tile_size))
     return needed
 
 
@@ -166,6 +169,7 @@ def _whole(
     outputs: Outputs,
 ) -> dict[str, Any]:
     """The row of the plate as a whole, its derivative written if one is needed."""
+    from ledgerkit.imaging.aside import upright
     from ledgerkit.imaging.geometry import Box
 
     width, height = policy.target_size(frame.width, frame.height)
@@ -176,12 +180,14 @@ def _whole(
         identity = (None, decoded.header.media_type, frame.source_sha256)
         return _row(frame, "whole", box, (width, height), identity, None)
     _check_side(max(width, height), policy)
-    image = _derive(file, decoded, (width, height), policy, limits)
-    fits = (image.width, image.height) == (width, height)
-    message = f"{image.width} x {image.height} pixels, ordered were {width} x {height}"
-    outputs.gate("derivative", "size_as_ordered", fits, max(image.width, image.height), message)
-    written = _write(image, "whole", policy, outputs)
-    return _row(frame, "whole", box, (image.width, image.height), written, None)
+    small = _shrunk(file, decoded, (width, height), policy, limits)
+    with upright(small, frame.orientation, limits) as image:
+        fits = (image.width, image.height) == (width, height)
+        message = f"{image.width} x {image.height} pixels, ordered were {width} x {height}"
+        outputs.gate("derivative", "size_as_ordered", fits, max(image.width, image.height), message)
+        image = image.copy(**_resolution(decoded, width / frame.width))
+        written = _write(image, "whole", policy, outputs)
+        return _row(frame, "whole", box, (image.width, image.height), written, None)
 
 
 def _check_pixels(decoded: Decoded) -> None:
@@ -204,25 +210,27 @@ def _check_side(side: int, policy: Policy) -> None:
         )
 
 
-def _derive(
+def _shrunk(
     file: BinaryIO, decoded: Decoded, size: tuple[int, int], policy: Policy, limits: Limits
 ) -> Any:
-    """The upright image of `size` (width, height) as ordered, computed as it is read."""
-    from ledgerkit.imaging.decode import decode, exact_load_shrink, turn
+    """The image of `size` (width, height, upright) as ordered, but in stored orientation still."""
+    from ledgerkit.imaging.decode import decode, exact_load_shrink
     from ledgerkit.imaging.geometry import oriented_size
     from ledgerkit.imaging.resize import resize
 
-    header = decoded.header
-    stored = oriented_size(*size, header.orientation)
+    stored = oriented_size(*size, decoded.header.orientation)
     shrink = exact_load_shrink(decoded.facts, *stored)
     if shrink > 1:
         decoded = decode(file, limits=limits, shrink=shrink)
-    small = _deliver(decoded, resize(decoded.flat(), *stored), policy)
-    upright = turn(small, header.orientation, limits)
+    return _deliver(decoded, resize(decoded.flat(), *stored), policy)
+
+
+def _resolution(decoded: Decoded, scale: float) -> dict[str, float]:
+    """Pixels a millimetre across and down, upright; those of 72 dots an inch where none are stated."""
+    header = decoded.header
     dots = (header.dpi_x or 72.0, header.dpi_y or 72.0)
     across, down = dots[::-1] if header.orientation >= 5 else dots
-    scale = size[0] / oriented_size(header.width, header.height, header.orientation)[0]
-    return upright.copy(xres=across * scale / 25.4, yres=down * scale / 25.4)
+    return {"xres": across * scale / 25.4, "yres": down * scale / 25.4}
 
 
 def _deliver(decoded: Decoded, image: Any, policy: Policy) -> Any:

@@ -17,6 +17,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from statistics import median
 from typing import TYPE_CHECKING, Any
 
 from ledgerkit.errors import MissingInput
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 VERSION = "2"
 EVENT_TYPE = "policy proposal"
 SUBJECT = "collection"
-LIBRARIES = ("matplotlib",)
+LIBRARIES = ("matplotlib", "numpy", "pillow")
 MAKES = ("figures",)
 
 FAR_OUT = 3.5
@@ -48,6 +49,7 @@ FACTS = (
     "mode",
     "bit_depth",
     "orientation",
+    "compression",
     "icc_profile",
     "icc_profile_sha256",
 )
@@ -73,7 +75,7 @@ class Parameters:
         default=0.0,
         metadata={
             "minimum": 0,
-            "help": "Pixel budget of the smaller derivative instead of its long side; 0: none",
+            "help": "Pixel budget of the smaller derivative, in place of its long side; 0: none",
             "unit": "megapixels",
         },
     )
@@ -118,8 +120,24 @@ class Parameters:
         },
     )
     quality: int = field(
-        default=92, metadata={"minimum": 1, "maximum": 100, "help": "Quality of JPEG and WebP"}
+        default=92,
+        metadata={
+            "minimum": 1,
+            "maximum": 100,
+            "help": "Quality of JPEG and WebP; PNG and TIFF have none",
+        },
     )
+
+    def __post_init__(self) -> None:
+        """Refuse settings that contradict each other before anything is recorded."""
+        from ledgerkit.imaging.treatment import Policy
+
+        document = _document(self, fence=0.0)
+        problems = Policy(
+            **{name: document[name] for name in Policy.__dataclass_fields__}
+        ).problems()
+        if problems:
+            raise ValueError("; ".join(problems))
 
 
 def takes(parameters: Parameters) -> tuple[str, ...]:
@@ -133,15 +151,12 @@ def variant(parameters: Parameters) -> str:
 
 
 def run(inputs: Inputs, parameters: Parameters, outputs: Outputs) -> None:
-    """Write `policy.json`, `deciding.json` (largest plate first), `rules.json` and the plot.
-
-    Raises `UsageError` for parameters that contradict each other.
-    """
+    """Write `policy.json`, `deciding.json` (largest plate first), `rules.json` and the plot."""
     from ledgerkit.imaging.treatment import Policy
 
     rows = sorted(inputs.rows("headers"), key=lambda row: (-row["megapixels"], row["plate_id"]))
     measures = _measures(inputs)
-    document = _policy(parameters, [row["megapixels"] for row in rows])
+    document = _document(parameters, far_fence([row["megapixels"] for row in rows]))
     policy = Policy.of(document)
     looks = worth_a_look(measures)
     deciding = [_decision(row, policy, looks.get(row["plate_id"], [])) for row in rows]
@@ -160,15 +175,16 @@ def _measures(inputs: Inputs) -> dict[str, dict[str, Any]]:
         return {}
 
 
-def _policy(parameters: Parameters, megapixels: Sequence[float]) -> dict[str, Any]:
+def _document(parameters: Parameters, fence: float) -> dict[str, Any]:
+    """The policy that follows; `fence` is where outliers begin unless the person says so."""
     budget = parameters.downscale_megapixels
-    over = parameters.tile_over_megapixels or far_fence(megapixels)
+    over = parameters.tile_over_megapixels or max(fence, parameters.downscale_over_megapixels)
     return {
         "schema_version": "policy.v1",
         "downscale_over_megapixels": parameters.downscale_over_megapixels,
         "downscale_long_side": None if budget else parameters.downscale_long_side,
         "downscale_megapixels": budget or None,
-        "tile_over_megapixels": round(max(over, parameters.downscale_over_megapixels), 6),
+        "tile_over_megapixels": max(round(over, 6), 1e-6),
         "tile_size": parameters.tile_size,
         "tile_overlap": parameters.tile_overlap,
         "outliers": parameters.outliers,
@@ -209,10 +225,10 @@ def worth_a_look(measures: Mapping[str, Mapping[str, Any]]) -> dict[str, list[st
     found: dict[str, list[str]] = {}
     for column, word in LOOKED_AT.items():
         values = {plate: _scaled(column, row[column]) for plate, row in measures.items()}
-        middle = quantile(sorted(values.values()), 0.5) if values else 0.0
-        spread = (
-            quantile(sorted(abs(one - middle) for one in values.values()), 0.5) if values else 0.0
-        )
+        if not values:
+            continue
+        middle = median(values.values())
+        spread = median(abs(one - middle) for one in values.values())
         for plate, value in values.items():
             score = 0.6745 * (value - middle) / spread if spread else 0.0
             if abs(score) > FAR_OUT:
@@ -265,13 +281,13 @@ def _rationale(
     document: Mapping[str, Any],
     measured: int,
 ) -> str:
-    sizes = [row["megapixels"] for row in reversed(rows)]
-    touched = "; ".join(f"{len(rule['plates'])} {rule['says']}" for rule in rules)
+    sizes = sorted(row["megapixels"] for row in rows)
+    touched = ", ".join(f"{rule['rule']} {len(rule['plates'])}" for rule in rules)
     return (
-        f"{len(rows)} plates of {sizes[0]:.2f} to {sizes[-1]:.2f} megapixels, median "
-        f"{quantile(sizes, 0.5):.2f}; the far fence of outliers (third quartile plus three "
-        f"interquartile ranges) is at {far_fence(sizes):.2f}, tile_over_megapixels is "
-        f"{document['tile_over_megapixels']:g}. {measured} of them are measured. {touched}."
+        f"Plates: {len(rows)}, measured: {measured}, megapixels {sizes[0]:.2f} to {sizes[-1]:.2f}, "
+        f"median {median(sizes):.2f}. Far fence of outliers (third quartile plus three "
+        f"interquartile ranges): {far_fence(sizes):.2f}; tile_over_megapixels: "
+        f"{document['tile_over_megapixels']:g}. Plates by rule: {touched}."
     )
 
 
@@ -282,12 +298,10 @@ def _plot(sizes: Sequence[float], document: Mapping[str, Any], outputs: Outputs)
     from ledgerkit.plotting import distribution
 
     title = f"Megapixels of {len(sizes)} plates"
-    limits = {
-        f"downscale over {document['downscale_over_megapixels']:g}": document[
-            "downscale_over_megapixels"
-        ],
-        f"outliers over {document['tile_over_megapixels']:g}": document["tile_over_megapixels"],
-    }
+    small, large = document["downscale_over_megapixels"], document["tile_over_megapixels"]
+    limits = {f"downscale over {small:g}": small, f"outliers over {large:g}": large}
+    if small == large:
+        limits = {f"downscale, and outliers, over {small:g}": small}
     picture = distribution(sizes, title, "megapixels", limits)
     with outputs.open("megapixels.png", "figure", "image/png") as file:
         file.write(picture.png)

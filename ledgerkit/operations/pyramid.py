@@ -99,9 +99,11 @@ def memory(inputs: Inputs, parameters: Parameters) -> int:
     """Bytes that `run` may take, from the source's header."""
     from ledgerkit.imaging.footprint import pyramid_bytes
     from ledgerkit.imaging.header import read_facts
+    from ledgerkit.imaging.limits import Limits
 
+    limits = Limits(parameters.max_pixels, parameters.max_decode_bytes)
     with inputs.file("source").open_header() as file:
-        return pyramid_bytes(read_facts(file), parameters.tile_size, parameters.max_decode_bytes)
+        return pyramid_bytes(read_facts(file), limits, parameters.tile_size)
 
 
 def run(inputs: Inputs, parameters: Parameters, outputs: Outputs) -> None:

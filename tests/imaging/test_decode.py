@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from PIL import Image, ImageCms
 
 from ledgerkit.errors import LimitExceeded, UnreadableImage
-from ledgerkit.imaging.decode import Limits, decode, open_image, read_crop, read_shrunk
+from ledgerkit.imaging.aside import upright
+from ledgerkit.imaging.decode import Limits, decode, read_crop, read_shrunk
 from ledgerkit.imaging.geometry import Box
 from ledgerkit.imaging.pixels import pixels_sha256
 from ledgerkit.imaging.vips import strips, to_array
@@ -176,7 +177,8 @@ def test_orientation_is_applied_as_pillow_applies_it(picture: Picture, orientati
     for kind in ("JPEG", "PNG", "TIFF"):
         file = saved(Image.fromarray(picture), kind, exif=exif)
         expected = np.asarray(ImageOps.exif_transpose(Image.open(file)))
-        assert np.array_equal(to_array(open_image(file, upright=True)), expected)
+        with upright(decode(file).image, orientation, Limits()) as image:
+            assert np.array_equal(to_array(image), expected)
         assert np.array_equal(read_shrunk(file, 90), expected)
         box = Box(5, 3, 40, 50)
         assert np.array_equal(read_crop(file, box), expected[3:50, 5:40])

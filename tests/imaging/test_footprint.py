@@ -104,9 +104,23 @@ def turned(image: Any) -> Any:
 def test_an_operation_takes_no_more_memory_than_it_says(
     tmp_path: Path, operation: Any, name: str
 ) -> None:
-    source, policy = tmp_path / name, tmp_path / "policy.json"
+    source = tmp_path / name
     CASES[name](str(source))
-    policy.write_text(json.dumps(POLICY))
+    check(operation, source, POLICY)
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc/self/status")
+@pytest.mark.parametrize("kind", ["webp", "tiff", "png"])
+def test_every_format_of_a_large_derivative_keeps_to_it(tmp_path: Path, kind: str) -> None:
+    source = tmp_path / "plate.jpg"
+    plate(8000, 6000).jpegsave(str(source), Q=90)
+    large = {"outliers": "downscale", "downscale_long_side": 7999, "format": kind}
+    check(normalize, source, POLICY | large)
+
+
+def check(operation: Any, source: Path, document: dict[str, Any]) -> None:
+    policy = source.with_suffix(".json")
+    policy.write_text(json.dumps(document))
     inputs = LocalInputs("plate-001", {"source": [source], "policy": [policy]})
     stated = operation.memory(inputs, operation.Parameters())
     word = operation.__name__.rpartition(".")[2]

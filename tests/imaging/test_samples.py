@@ -103,3 +103,39 @@ def test_what_has_no_stated_colour_is_refused_with_the_reason(
     tags = basic(8, 8, 8, 4, 2) | changes
     with pytest.raises(UnreadableImage, match=reason):
         decode(io.BytesIO(written(tags, bytes(2000))))
+
+
+def test_components_of_a_jpeg_2000_that_are_no_opacity_are_left_out() -> None:
+    import imagecodecs
+
+    from ledgerkit.imaging.decode import decode, read_shrunk
+
+    array = np.zeros((40, 50, 5), np.uint8)
+    array[:, :, :3] = 100
+    file = io.BytesIO(imagecodecs.jpeg2k_encode(array, reversible=True, codecformat="jp2"))
+    assert not decode(file).alpha
+    assert (read_shrunk(file, 50) == 100).all()
+
+
+def test_all_components_of_a_jpeg_2000_count_as_memory() -> None:
+    import imagecodecs
+
+    from ledgerkit.errors import LimitExceeded
+    from ledgerkit.imaging.decode import Limits, decode
+
+    array = np.zeros((300, 300, 40), np.uint8)
+    file = io.BytesIO(imagecodecs.jpeg2k_encode(array, codecformat="jp2"))
+    with pytest.raises(LimitExceeded, match="NOT_STREAMABLE"):
+        decode(file, limits=Limits(max_decode_bytes=300 * 300 * 40 * 5))
+
+
+@pytest.mark.parametrize("ends", [(-1.7e308, 1.7e308), (0.0, 5e-324)])
+def test_a_range_that_cannot_be_divided_is_no_range(ends: tuple[float, float]) -> None:
+    from ledgerkit.imaging.decode import decode
+
+    file = io.BytesIO()
+    low, high = ends
+    tags = [(340, "d", 1, low, True), (341, "d", 1, high, True)]
+    tifffile.imwrite(file, np.zeros((8, 8), np.float32), photometric="minisblack", extratags=tags)
+    with pytest.raises(UnreadableImage, match="no stated white"):
+        decode(file)

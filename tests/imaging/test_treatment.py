@@ -32,6 +32,7 @@ HEADER: dict[str, Any] = {
     "orientation": 1,
     "mode": "RGB",
     "bit_depth": 8,
+    "compression": "jpeg",
     "icc_profile_sha256": None,
 }
 
@@ -53,6 +54,8 @@ def test_each_rule_touches_what_it_is_for() -> None:
     assert rules({"bit_depth": 16, "mode": "I;16"}) == ["depth"]
     assert rules({"bit_depth": 16, "mode": "I;16"}, bit_depth=16, format="png") == ["keep"]
     assert rules({"format": "JPEG2000"}) == ["format"]
+    assert rules({"format": "TIFF", "compression": "zstd"}) == ["format"]
+    assert rules({"format": "TIFF", "compression": "lzw"}) == ["keep"]
     wide = {"width": 20000, "height": 400, "mode": "CMYK"}
     assert rules(wide, format="webp") == ["colour", "too-large-for-format"]
     assert set(RULES) >= set(rules(wide, format="webp"))
