@@ -6,6 +6,7 @@ say() { printf '\n$ %s\n' "$*"; "$@"; }
 say ledgerkit headers
 say ledgerkit measure
 say ledgerkit policy propose "$@"
+say ledgerkit policy show --proposed
 say ledgerkit policy accept --by "A. Curator" --reason "demonstration: the proposal as it stands"
 say ledgerkit normalize
 say ledgerkit segment
