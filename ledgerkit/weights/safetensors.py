@@ -51,7 +51,10 @@ def read_header(file: BinaryIO, size: int, where: str) -> list[Tensor]:
     broken, `LimitExceeded` for a header beyond `MAX_HEADER_BYTES`.
     """
     data = _header_bytes(file, size, where)
-    header = parse_json(data, f"{where}: header", MAX_HEADER_BYTES)
+    try:
+        header = parse_json(data, f"{where}: header", MAX_HEADER_BYTES)
+    except InvalidRecord as error:
+        raise InvalidRecord(error.message, _WAY_OUT) from error
     if not isinstance(header, dict):
         raise _broken(where, "its header is no object")
     _check_metadata(header.pop(_METADATA, {}), where)
@@ -104,10 +107,10 @@ def _tensor(name: str, stated: Any, where: str) -> Tensor:
     if not _counts(offsets) or len(offsets) != 2 or offsets[0] > offsets[1]:
         raise _broken(where, f"the data_offsets of {said} are {str(offsets)[:80]}")
     wanted = math.prod(shape) * bits
-    found = offsets[1] - offsets[0]
-    if wanted != found * 8:
+    found = (offsets[1] - offsets[0]) * 8
+    if wanted != found:
         raise _broken(
-            where, f"{said} of {dtype} {str(shape)[:80]} takes {wanted / 8:g} bytes, not {found}"
+            where, f"{said} of {dtype} {str(shape)[:80]} takes {str(wanted)[:40]} bits, not {found}"
         )
     return Tensor(name, dtype, tuple(shape), offsets[0], offsets[1])
 

@@ -101,7 +101,8 @@ def select(paths: Iterable[str], where: str) -> tuple[list[str], list[LeftOut]]:
 def _reason(path: str, safe: bool) -> str | None:
     """Why a file is left out; None when it is kept."""
     kind = suffix(path)
-    if any(part.startswith(".") for part in path.split("/")):
+    parts = path.split("/")
+    if any(part.startswith(".") for part in parts) and ".." not in parts:
         return "hidden"
     if kind in _CODE:
         return "code, and no code of a model is ever run"
