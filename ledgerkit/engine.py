@@ -266,6 +266,7 @@ class _Work:
             ended_at=result.ended_at,
             resources=Resources(result.seconds, result.cpu_seconds, result.peak_rss_bytes),
             libraries=result.libraries,
+            models=[given.pin for given in task.models],
             gates=[Gate(**gate) for gate in result.gates],
             status="failed" if failure else "complete",
             failure=failure,
