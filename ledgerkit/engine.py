@@ -232,8 +232,7 @@ class _Work:
     def finish(self, task: Task, result: Result) -> StagedRun:
         """A worker's answer as a run that can be committed."""
         loaded = operation.load(task.operation)
-        failure = None
-        staged = task.staging
+        failure, staged = None, task.staging
         if result.failure:
             staged = f"{task.staging}-failed"
             failure = Failure(result.failure.error, result.failure.message, result.failure.input)
