@@ -233,8 +233,7 @@ class _Work:
     def finish(self, task: Task, result: Result) -> StagedRun:
         """A worker's answer as a run that can be committed."""
         loaded = operation.load(task.operation)
-        failure = None
-        staged = task.staging
+        failure, staged = None, task.staging
         if result.failure:
             staged = f"{task.staging}-failed"
             failure = Failure(result.failure.error, result.failure.message, result.failure.input)
@@ -267,6 +266,7 @@ class _Work:
             ended_at=result.ended_at,
             resources=Resources(result.seconds, result.cpu_seconds, result.peak_rss_bytes),
             libraries=result.libraries,
+            models=[given.pin for given in task.models],
             gates=[Gate(**gate) for gate in result.gates],
             status="failed" if failure else "complete",
             failure=failure,

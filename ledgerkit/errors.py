@@ -94,3 +94,7 @@ class LedgerRefused(LedgerkitError):
 
 class QueryRefused(LedgerkitError):
     """SQL that is wrong, too large, or not purely reading."""
+
+
+class HubRefused(LedgerkitError):
+    """A model hub cannot be reached, refuses, or answers as no hub does; what came stays for later."""

@@ -336,6 +336,31 @@ CODES: dict[str, tuple[str, str, str]] = {
         "The log is no continuation of the checkpoint that was given: {detail}.",
         "Something that was there at that checkpoint was altered: compare with a replica.",
     ),
+    "MODEL_DOCUMENT_INVALID": (
+        ERROR,
+        "The document of this model cannot be used: {detail}.",
+        "Take it away with ledgerkit models remove NAME, and add the model again.",
+    ),
+    "MODEL_FILE_MISSING": (
+        ERROR,
+        "This file of a model {detail}.",
+        "Add the model again from where it came: what is missing is put back.",
+    ),
+    "MODEL_FILE_CHANGED": (
+        ERROR,
+        "This file of a model {detail}.",
+        "Add the model again from where it came: what changed is put back.",
+    ),
+    "MODEL_FILE_UNLISTED": (
+        ERROR,
+        "This file {detail}, though whoever loads the model may read it.",
+        "Add the model again from where it came: its folder is made anew.",
+    ),
+    "MODEL_LEFTOVER": (
+        INFO,
+        "No model names this: an add was stopped, or its model is gone.",
+        "It goes with the next ledgerkit models remove; the same add again makes use of it.",
+    ),
 }
 
 

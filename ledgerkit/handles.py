@@ -7,6 +7,7 @@ folder. An operation sees nothing else of the world.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Protocol
 
 if TYPE_CHECKING:
@@ -60,6 +61,13 @@ class Inputs(Protocol):
 
     def tables(self, table: str) -> Iterator[pa.Table]:
         """The same as Arrow, one table per input file: for vectors, by the million."""
+
+    def model(self, name: str) -> Path:
+        """Folder of a model that the operation's `models` names: plain files, to be loaded from there.
+
+        Its bytes were compared with the digest in the record before any work started.
+        Raises `MissingInput`.
+        """
 
     def image(self, tile: Row) -> InputFile:
         """The file whose pixels a row of `tiles` describes: a derivative, or the source itself."""

@@ -90,6 +90,11 @@ class Operation:
     def takes(self, parameters: Any) -> tuple[str, ...]:
         return tuple(self.module.takes(parameters))
 
+    def models(self, parameters: Any) -> tuple[str, ...]:
+        """Names in the store of models whose weights it loads; none where it does not say."""
+        named = getattr(self.module, "models", None)
+        return () if named is None else tuple(named(parameters))
+
     def variant(self, parameters: Any) -> str:
         return str(self.module.variant(parameters))
 

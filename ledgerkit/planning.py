@@ -17,6 +17,7 @@ from ledgerkit.operation import Operation, resolved
 from ledgerkit.records import Run, Supersedes, task_id
 from ledgerkit.repository import Archive
 from ledgerkit.views import DryRunView, FailureView
+from ledgerkit.weights.pinned import Pinned, take
 from ledgerkit.worker import Task
 
 
@@ -47,10 +48,25 @@ class Decision:
     error: LedgerkitError | None = None
 
 
+@dataclass(frozen=True)
+class _Asked:
+    """A request with what is the same for all its subjects: its models were compared once."""
+
+    request: Request
+    loaded: Operation
+    parameters: Any
+    models: tuple[Pinned, ...]
+
+
 def decide(archive: Archive, history: History, request: Request) -> Iterator[Decision]:
-    """One decision for each subject of the request, in order, made when asked for."""
+    """One decision for each subject of the request, in order, made when asked for.
+
+    Models that the operation names are read and compared first: raises `UsageError`, `MissingInput`
+    or `DigestMismatch` for one that is not what was added, before there is any decision.
+    """
     loaded = operation.load(request.operation)
     parameters = loaded.make_parameters(request.parameters)
+    asked = _Asked(request, loaded, parameters, take(loaded.models(parameters)))
     tokens = loaded.takes(parameters)
     plates = archive.plate_ids() if request.plates is None else request.plates
     if loaded.on_collection:
@@ -63,14 +79,14 @@ def decide(archive: Archive, history: History, request: Request) -> Iterator[Dec
             raise MissingInput("there are no plates", "Take some in with: ledgerkit ingest")
         if len(lacking) == len(plates):
             return
-        yield _decision(archive, history, request, loaded, parameters, layout.COLLECTION, found)
+        yield _decision(archive, history, asked, layout.COLLECTION, found)
         return
     for plate in plates:
         try:
             found = Resolved()
             for token in tokens:
                 found.add(history.resolve(token, plate, parameters))
-            yield _decision(archive, history, request, loaded, parameters, plate, found)
+            yield _decision(archive, history, asked, plate, found)
         except LedgerkitError as error:
             yield _left_out(plate, error)
         history.forget(plate)
@@ -83,24 +99,19 @@ def _left_out(plate: str, error: LedgerkitError) -> Decision:
 
 
 def _decision(
-    archive: Archive,
-    history: History,
-    request: Request,
-    loaded: Operation,
-    parameters: Any,
-    subject: str,
-    found: Resolved,
+    archive: Archive, history: History, asked: _Asked, subject: str, found: Resolved
 ) -> Decision:
-    settings = resolved(parameters)
+    request, loaded = asked.request, asked.loaded
+    settings = resolved(asked.parameters)
     identity = task_id(
         loaded.name,
         loaded.version,
         settings,
         subject,
-        (),
+        [given.pin.sha256 for given in asked.models],
         [(given.role, given.sha256) for given in found.inputs],
     )
-    variant = found.variant(loaded.variant(parameters))
+    variant = found.variant(loaded.variant(asked.parameters))
     task = Task(
         str(archive.root),
         loaded.name,
@@ -110,6 +121,7 @@ def _decision(
         tuple(found.inputs),
         "",
         identity,
+        asked.models,
     )
     same = [run for run in history.runs(subject) if run.task_id == identity]
     done = [run for run in same if run.status != "failed"]

@@ -28,7 +28,8 @@ from ledgerkit.records import EVENTS, Input, Output, Run
 from ledgerkit.repository import Archive
 from ledgerkit.sealing import media_type
 from ledgerkit.staging import JSON_LINES, PARQUET, Artifact
-from ledgerkit.worker import Result, Task, TaskInput, perform
+from ledgerkit.weights import pinned
+from ledgerkit.worker import Result, Task, TaskInput, arguments, perform
 
 SAME_FAILURE = "same failure"
 SUCCEEDS = "succeeds now"
@@ -95,7 +96,11 @@ class Tried:
 
 
 def prepare(archive: Archive, run: Run, staging: str) -> Trial:
-    """The trial of a recorded run. Raises `UsageError` for an event, `MissingInput` for lost inputs."""
+    """The trial of a recorded run.
+
+    Raises `UsageError` for an event, `MissingInput` for lost inputs or models, `DigestMismatch` for
+    models that changed.
+    """
     refuse_event(run)
     inputs = archive.inputs(run)
     for given in inputs:
@@ -110,8 +115,23 @@ def prepare(archive: Archive, run: Run, staging: str) -> Trial:
         tuple(_task_input(given) for given in inputs),
         staging,
         run.task_id,
+        _models(run),
     )
     return Trial(run, archive.outputs(run), task)
+
+
+def _models(run: Run) -> tuple[pinned.Pinned, ...]:
+    """The models that the record pins, by the names that its operation has for them."""
+    if not run.models or run.operation not in operation.names():
+        return ()
+    loaded = operation.load(run.operation)
+    names = loaded.models(loaded.make_parameters(arguments(run.parameters)))
+    if len(names) != len(run.models):
+        raise UsageError(
+            f"{run.run_id} pins {len(run.models)} models, {run.operation} names {len(names)} now",
+            "It was made by another version of the operation.",
+        )
+    return pinned.take_again(names, run.models)
 
 
 def refuse_event(run: Run) -> None:

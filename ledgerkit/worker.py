@@ -22,6 +22,7 @@ from ledgerkit.backends import budget
 from ledgerkit.errors import CommitFailed, LedgerkitError, MissingInput
 from ledgerkit.reading import RecordedFile, Tree
 from ledgerkit.staging import JSON_LINES, Artifact, StagedOutputs
+from ledgerkit.weights.pinned import Pinned
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -55,6 +56,7 @@ class Task:
     inputs: tuple[TaskInput, ...]
     staging: str
     task_id: str
+    models: tuple[Pinned, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +118,12 @@ class TaskInputs:
         self._root = Path(task.root)
         self._inputs = sorted(task.inputs, key=lambda given: (len(given.path), given.path))
         self._tree = Tree(self._root)
+        self._models = {given.name: Path(given.folder) for given in task.models}
+
+    def model(self, name: str) -> Path:
+        if name not in self._models:
+            raise MissingInput(f"the model {name} is not among those that the operation names")
+        return self._models[name]
 
     def _file(self, given: TaskInput) -> _CheckedFile:
         return _CheckedFile(given, self._root, self.fully_checked)
@@ -183,7 +191,7 @@ def perform(task: Task) -> Result:
     artifacts: list[Artifact] = []
     loaded = operation.load(task.operation)
     try:
-        parameters = loaded.make_parameters(_arguments(task.parameters))
+        parameters = loaded.make_parameters(arguments(task.parameters))
         with budget.holding(_needed(loaded, inputs, parameters)):
             failure = _attempt(loaded, inputs, parameters, outputs, task)
             artifacts = outputs.close() if failure is None else []
@@ -228,7 +236,8 @@ def _needed(loaded: operation.Operation, inputs: TaskInputs, parameters: Any) ->
         return 0
 
 
-def _arguments(parameters: dict[str, Any]) -> dict[str, Any]:
+def arguments(parameters: dict[str, Any]) -> dict[str, Any]:
+    """Recorded parameters as an operation takes them: lists as tuples."""
     return {
         name: tuple(value) if isinstance(value, list) else value
         for name, value in parameters.items()

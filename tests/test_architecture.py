@@ -36,6 +36,7 @@ RANKS = {
     "plotting": 2,
     "clustering": 2,
     "models": 2,
+    "services": 2,
     "names": 3,
     "records": 3,
     "jobs": 3,
@@ -46,6 +47,7 @@ RANKS = {
     "verify": 3,
     "operations": 3,
     "log": 3,
+    "weights": 4,
     "proof": 4,
     "answer_proof": 5,
     "proving": 6,
@@ -96,6 +98,7 @@ RANKS = {
 """A module may import what has a lower number, and what lies in its own package folder."""
 HEAVY = frozenset(
     {"numpy", "numba", "polars", "duckdb", "PIL", "torch", "pyarrow", "cryptography", "matplotlib"}
+    | {"urllib3", "http"}
 )
 ALONE = {
     "polars": ("ledger",),
@@ -107,6 +110,7 @@ ALONE = {
     "pyvips": ("imaging", "operation"),
     "cryptography": ("note",),
     "matplotlib": ("plotting",),
+    "urllib3": ("services",),
 }
 WALLED_OFF = ("repository", "records", "disk", "durable", "jobs", "staging", "staged")
 WITNESS = frozenset(

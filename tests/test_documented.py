@@ -120,7 +120,7 @@ def unexplained(value: Any, path: str = "$") -> list[str]:
     [
         name
         for name in schema.names()
-        if name.startswith(("audit.", "findings.", "ledger.", "verify."))
+        if name.startswith(("audit.", "findings.", "ledger.", "model.", "verify."))
     ],
 )
 def test_schemas_are_closed_and_say_what_every_field_is(name: str) -> None:
@@ -138,6 +138,7 @@ def test_the_links_between_the_pages_lead_somewhere() -> None:
         "queries.md",
         "findings.md",
         "ledgers.md",
+        "models.md",
         "proof.md",
         "pyramids.md",
         "rerun.md",

@@ -58,6 +58,7 @@ COMMANDS = {
         "ledgerkit.cli.cache",
         "Derived pixels: see what there is, take them away, bring them back.",
     ),
+    "models": ("ledgerkit.cli.models", "Keep weights for learned models, pinned and verified."),
     "recover": (
         "ledgerkit.cli.recover",
         "Finish or set aside what a crash left, and put on record what was done.",

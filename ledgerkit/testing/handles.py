@@ -53,6 +53,12 @@ class LocalInputs:
     plate_id: str | None
     by_role: Mapping[str, list[Path]] = field(default_factory=dict)
     by_table: Mapping[str, Any] = field(default_factory=dict)
+    by_model: Mapping[str, Path] = field(default_factory=dict)
+
+    def model(self, name: str) -> Path:
+        if name not in self.by_model:
+            raise MissingInput(f"no model {name} among the inputs")
+        return self.by_model[name]
 
     def files(self, role: str) -> list[LocalFile]:
         return [LocalFile(path, path.name) for path in sorted(self.by_role.get(role, []))]
@@ -161,10 +167,14 @@ def run_operation(
     plate_id: str | None = "plate-001",
     files: Mapping[str, list[Path]] | None = None,
     tables: Mapping[str, Any] | None = None,
+    models: Mapping[str, Path] | None = None,
     **parameters: Any,
 ) -> Produced:
-    """Run `operation` over local `files` (by role) and `tables` (rows or Arrow, by name)."""
+    """Run `operation` over local `files` (by role) and `tables` (rows or Arrow, by name).
+
+    `models` are folders by the names of their models.
+    """
     produced = Produced()
-    inputs = LocalInputs(plate_id, files or {}, tables or {})
+    inputs = LocalInputs(plate_id, files or {}, tables or {}, models or {})
     operation.run(inputs, operation.Parameters(**parameters), produced)
     return produced

@@ -1,0 +1,1 @@
+"""Clients for what is asked of others over HTTP: the only place from which anything is asked."""
