@@ -83,6 +83,8 @@ RANKS = {
     "compare": 10,
     "restore": 10,
     "answers": 10,
+    "export": 10.2,
+    "exporting": 10.5,
     "fixity": 10,
     "corrections": 10,
     "freeze": 10,
@@ -105,6 +107,7 @@ ALONE = {
     "torch": ("models",),
     "numba": ("imaging",),
     "pyvips": ("imaging", "operation"),
+    "contourpy": ("imaging",),
     "cryptography": ("note",),
     "matplotlib": ("plotting",),
 }

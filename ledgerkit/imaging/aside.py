@@ -37,10 +37,20 @@ def upright(image: Any, orientation: int, limits: Limits) -> Iterator[Any]:
     if orientation in (1, 2):
         yield geometry.upright(image, orientation)
         return
+    with at_random(image, limits) as stored:
+        yield geometry.upright(stored, orientation)
+
+
+@contextmanager
+def at_random(image: Any, limits: Limits) -> Iterator[Any]:
+    """The pixels of an 8-bit pyvips image of 1 or 3 bands, to be read in any order, many times over.
+
+    Held and raised as by `upright`.
+    """
     if image.width * image.height * image.bands <= limits.max_decode_bytes:
         with decoding():
             held = image.copy_memory()
-        yield geometry.upright(held, orientation)
+        yield held
         return
     with tempfile.TemporaryFile() as file:
         with spooling():
@@ -57,7 +67,7 @@ def upright(image: Any, orientation: int, limits: Limits) -> Iterator[Any]:
         source = load_vips().Source.new_from_descriptor(file.fileno())
         stored = load_vips().Image.new_from_source(source, "", access="random")
         grey = "b-w" if image.bands == 1 else "srgb"
-        yield geometry.upright(stored.copy(interpretation=grey), orientation)
+        yield stored.copy(interpretation=grey)
 
 
 def target_over(file: BinaryIO) -> Any:
