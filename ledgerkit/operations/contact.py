@@ -109,7 +109,8 @@ def _keep(
     from ledgerkit.imaging.overlay import COLOURS, key_of
 
     first, last = drawn[-len(shown)], drawn[-1]
-    title = f"Regions of {len(shown)} plates, {first} to {last}: {key_of(list(COLOURS))}"
+    named = first if first == last else f"{len(shown)} plates, {first} to {last}"
+    title = f"Regions of {named}: {key_of(list(COLOURS))}"
     image = draw_sheet(title, shown, -1, cell=parameters.cell, columns=parameters.columns)
     data, name = to_png(image), f"contact-{number:03}"
     with outputs.open(f"{name}.png", "figure", "image/png") as file:
