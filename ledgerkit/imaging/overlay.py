@@ -39,7 +39,7 @@ def draw_regions(pixels: NDArray[np.uint8], tile: Row, segments: Iterable[Row]) 
 
     picture = Image.fromarray(pixels)
     draw = ImageDraw.Draw(picture)
-    width = max(1, round(max(picture.size) / 500))
+    width = max(2, round(max(picture.size) / 500))
     by_kind: dict[str, list[Row]] = {kind: [] for kind in COLOURS}
     for segment in segments:
         by_kind.get(str(segment["kind"]), []).append(segment)
