@@ -81,21 +81,24 @@ def placed(ring: Ring, box: Box, width: int, height: int) -> Ring:
 def simplified(rings: Sequence[Ring], most: int = MOST_VERTICES) -> list[Ring]:
     """The rings with at most `most` (4 or more) vertices together, the largest first.
 
-    As they are where they are few enough. Else by Douglas and Peucker with a growing tolerance; rings
-    that shrink to a line are left out. Holes stay holes in an even-odd filling.
+    As they are where they are few enough. Else by Douglas and Peucker with a tolerance that doubles;
+    rings that shrink to a line are left out. Holes stay holes in an even-odd filling.
     """
     import numpy as np
     from skimage import measure
 
     approximate: Any = measure.approximate_polygon
     kept = sorted(rings, key=lambda ring: -abs(ring_area(ring)))
-    tolerance = 0.5
+    if _vertices(kept) > most:
+        del kept[most // 3 :]  # each needs three vertices
+    # A smaller one would be in vain: sides are then shorter than they can be on average.
+    tolerance = max(0.5, sum(map(_length, kept)) / (16 * most))
     while kept and _vertices(kept) > most:
         fewer = [approximate(ring, tolerance) for ring in kept]
         fewer = [ring for ring in fewer if len(ring) > 3]
         if not fewer:  # nothing but specks: as many as there is room for
             break
-        kept, tolerance = fewer, tolerance * 1.5
+        kept, tolerance = fewer, tolerance * 2
     chosen: list[Ring] = []
     for ring in kept:
         if _vertices([*chosen, ring]) <= most:
@@ -106,6 +109,12 @@ def simplified(rings: Sequence[Ring], most: int = MOST_VERTICES) -> list[Ring]:
     (left, top), (right, bottom) = points.min(axis=0), points.max(axis=0)
     corners = ((left, top), (right, top), (right, bottom), (left, bottom), (left, top))
     return [np.array(corners, dtype=np.float64)]
+
+
+def _length(ring: Ring) -> float:
+    import numpy as np
+
+    return float(np.hypot(*np.diff(ring, axis=0).T).sum())
 
 
 def _vertices(rings: Sequence[Ring]) -> int:
