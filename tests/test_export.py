@@ -474,20 +474,19 @@ def multiplied(repository: Repository, count: int) -> None:
     rewritten(repository, many.sort_by("segment_id"))
 
 
-@pytest.mark.parametrize("form", FORMATS)
 def test_memory_does_not_grow_with_the_number_of_segments(
-    form: str, segmented: Repository, tmp_path: Path
+    segmented: Repository, tmp_path: Path
 ) -> None:
     """One plate is held at a time, and no more plates than make some thousand segments."""
     plates = [f"plate-00{n}" for n in (1, 2, 3, 4)]
     peaks = []
-    multiplied(segmented, 20_000)
+    multiplied(segmented, 12_000)
     for number in (1, 4):
         tracemalloc.start()
-        view = segmented.export("segments", form, tmp_path / f"{number}", plates=plates[:number])
+        view = segmented.export("segments", "coco", tmp_path / f"{number}", plates=plates[:number])
         peaks.append(tracemalloc.get_traced_memory()[1])
         tracemalloc.stop()
-        assert view.segments == pytest.approx(5000 * number, rel=0.1)
+        assert view.segments == pytest.approx(3000 * number, rel=0.1)
         assert view.segments > AT_ONCE
     assert peaks[1] < 1.2 * peaks[0]
 
