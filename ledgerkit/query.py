@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ledgerkit import layout, schema
-from ledgerkit.errors import LedgerkitError, QueryRefused, UsageError
+from ledgerkit.errors import LedgerkitError, MissingInput, QueryRefused, UsageError
 from ledgerkit.ledger.document import LEDGER_FILE, ledger_document
 from ledgerkit.merkle import EMPTY_ROOT
 from ledgerkit.reading import Tree
@@ -88,6 +88,39 @@ def query_tree(
         f"the ledgers were rebuilt while the query ran, {_ATTEMPTS} times over",
         "Try again when consolidate is done.",
     )
+
+
+@dataclass(frozen=True)
+class Moment:
+    """Ledgers that are held open: all answers are of one moment, that of `document` (`ledger.json`)."""
+
+    document: dict[str, Any]
+    connection: duckdb.DuckDBPyConnection
+    limits: Limits
+
+    def ask(self, sql: str, parameters: list[Any] | None = None) -> pa.Table:
+        """The answer to one reading statement. Raises `QueryRefused`."""
+        return _execute(self.connection, sql, parameters, self.limits)
+
+
+@contextlib.contextmanager
+def moment(tree: Tree, limits: Limits | None = None) -> Iterator[Moment]:
+    """The ledgers below a folder for several questions. Raises `MissingInput`, `QueryRefused`."""
+    given = limits or Limits()
+    with contextlib.ExitStack() as held:
+        for attempt in range(_ATTEMPTS):
+            document = ledger_document(tree)
+            if document is None:
+                raise MissingInput("there are no ledgers yet", "Make them: ledgerkit consolidate")
+            try:
+                opened = Moment(document, held.enter_context(connect(tree, document, given)), given)
+                break
+            except QueryRefused:
+                if attempt == _ATTEMPTS - 1 or ledger_document(tree) == document:
+                    raise
+        yield opened
+        if not os.path.exists(_HANDLES) and ledger_document(tree) != opened.document:
+            raise QueryRefused("the ledgers were rebuilt meanwhile", "Try again.")
 
 
 @contextlib.contextmanager

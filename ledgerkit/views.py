@@ -144,6 +144,25 @@ class AsOfView:
 
 
 @dataclass(frozen=True)
+class ExportView:
+    """What was exported, and the checkpoint and ledgers that it is a view of.
+
+    `sha256` is that of the file; of a folder, that of its `export.json`, which lists every other file.
+    """
+
+    form: str
+    target: str
+    plates: int
+    segments: int
+    bytes: int
+    sha256: str
+    origin: str
+    log_size: int
+    log_root: str
+    ledger_sha256: str
+
+
+@dataclass(frozen=True)
 class RunChange:
     """A run that came, or that is no longer current (then perhaps with the one that replaced it)."""
 

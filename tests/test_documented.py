@@ -142,6 +142,7 @@ def test_the_links_between_the_pages_lead_somewhere() -> None:
         "proof.md",
         "pyramids.md",
         "rerun.md",
+        "segments.md",
         "verify.md",
     ):
         for link in re.findall(r"\]\(([^)#:]+)\)", (DOCS / page).read_text("utf-8")):

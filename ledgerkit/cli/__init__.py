@@ -46,6 +46,10 @@ COMMANDS = {
     "freeze": ("ledgerkit.cli.corrections", "Verify everything and end preprocessing for good."),
     "consolidate": ("ledgerkit.cli.ledger", "Rebuild the ledgers from manifests and records."),
     "query": ("ledgerkit.cli.ledger", "Ask the ledgers in SQL, read-only."),
+    "export": (
+        "ledgerkit.cli.export",
+        "Write segments for other tools: COCO, GeoJSON, annotations.",
+    ),
     "diff": ("ledgerkit.cli.asof", "Say what came between two checkpoints, plate by plate."),
     "lineage": ("ledgerkit.cli.ledger", "Say what something was made from, by which runs."),
     "cite": ("ledgerkit.cli.log", "Print what a paper needs to cite an answer."),

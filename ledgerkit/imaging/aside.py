@@ -37,11 +37,21 @@ def upright(image: Any, orientation: int, limits: Limits) -> Iterator[Any]:
     if orientation in (1, 2):
         yield geometry.upright(image, orientation)
         return
+    with at_random(image, limits) as stored:
+        yield geometry.upright(stored, orientation)
+
+
+@contextmanager
+def at_random(image: Any, limits: Limits) -> Iterator[Any]:
+    """The pixels of a pyvips image of 8 or 16 bits, to be read in any order, many times over.
+
+    Held and raised as by `upright`.
+    """
     size = 2 if image.format == "ushort" else 1
     if image.width * image.height * image.bands * size <= limits.max_decode_bytes:
         with decoding():
             held = image.copy_memory()
-        yield geometry.upright(held, orientation)
+        yield held
         return
     with tempfile.TemporaryFile() as file:
         with _spooling():
@@ -57,7 +67,7 @@ def upright(image: Any, orientation: int, limits: Limits) -> Iterator[Any]:
         os.lseek(file.fileno(), 0, os.SEEK_SET)
         source = load_vips().Source.new_from_descriptor(file.fileno())
         stored = load_vips().Image.new_from_source(source, "", access="random")
-        yield geometry.upright(stored.copy(interpretation=image.interpretation), orientation)
+        yield stored.copy(interpretation=image.interpretation)
 
 
 def _target_over(file: BinaryIO) -> Any:

@@ -25,7 +25,11 @@ def encode(mask: NDArray[np.bool_]) -> str:
     flat = np.ascontiguousarray(mask.T, dtype=bool).ravel()
     edges = np.flatnonzero(flat[1:] != flat[:-1]) + 1
     starts = np.concatenate(([0], edges)) if not flat[0] else np.concatenate(([0, 0], edges))
-    counts = np.diff(np.append(starts, flat.size)).astype(np.int64)
+    return compress(np.diff(np.append(starts, flat.size)).astype(np.int64))
+
+
+def compress(counts: NDArray[np.int64]) -> str:
+    """The text of run lengths, int64 (n,), n >= 1, those of the background first and in between."""
     steps = counts.copy()
     steps[3:] -= counts[1:-2]
     return _to_text(steps)

@@ -4,6 +4,9 @@ Works on the whole plate brought to `long_side` pixels: colour distance to the p
 threshold
 with a floor, closing, holes, connected components. Regions come back as COCO run lengths over their
 box, boxes in oriented source pixels, and cover the plate without gap or overlap.
+
+With `--crops` every figure is also cut out of the source at full resolution into the cache, named by
+its segment id: on white (JPEG), on nothing (PNG with alpha), or with its surroundings (JPEG).
 Source: imaging notes D.2, F.2, F.3; Otsu 1979; run lengths as in COCO (Lin et al. 2014).
 """
 
@@ -23,8 +26,20 @@ if TYPE_CHECKING:
 VERSION = "1"
 EVENT_TYPE = "segmentation"
 SUBJECT = "plate"
-LIBRARIES = ("numpy", "scipy", "scikit-image", "pillow", "pyvips", "pyvips-binary", "libvips")
+LIBRARIES = (
+    "numpy",
+    "scipy",
+    "scikit-image",
+    "pillow",
+    "pyvips",
+    "pyvips-binary",
+    "libvips",
+    "tifffile",
+    "imagecodecs",
+)
 MAKES = ("segments",)
+CROPPED = ("figure", "part")
+"""Kinds of regions that are cut out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,11 +112,18 @@ class Parameters:
             "unit": "1",
         },
     )
+    crops: str = field(
+        default="none",
+        metadata={
+            "help": "Also write each figure as a picture of its own, on this background",
+            "choices": ("none", "white", "transparent", "context"),
+        },
+    )
 
 
 def takes(parameters: Parameters) -> tuple[str, ...]:
-    """The plate's whole image."""
-    return ("whole",)
+    """The plate's whole image; for crops the source, which alone has every box to the pixel."""
+    return ("whole",) if parameters.crops == "none" else ("whole", "source")
 
 
 def variant(parameters: Parameters) -> str:
@@ -122,6 +144,8 @@ def run(inputs: Inputs, parameters: Parameters, outputs: Outputs) -> None:
     rows = list(_rows(scene, tile))
     outputs.rows("segments", rows)
     _check(scene, rows, tile, outputs)
+    if parameters.crops != "none":
+        _write_crops(inputs, rows, parameters.crops, outputs)
 
 
 def _rule(parameters: Parameters) -> RegionRule:
@@ -242,3 +266,26 @@ def _check(
     lines = sum(row["kind"] == "lettering" for row in rows)
     told = f"{figures} figures, {lines} lines of lettering"
     outputs.gate("regions", "figures", figures > 0, float(figures), told)
+
+
+def _write_crops(
+    inputs: Inputs, rows: list[dict[str, Any]], background: str, outputs: Outputs
+) -> None:
+    """One file in the cache for each figure, `crops/<segment_id>`; the source is decoded once."""
+    from ledgerkit.imaging import crop, rle
+    from ledgerkit.imaging.encode import write_image
+    from ledgerkit.imaging.place import box_of
+
+    chosen = [row for row in rows if row["kind"] in CROPPED]
+    if not chosen:
+        return
+    with inputs.file("source").open() as file, crop.opened(file) as plate:
+        for row in chosen:
+            mask = rle.decode(row["mask"], row["mask_height"], row["mask_width"])
+            image = crop.cut_out(plate, mask, box_of(row), background)
+            encoding = crop.encoding(background, box_of(row))
+            name = f"crops/{row['segment_id']}.{encoding.suffix}"
+            with outputs.cache(name, "crop", encoding.media_type) as output:
+                write_image(image, output, encoding)
+    told = f"{len(chosen)} figures cut out, background {background}"
+    outputs.gate("crops", "count", True, float(len(chosen)), told)

@@ -1,10 +1,13 @@
 """`segment`: exact places, masks that add up, identities from content."""
 
+import io
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from ledgerkit.errors import MissingInput
 from ledgerkit.imaging import rle
@@ -20,10 +23,11 @@ def cut(path: Any, tile: dict[str, Any], **parameters: Any) -> Produced:
     return run_operation(segment, files=files, tables=tables, **parameters)
 
 
-def paint(row: dict[str, Any], height: int, width: int) -> np.ndarray:
-    """The mask of a row on an image whose pixels are source pixels."""
-    canvas = np.zeros((height, width), dtype=bool)
+def paint(row: dict[str, Any], height: int, width: int, scale: int = 1) -> np.ndarray:
+    """The mask of a row on the source, `scale` times as large as the image that was cut."""
+    canvas = np.zeros((height * scale, width * scale), dtype=bool)
     mask = rle.decode(row["mask"], row["mask_height"], row["mask_width"])
+    mask = mask.repeat(scale, axis=0).repeat(scale, axis=1)
     canvas[row["y0"] : row["y1"], row["x0"] : row["x1"]] = mask
     return canvas
 
@@ -116,3 +120,60 @@ def test_finds_the_figures_of_drawn_plates(family: str, write_plate: Callable[..
     assert len(found) == len(truth)
     for mask in truth:
         assert max((mask & one).sum() / (mask | one).sum() for one in found) > 0.8
+
+
+def test_crops_are_the_source_within_the_exact_box_and_white_where_the_mask_is_not(
+    sheet: Callable[..., np.ndarray], write_plate: Callable[..., Any], tmp_path: Path
+) -> None:
+    """The plate was cut on an image a third as large as its source."""
+    pixels = sheet((150, 240, 60, DARK), (300, 100, 50, (40, 80, 120)))
+    path, tile = write_plate("plate-001", pixels, scale=3)
+    large = pixels.repeat(3, axis=0).repeat(3, axis=1)
+    source = tmp_path / "source.png"
+    Image.fromarray(large).save(source)
+    files, tables = {"image": [path], "source": [source]}, {"tiles": [tile]}
+    plain = run_operation(segment, files=files, tables=tables)
+    assert plain.file_outputs == {}
+    for background in ("transparent", "white", "context"):
+        made = run_operation(segment, files=files, tables=tables, crops=background)
+        assert made.row_tables == plain.row_tables
+        figures = [row for row in made.row_tables["segments"] if row["kind"] == "figure"]
+        suffix = "png" if background == "transparent" else "jpg"
+        names = [f"crops/{row['segment_id']}.{suffix}" for row in figures]
+        assert len(names) == 2
+        assert list(made.file_outputs) == names
+        for row, name in zip(figures, names, strict=True):
+            output = made.file_outputs[name]
+            assert (output.in_cache, output.role) == (True, "crop")
+            assert output.pixels_sha256
+            crop = np.asarray(Image.open(io.BytesIO(output.data)))
+            box = large[row["y0"] : row["y1"], row["x0"] : row["x1"]]
+            inside = paint(row, 400, 400, scale=3)[row["y0"] : row["y1"], row["x0"] : row["x1"]]
+            assert crop.shape[:2] == box.shape[:2]
+            if background == "transparent":
+                assert (crop[..., :3] == box).all()
+                assert (crop[..., 3] == 255 * inside).all()
+                continue
+            expected = np.where(inside[..., None] | (background == "context"), box, 255)
+            assert np.abs(crop.astype(int) - expected).mean() < 3
+
+
+def test_crops_of_a_turned_grey_source_are_upright_and_grey(
+    sheet: Callable[..., np.ndarray], write_plate: Callable[..., Any], tmp_path: Path
+) -> None:
+    pixels = sheet((150, 240, 60, DARK))[:, :300].mean(axis=2).astype(np.uint8)
+    path, tile = write_plate("plate-001", pixels)
+    source, exif = tmp_path / "source.tif", Image.Exif()
+    exif[274] = 6
+    Image.fromarray(np.rot90(pixels)).save(source, exif=exif)
+    files = {"image": [path], "source": [source]}
+    made = run_operation(segment, files=files, tables={"tiles": [tile]}, crops="transparent")
+    row = made.row_tables["segments"][1]
+    crop = np.asarray(Image.open(io.BytesIO(next(iter(made.file_outputs.values())).data)))
+    assert crop.shape[2] == 2
+    assert (crop[..., 0] == pixels[row["y0"] : row["y1"], row["x0"] : row["x1"]]).all()
+
+
+def test_the_source_is_read_for_crops_only() -> None:
+    assert segment.takes(segment.Parameters()) == ("whole",)
+    assert segment.takes(segment.Parameters(crops="white")) == ("whole", "source")

@@ -1,0 +1,94 @@
+"""`export`: segments for other tools."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from ledgerkit.cli.common import common_options, open_repository, print_json, size
+
+
+@click.group()
+def export() -> None:
+    """Write what the ledgers say for other tools, outside of the repository.
+
+    \b
+    Example:
+      ledgerkit export segments --format coco -o segments.coco.json
+    """
+
+
+@export.command()
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(("coco", "geojson", "webannotation")),
+    required=True,
+    help="COCO JSON, GeoJSON in pixels, or W3C Web Annotations with IIIF manifests.",
+)
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path),
+    required=True,
+    help="A new file; for webannotation a new folder. Never written over.",
+)
+@click.option("--plates", metavar="SELECTION", help="Only these: plate-001,plate-010..020")
+@click.option("--kind", metavar="KINDS", help="Only these: figure,part,lettering,paper,background")
+@click.option("--variant", help="Only what was made so: classical, or a whole variant of runs.")
+@click.option(
+    "--at",
+    metavar="CHECKPOINT",
+    help="As the ledgers were at a checkpoint: a file, or a number of entries.",
+)
+@click.option(
+    "--base-uri",
+    metavar="ADDRESS",
+    help="For webannotation: where the folder will be served, as for pyramid "
+    "[default: http://localhost:8000].",
+)
+@common_options
+def segments(
+    form: str,
+    output: Path,
+    plates: str | None,
+    kind: str | None,
+    variant: str | None,
+    at: str | None,
+    base_uri: str | None,
+    path: Path | None,
+    as_json: bool,
+) -> None:
+    """Write the current segments of the ledgers as COCO, GeoJSON or Web Annotations.
+
+    The same ledgers and selection give the same bytes. The export names the checkpoint and the
+    ledgers that it is a view of, so that it can be cited.
+
+    \b
+    Example:
+      ledgerkit export segments --format coco --kind figure,part -o figures.coco.json
+      ledgerkit export segments --format webannotation --base-uri https://plates.example.org/iiif -o annotations
+    """
+    repository = open_repository(path)
+    view = repository.export(
+        "segments",
+        form,
+        output,
+        plates=plates,
+        kinds=kind.split(",") if kind is not None else None,
+        variant=variant,
+        at=at,
+        base_uri=base_uri,
+    )
+    if as_json:
+        print_json(view)
+    else:
+        click.echo(
+            f"{view.segments} segments of {view.plates} plates in {view.target}: "
+            f"{size(view.bytes)}, SHA-256 {view.sha256}"
+        )
+        click.echo(f"of {view.origin} at log size {view.log_size}, root {view.log_root}")
+    reason = repository.behind() if at is None else None
+    if reason:
+        click.echo(f"Note: {reason}. Rebuild them with: ledgerkit consolidate", err=True)

@@ -1,0 +1,1 @@
+"""Views for other tools, made from the ledgers alone and written outside of every repository."""

@@ -1,0 +1,126 @@
+"""`export segments`: the current segments of the ledgers for other tools, as one file or folder."""
+
+from __future__ import annotations
+
+import re
+import tempfile
+from pathlib import Path
+
+from ledgerkit import layout
+from ledgerkit.asof import consolidate_at
+from ledgerkit.errors import MissingInput, UsageError
+from ledgerkit.export import coco, geojson, webannotation
+from ledgerkit.export.ledgers import Basis, Plate, Selection, basis, plates_of, rows_of
+from ledgerkit.export.target import new_file, new_folder, refuse
+from ledgerkit.query import Limits, Moment, moment
+from ledgerkit.reading import Tree
+from ledgerkit.repository import Archive
+from ledgerkit.views import ExportView
+
+FORMATS = ("coco", "geojson", "webannotation")
+BASE_URI = "http://localhost:8000"
+
+
+def export_segments(
+    archive: Archive,
+    form: str,
+    target: Path,
+    selection: Selection | None = None,
+    *,
+    base_uri: str = BASE_URI,
+    at: str | None = None,
+    limits: Limits | None = None,
+) -> ExportView:
+    """Write the selected current segments to a new file (`coco`, `geojson`) or folder.
+
+    `at` is a checkpoint, as in `asof.known_checkpoint`: then the ledgers of that moment are built in
+    a temporary folder. Raises `UsageError`, `MissingInput` without ledgers or segments,
+    `DigestMismatch`, `InvalidRecord`, `LogInvalid`, `CommitFailed`; nothing is left behind then.
+    """
+    if form not in FORMATS:
+        raise UsageError(f"no format {form!r}", f"There are: {', '.join(FORMATS)}")
+    if not re.fullmatch(r"https?://[^\s?#\"<>]+", base_uri):
+        raise UsageError(f"base_uri is {base_uri!r}", "Give http:// or https://, and no query.")
+    refuse(target)
+    head = archive.log.checkpoint()
+    if head is None:
+        raise MissingInput(f"{archive.root} has no log yet", "The first writing command begins it.")
+    wanted = selection or Selection()
+    base = base_uri.rstrip("/")
+    if at is None:
+        return _written(archive.tree, head.origin, form, target, wanted, base, limits)
+    with tempfile.TemporaryDirectory(prefix="ledgerkit-") as scratch:
+        consolidate_at(archive, at, Path(scratch) / layout.LEDGER)
+        tree = Tree(Path(scratch))
+        return _written(tree, head.origin, form, target, wanted, base, limits)
+
+
+def _written(
+    tree: Tree,
+    origin: str,
+    form: str,
+    target: Path,
+    selection: Selection,
+    base: str,
+    limits: Limits | None,
+) -> ExportView:
+    with moment(tree, limits) as ledgers:
+        found = basis(tree, ledgers.document, origin)
+        plates = plates_of(ledgers, selection)
+        if not plates:
+            raise MissingInput(
+                "there is no current segment to export",
+                "Make some: ledgerkit segment, then: ledgerkit consolidate",
+            )
+        if form == "webannotation":
+            return _folder(ledgers, found, target, selection, plates, base)
+        return _file(ledgers, found, form, target, selection, plates)
+
+
+def _file(
+    ledgers: Moment,
+    found: Basis,
+    form: str,
+    target: Path,
+    selection: Selection,
+    plates: list[Plate],
+) -> ExportView:
+    rows = rows_of(ledgers, plates, selection)
+    with new_file(target) as output:
+        if form == "coco":
+            count = coco.write(output, found, selection, plates, rows)
+        else:
+            count = geojson.write(output, found, selection, rows)
+    return _view(form, target, found, len(plates), count, output.bytes, output.sha256)
+
+
+def _folder(
+    ledgers: Moment,
+    found: Basis,
+    target: Path,
+    selection: Selection,
+    plates: list[Plate],
+    base: str,
+) -> ExportView:
+    rows = rows_of(ledgers, plates, selection)
+    with new_folder(target) as folder:
+        made = webannotation.write(folder, base, found, selection, plates, rows)
+    form = "webannotation"
+    return _view(form, target, found, len(plates), made.annotations, made.bytes, made.sha256)
+
+
+def _view(
+    form: str, target: Path, found: Basis, plates: int, segments: int, size: int, sha256: str
+) -> ExportView:
+    return ExportView(
+        form,
+        str(target),
+        plates,
+        segments,
+        size,
+        sha256,
+        found.origin,
+        found.log_size,
+        found.log_root,
+        found.ledger_sha256,
+    )

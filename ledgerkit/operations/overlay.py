@@ -1,0 +1,78 @@
+"""Draw the regions of each plate on its picture, for looking: one figure a plate.
+
+Lines by kind: figures vermilion, parts yellow, lettering sky blue, dark surround purple; paper is
+what is left. The pictures decide nothing; they show. `ledgerkit contact` puts many on one sheet.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from ledgerkit.handles import Inputs, Outputs
+
+VERSION = "1"
+EVENT_TYPE = "visualization"
+SUBJECT = "plate"
+LIBRARIES = ("numpy", "contourpy", "pillow", "pyvips", "pyvips-binary", "libvips")
+MAKES = ("figures",)
+
+
+@dataclass(frozen=True, slots=True)
+class Parameters:
+    """Settings of `overlay`."""
+
+    long_side: int = field(
+        default=1280,
+        metadata={
+            "minimum": 64,
+            "maximum": 20000,
+            "help": "Long side of the picture; smaller where the plate's image is",
+            "unit": "pixel",
+        },
+    )
+
+
+def takes(parameters: Parameters) -> tuple[str, ...]:
+    """The plate's whole image, and its regions."""
+    return ("whole", "segments")
+
+
+def variant(parameters: Parameters) -> str:
+    """One overlay for each way in which the plate was cut."""
+    return ""
+
+
+def run(inputs: Inputs, parameters: Parameters, outputs: Outputs) -> None:
+    """Write the picture and its row of `figures`.
+
+    Raises `MissingInput` without an image of the whole plate, `InvalidRecord` for a broken mask.
+    """
+    import hashlib
+
+    from ledgerkit.imaging.contact import to_png
+    from ledgerkit.imaging.decode import read_shrunk
+    from ledgerkit.imaging.overlay import counted, draw_regions, with_legend
+    from ledgerkit.imaging.place import whole_tile
+
+    tile = whole_tile(inputs.rows("tiles"))
+    segments = list(inputs.rows("segments"))
+    with inputs.image(tile).open() as file:
+        pixels = read_shrunk(file, parameters.long_side)
+    picture = draw_regions(pixels, tile, segments)
+    image = with_legend(picture, str(tile["plate_id"]), counted(segments))
+    data = to_png(image)
+    with outputs.open("overlay.png", "figure", "image/png") as output:
+        output.write(data)
+    row = {
+        "figure_id": "overlay",
+        "title": f"Regions of {tile['plate_id']}",
+        "file": "overlay.png",
+        "media_type": "image/png",
+        "sha256": hashlib.sha256(data).hexdigest(),
+        "width": image.width,
+        "height": image.height,
+        "tags": ["overlay"],
+    }
+    outputs.rows("figures", [row])
