@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Unpack
 from ledgerkit import layout
 from ledgerkit.decisions import Decisions
 from ledgerkit.errors import LedgerkitError, UsageError
+from ledgerkit.looking import Looking
 from ledgerkit.mending import Mending
 from ledgerkit.repository import Archive
 from ledgerkit.views import (
@@ -41,7 +42,7 @@ if TYPE_CHECKING:
     Plates = str | list[str] | None
 
 
-class Repository(Decisions, Mending):
+class Repository(Decisions, Looking, Mending):
     """One repository. Everything that reads takes no lock and writes nothing.
 
     >>> repository = Repository.open("my-archive")          # doctest: +SKIP

@@ -80,6 +80,8 @@ RANKS = {
     "recover": 10,
     "quarantine": 10,
     "mending": 10.5,
+    "search": 10,
+    "looking": 10.5,
     "compare": 10,
     "restore": 10,
     "answers": 10,

@@ -1,0 +1,90 @@
+"""Hash how each source looks, whole and cropped, so that copies of one picture can be told.
+
+The source is shrunk while it streams, upright and in sRGB; each window on it gets 64 bits, of which
+copies that were resized, recompressed or cropped share nearly all. One row per window; `duplicates`
+compares them. The shrinking is libvips', whose version the record states.
+Source: Zauner 2010 (DCT hash); the arithmetic stands in `ledgerkit/imaging/phash.py`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, BinaryIO
+
+if TYPE_CHECKING:
+    from ledgerkit.handles import Inputs, Outputs
+
+VERSION = "1"
+EVENT_TYPE = "image analysis"
+SUBJECT = "plate"
+LIBRARIES = (
+    "imagecodecs",
+    "libvips",
+    "numpy",
+    "pillow",
+    "pyvips",
+    "pyvips-binary",
+    "tifffile",
+)
+MAKES = ("hashes",)
+
+
+@dataclass(frozen=True, slots=True)
+class Parameters:
+    """Settings of `hash`."""
+
+    long_side: int = field(
+        default=512,
+        metadata={
+            "minimum": 64,
+            "help": "Long side of the image that is hashed; hashes of other sizes differ a little",
+            "unit": "pixel",
+        },
+    )
+
+
+def takes(parameters: Parameters) -> tuple[str, ...]:
+    """The source file alone."""
+    return ("source",)
+
+
+def variant(parameters: Parameters) -> str:
+    """Hashes have one reading; another size supersedes, it does not live beside."""
+    return ""
+
+
+def memory(inputs: Inputs, parameters: Parameters) -> int:
+    """Bytes that `run` may take, from the source's header."""
+    from ledgerkit.imaging.footprint import stream_bytes
+    from ledgerkit.imaging.header import read_facts
+
+    with inputs.file("source").open_header() as file:
+        return stream_bytes(read_facts(file)) + 64 * parameters.long_side**2
+
+
+def run(inputs: Inputs, parameters: Parameters, outputs: Outputs) -> None:
+    """Write one `hashes` row per window. Raises `UnreadableImage` or `LimitExceeded`."""
+    with inputs.file("source").open() as file:
+        found = hash_image(file, parameters)
+    outputs.rows(
+        "hashes",
+        [
+            {"plate_id": inputs.plate_id, "shown": name, "phash": value}
+            for name, value in found.items()
+        ],
+    )
+    even = sorted(name for name, value in found.items() if value is None)
+    told = f"even, without a hash: {', '.join(even)}" if even else "every window has a hash"
+    outputs.gate("hashes", "contrast", not even, float(len(found) - len(even)), told)
+
+
+def hash_image(file: BinaryIO, parameters: Parameters) -> dict[str, str | None]:
+    """16 hex digits for each window of an image file, None for an even one.
+
+    Raises `UnreadableImage`, `LimitExceeded`.
+    """
+    from ledgerkit.imaging.decode import read_shrunk
+    from ledgerkit.imaging.phash import hashes
+
+    found = hashes(read_shrunk(file, parameters.long_side))
+    return {name: None if value is None else f"{value:016x}" for name, value in found.items()}
