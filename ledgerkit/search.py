@@ -11,12 +11,13 @@ import json
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 
 from ledgerkit import layout, operation
 from ledgerkit.clustering.nearest import Nearest
 from ledgerkit.errors import InvalidRecord, LedgerkitError, MissingInput, UsageError
 from ledgerkit.query import Ledgers, Limits, ask
+from ledgerkit.reading import Tree
 from ledgerkit.repository import Archive
 
 if TYPE_CHECKING:
@@ -72,8 +73,23 @@ class SearchView:
     hits: list[HitView] = field(default_factory=list)
 
 
-def search(
-    archive: Archive,
+def search(archive: Archive, subject: str, **options: Unpack[SearchOptions]) -> SearchView:
+    """The same as `search_tree` of the ledgers of a repository."""
+    return search_tree(archive.tree, subject, **options)
+
+
+class SearchOptions(TypedDict, total=False):
+    """What a search may be told; all have defaults."""
+
+    count: int
+    of: str | None
+    space: str | None
+    limits: Limits | None
+    block_bytes: int
+
+
+def search_tree(
+    tree: Tree,
     subject: str,
     *,
     count: int = 10,
@@ -109,7 +125,7 @@ def search(
         hits = _hits(ledgers, nearest)
         return SearchView(subject, kind, chosen, len(vector), nearest.seen, log_size, hits)
 
-    return ask(archive.tree, question, limits)
+    return ask(tree, question, limits)
 
 
 def _kind_of(subject: str) -> str | None:

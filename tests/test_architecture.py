@@ -81,6 +81,7 @@ RANKS = {
     "quarantine": 10,
     "mending": 10.5,
     "search": 10,
+    "duplicates": 10,
     "looking": 10.5,
     "compare": 10,
     "restore": 10,

@@ -74,9 +74,9 @@ def search(
 @click.command()
 @click.option(
     "--max-distance",
-    type=click.IntRange(0, 64),
+    type=click.IntRange(0, 256),
     metavar="BITS",
-    help="Bits of 64 in which hashes of near copies may differ.",
+    help="Bits of 256 in which the hashes of near copies may differ, whatever their vectors.",
 )
 @click.option(
     "--min-cosine",

@@ -1,9 +1,14 @@
-"""Perceptual hashes of a picture and of windows on it: 64 bits that survive scaling and recompression.
+"""Perceptual hashes of a picture and of windows on it, which survive scaling and recompression.
 
-A picture is brought to 32 x 32 means over exact areas by own arithmetic (no library's resampler, of
-which hashes are known to depend), then to its discrete cosine transform; bit i says whether the i-th
-of the 64 lowest frequencies, the mean left out, lies above their median. A copy that was cropped is
-near the window of the original that it shows, so windows are hashed beside the whole.
+Of a picture there are two: of its tone, and of its detail, the steepness of tone at each pixel: where
+the marks lie, whatever the sheet, the bed of the scanner or the light. Each is brought to 32 x 32
+means over exact areas by own arithmetic (no library's resampler, on which hashes are known to
+depend) and to its discrete cosine transform; bit i says whether the i-th of the 128 lowest
+frequencies, the mean left out, lies above their median. A copy that was cropped is near the window of
+the original that it shows, so windows are hashed beside the whole.
+
+64 bits of tone alone, the usual hash, cannot tell plates that are laid out alike: on real scans
+different plates were 6 bits apart, and cropped copies 16.
 
 Keeps out: decoding and shrinking to a working size (`decode.read_shrunk`), comparing.
 Source: Zauner 2010, "Implementation and benchmarking of perceptual image hash functions", 3.2.1
@@ -12,6 +17,7 @@ Source: Zauner 2010, "Implementation and benchmarking of perceptual image hash f
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
@@ -25,35 +31,57 @@ Window = tuple[float, float, float, float]
 """Left, top, right, bottom as shares of width and height, 0..1."""
 
 SIDE = 32
-BITS = 64
+BITS = 128
+CUT = 0.1
+"""Share of each side that a window leaves out."""
+STEEPEST = 40.0
+"""Levels a pixel from which on steepness counts no more: one black edge is not the picture."""
 LEAST_CONTRAST = 1.0
 """Standard deviation of the 32 x 32 means, in levels of 255, below which there is nothing to hash."""
 LUMA = (0.299, 0.587, 0.114)
 """Weights of red, green and blue (ITU-R BT.601), on encoded values as in JPEG."""
 
 
+@dataclass(frozen=True, slots=True)
+class Hash:
+    """The two hashes of one window, each 0..2**128 - 1."""
+
+    tone: int
+    detail: int
+
+
 def windows() -> dict[str, Window]:
-    """The whole, and nine tenths of each side: at the centre and at each corner."""
-    rest = 0.1
-    return {
-        "whole": (0.0, 0.0, 1.0, 1.0),
-        "centre": (rest / 2, rest / 2, 1 - rest / 2, 1 - rest / 2),
-        "north-west": (0.0, 0.0, 1 - rest, 1 - rest),
-        "north-east": (rest, 0.0, 1.0, 1 - rest),
-        "south-west": (0.0, rest, 1 - rest, 1.0),
-        "south-east": (rest, rest, 1.0, 1.0),
-    }
+    """The whole, and nine tenths of each side: at the centre, the sides and the corners."""
+    across = {"west": 0.0, "": CUT / 2, "east": CUT}
+    down = {"north": 0.0, "": CUT / 2, "south": CUT}
+    found = {"whole": (0.0, 0.0, 1.0, 1.0)}
+    for vertical, top in down.items():
+        for horizontal, left in across.items():
+            name = "-".join(part for part in (vertical, horizontal) if part) or "centre"
+            found[name] = (left, top, left + 1 - CUT, top + 1 - CUT)
+    return found
 
 
-def hashes(rgb: NDArray[np.uint8]) -> dict[str, int | None]:
-    """The hash of each window of sRGB pixels, uint8 (h, w, 3): 0..2**64 - 1 by the window's name.
+def hashes(rgb: NDArray[np.uint8]) -> dict[str, Hash | None]:
+    """The hashes of each window of sRGB pixels, uint8 (h, w, 3), h and w > 1, by its name.
 
     None where the window is even: a hash of noise would be near those of other empty sheets.
     """
     import numpy as np
 
-    summed = _summed(rgb.astype(np.float64) @ np.array(LUMA))
-    return {name: _hash(_means(summed, window)) for name, window in windows().items()}
+    light = rgb.astype(np.float64) @ np.array(LUMA)
+    steps = np.hypot(*np.gradient(light))
+    tone, detail = _summed(light), _summed(np.minimum(steps, STEEPEST))
+    return {
+        name: _both(_means(tone, window), _means(detail, window))
+        for name, window in windows().items()
+    }
+
+
+def _both(tone: Floats, detail: Floats) -> Hash | None:
+    if float(tone.std()) < LEAST_CONTRAST:
+        return None
+    return Hash(_hash(tone), _hash(detail))
 
 
 def _summed(light: Floats) -> Floats:
@@ -85,11 +113,9 @@ def _between(summed: Floats, places: Floats) -> Floats:
     return np.asarray(summed[lower] * (1 - share) + summed[lower + 1] * share, dtype=np.float64)
 
 
-def _hash(means: Floats) -> int | None:
+def _hash(means: Floats) -> int:
     import numpy as np
 
-    if float(means.std()) < LEAST_CONTRAST:
-        return None
     waves = _waves()
     lowest = (waves @ means @ waves.T)[_zigzag()]
     bits = lowest > np.median(lowest)
@@ -109,7 +135,7 @@ def _waves() -> Floats:
 
 @lru_cache(maxsize=1)
 def _zigzag() -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Rows and columns of the 64 lowest frequencies in zigzag order, the mean left out."""
+    """Rows and columns of the 128 lowest frequencies in zigzag order, the mean left out."""
     import numpy as np
 
     places = [(row, column) for row in range(SIDE) for column in range(SIDE)]

@@ -1,7 +1,8 @@
 """Hash how each source looks, whole and cropped, so that copies of one picture can be told.
 
-The source is shrunk while it streams, upright and in sRGB; each window on it gets 64 bits, of which
-copies that were resized, recompressed or cropped share nearly all. One row per window; `duplicates`
+The source is shrunk while it streams, upright and in sRGB; each window on it gets 128 bits of tone
+and 128 of detail, of which copies that were resized, recompressed, tinted, turned a little or cropped
+share most. One row per window; `duplicates`
 compares them. The shrinking is libvips', whose version the record states.
 Source: Zauner 2010 (DCT hash); the arithmetic stands in `ledgerkit/imaging/phash.py`.
 """
@@ -66,25 +67,24 @@ def run(inputs: Inputs, parameters: Parameters, outputs: Outputs) -> None:
     """Write one `hashes` row per window. Raises `UnreadableImage` or `LimitExceeded`."""
     with inputs.file("source").open() as file:
         found = hash_image(file, parameters)
-    outputs.rows(
-        "hashes",
-        [
-            {"plate_id": inputs.plate_id, "shown": name, "phash": value}
-            for name, value in found.items()
-        ],
-    )
-    even = sorted(name for name, value in found.items() if value is None)
+    rows = [{"plate_id": inputs.plate_id, "shown": name} | row for name, row in found.items()]
+    outputs.rows("hashes", rows)
+    even = [row["shown"] for row in rows if row["tone"] is None]
     told = f"even, without a hash: {', '.join(even)}" if even else "every window has a hash"
-    outputs.gate("hashes", "contrast", not even, float(len(found) - len(even)), told)
+    outputs.gate("hashes", "contrast", not even, float(len(rows) - len(even)), told)
 
 
-def hash_image(file: BinaryIO, parameters: Parameters) -> dict[str, str | None]:
-    """16 hex digits for each window of an image file, None for an even one.
-
-    Raises `UnreadableImage`, `LimitExceeded`.
+def hash_image(file: BinaryIO, parameters: Parameters) -> dict[str, dict[str, str | None]]:
+    """`tone` and `detail`, 32 hex digits each, for each window of an image file, None for an even
+    one. Raises `UnreadableImage`, `LimitExceeded`.
     """
     from ledgerkit.imaging.decode import read_shrunk
     from ledgerkit.imaging.phash import hashes
 
     found = hashes(read_shrunk(file, parameters.long_side))
-    return {name: None if value is None else f"{value:016x}" for name, value in found.items()}
+    return {
+        name: {"tone": None, "detail": None}
+        if value is None
+        else {"tone": f"{value.tone:032x}", "detail": f"{value.detail:032x}"}
+        for name, value in found.items()
+    }
