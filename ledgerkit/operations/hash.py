@@ -69,7 +69,7 @@ def run(inputs: Inputs, parameters: Parameters, outputs: Outputs) -> None:
         found = hash_image(file, parameters)
     rows = [{"plate_id": inputs.plate_id, "shown": name} | row for name, row in found.items()]
     outputs.rows("hashes", rows)
-    even = [row["shown"] for row in rows if row["tone"] is None]
+    even = [name for name, row in found.items() if row["tone"] is None]
     told = f"even, without a hash: {', '.join(even)}" if even else "every window has a hash"
     outputs.gate("hashes", "contrast", not even, float(len(rows) - len(even)), told)
 
