@@ -90,6 +90,7 @@ def test_copies_are_one_group_and_each_pair_shows_its_evidence(archive: Reposito
 def test_a_threshold_of_nought_leaves_the_exact_ones(archive: Repository) -> None:
     view = archive.duplicates(max_distance=0, min_cosine=1.0)
     assert [group.plates for group in view.groups] == [["plate-001", "plate-002"]]
+    assert len(archive.duplicates(max_distance=16).groups[0].plates) >= 3
     far = archive.duplicates(max_distance=256)
     assert [len(group.plates) for group in far.groups] == [6]
     assert len(far.groups[0].pairs) == 15

@@ -76,7 +76,8 @@ def search(
     "--max-distance",
     type=click.IntRange(0, 256),
     metavar="BITS",
-    help="Bits of 256 in which the hashes of near copies may differ, whatever their vectors.",
+    help="Bits of 256 in which hashes of near copies may differ, by default 56; "
+    "12 more where vectors confirm.",
 )
 @click.option(
     "--min-cosine",
