@@ -1,7 +1,7 @@
 """What is most like a plate, tile, segment or outside image: exact neighbours by cosine.
 
-The vectors are those of current runs in the ledgers, read in blocks, so that a million of them need
-no more memory than one block. An outside image is described by the operation that made the vectors,
+The vectors are those of current runs in the ledgers, read in blocks, so that memory is that of a block
+and of DuckDB's reader, which `Limits` bounds. An outside image is described by the operation that made the vectors,
 with the parameters of its runs, and is not taken in. Nothing is written.
 """
 
