@@ -18,6 +18,7 @@ NAMES = (
     "log",
     "proofs",
     "consolidation",
+    "search",
 )
 
 

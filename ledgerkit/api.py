@@ -10,6 +10,7 @@ from ledgerkit import layout
 from ledgerkit.decisions import Decisions
 from ledgerkit.errors import LedgerkitError, UsageError
 from ledgerkit.exporting import Exporting
+from ledgerkit.looking import Looking
 from ledgerkit.mending import Mending
 from ledgerkit.repository import Archive
 from ledgerkit.views import (
@@ -42,7 +43,7 @@ if TYPE_CHECKING:
     Plates = str | list[str] | None
 
 
-class Repository(Decisions, Mending, Exporting):
+class Repository(Decisions, Exporting, Looking, Mending):
     """One repository. Everything that reads takes no lock and writes nothing.
 
     >>> repository = Repository.open("my-archive")          # doctest: +SKIP

@@ -14,9 +14,9 @@ import os
 import re
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from ledgerkit import layout, schema
 from ledgerkit.errors import LedgerkitError, MissingInput, QueryRefused, UsageError
@@ -37,6 +37,7 @@ _IN_FORCE = """current AND (variant NOT LIKE 'policy-%' OR starts_with(variant, 
     SELECT 'policy-' || left(sha256, 8) FROM artifacts WHERE direction = 'output' AND role = 'policy'
     ORDER BY run_id DESC LIMIT 1)))"""
 """Current results, and of those that were made under a policy only those of the newest accepted."""
+Answer = TypeVar("Answer")
 _ATTEMPTS = 25
 _HANDLES = "/proc/self/fd"
 
@@ -70,13 +71,46 @@ def query_tree(
     tree: Tree, sql: str, parameters: list[Any] | None = None, limits: Limits | None = None
 ) -> pa.Table:
     """The same of the ledgers in `ledger/` below any folder."""
+    return ask(tree, lambda ledgers: ledgers.table(sql, parameters), limits)
+
+
+@dataclass(frozen=True, slots=True)
+class Ledgers:
+    """The ledgers of one moment, held open: several statements see the same rows."""
+
+    connection: duckdb.DuckDBPyConnection
+    document: dict[str, Any] | None
+    """Their `ledger.json`; None where there are none."""
+    limits: Limits
+
+    def table(self, sql: str, parameters: list[Any] | None = None) -> pa.Table:
+        """The answer to one reading statement. Raises `QueryRefused`."""
+        return _execute(self.connection, sql, parameters, self.limits)
+
+    def batches(
+        self, sql: str, parameters: list[Any] | None, rows: int
+    ) -> Iterator[pa.RecordBatch]:
+        """The same, about `rows` rows at a time, each batch made when it is asked for.
+
+        What is not asked for yet is not in memory; the time limit holds for all batches together.
+        """
+        refuse_unless_reading(self.connection, sql)
+        with _watched(self.connection, self.limits):
+            yield from self.connection.sql(sql, params=parameters or None).to_arrow_reader(rows)
+
+
+def ask(tree: Tree, question: Callable[[Ledgers], Answer], limits: Limits | None = None) -> Answer:
+    """What `question` makes of the ledgers of one moment.
+
+    It is asked again when they were exchanged meanwhile, so it must change nothing.
+    """
     given = limits or Limits()
     _bytes(given.memory)
     for _ in range(_ATTEMPTS):
         before = ledger_document(tree)
         try:
             with connect(tree, before, given) as connection:
-                found = _execute(connection, sql, parameters, given)
+                found = question(Ledgers(connection, before, given))
         except QueryRefused:
             if ledger_document(tree) == before:
                 raise
@@ -231,16 +265,23 @@ def _quoted(text: str) -> str:
 def _execute(
     connection: duckdb.DuckDBPyConnection, sql: str, parameters: list[Any] | None, limits: Limits
 ) -> pa.Table:
+    refuse_unless_reading(connection, sql)
+    with _watched(connection, limits):
+        relation = connection.sql(sql, params=parameters or None)
+        return _fetch(relation, limits.memory, _bytes(limits.memory))
+
+
+@contextlib.contextmanager
+def _watched(connection: duckdb.DuckDBPyConnection, limits: Limits) -> Iterator[None]:
+    """Interrupts a statement at its time limit; what DuckDB raises becomes `QueryRefused`."""
     import duckdb
 
-    refuse_unless_reading(connection, sql)
     began = time.monotonic()
     timer = threading.Timer(limits.seconds, connection.interrupt)
     timer.daemon = True
     timer.start()
     try:
-        relation = connection.sql(sql, params=parameters or None)
-        return _fetch(relation, limits.memory, _bytes(limits.memory))
+        yield
     except duckdb.InterruptException as error:
         raise _interrupted(began, limits) from error
     except duckdb.OutOfMemoryException as error:

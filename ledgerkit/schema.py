@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
 BASE = "https://ledgerkit.invalid/schemas/"
 TABLES = (
-    "plates", "runs", "artifacts", "headers", "measures", "tiles", "segments", "embeddings",
-    "clusters", "cluster_members", "labels", "gates", "figures", "fixity",
+    "plates", "runs", "artifacts", "headers", "measures", "hashes", "tiles", "segments",
+    "embeddings", "clusters", "cluster_members", "labels", "gates", "figures", "fixity",
 )  # fmt: skip
 FILLED_IN = ("run_id", "subject_run_id", "log_index")
 """Columns that consolidation adds: an operation's own output never names a run."""

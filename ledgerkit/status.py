@@ -28,9 +28,10 @@ PHASES = (
     ("clustering", "cluster"),
     ("looking", "montage"),
     ("looking", "pyramid"),
+    ("looking", "hash"),
 )
-OPTIONAL = frozenset({"pyramid"})
-"""Shown, but never what a plate waits for: nothing is made from it, and it takes disk."""
+OPTIONAL = frozenset({"pyramid", "hash"})
+"""Shown, but never what a plate waits for: no other operation reads it."""
 UPSTREAM = {"segment": "normalize", "embed": "normalize"}
 """Phases on plates that wait for another: only plates that it has done are to do."""
 _ENDED = PREPROCESSING | {"policy"}

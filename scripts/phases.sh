@@ -5,6 +5,7 @@ say() { printf '\n$ %s\n' "$*"; "$@"; }
 
 say ledgerkit headers
 say ledgerkit measure
+say ledgerkit hash
 say ledgerkit policy propose "$@"
 say ledgerkit policy show --proposed
 say ledgerkit policy accept --by "A. Curator" --reason "demonstration: the proposal as it stands"

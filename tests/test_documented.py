@@ -18,7 +18,9 @@ from ledgerkit.findings import CODES
 from ledgerkit.testing.reference import findings_page, ledgers_page, write_pages
 
 DOCS = Path(__file__).parent.parent / "docs"
-FORMULAS = frozenset({"measure", "normalize", "segment", "embed", "cluster", "propose", "pyramid"})
+FORMULAS = frozenset(
+    {"measure", "normalize", "segment", "embed", "cluster", "propose", "pyramid", "hash"}
+)
 """Operations that compute something by a published formula or method."""
 
 
@@ -143,6 +145,7 @@ def test_the_links_between_the_pages_lead_somewhere() -> None:
         "pyramids.md",
         "rerun.md",
         "segments.md",
+        "search.md",
         "verify.md",
     ):
         for link in re.findall(r"\]\(([^)#:]+)\)", (DOCS / page).read_text("utf-8")):

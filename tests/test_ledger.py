@@ -392,5 +392,5 @@ def test_an_adopted_repository_that_nobody_wrote_to_can_be_compared(tmp_path: Pa
     (folder / "manifest.json").write_text(json.dumps(text | {"source_image": "a.png"}))
     before = sorted(tmp_path.rglob("*"))
     view = Repository.open(tmp_path).consolidate(check=True)
-    assert (view.rows["plates"], view.rows["runs"], len(view.changed)) == (0, 0, 16)
+    assert (view.rows["plates"], view.rows["runs"], len(view.changed)) == (0, 0, 17)
     assert sorted(tmp_path.rglob("*")) == before

@@ -50,6 +50,11 @@ COMMANDS = {
         "ledgerkit.cli.export",
         "Write segments for other tools: COCO, GeoJSON, annotations.",
     ),
+    "search": ("ledgerkit.cli.looking", "Show what is most like a plate, segment or image file."),
+    "duplicates": (
+        "ledgerkit.cli.looking",
+        "Group plates that show the same picture, with the evidence.",
+    ),
     "diff": ("ledgerkit.cli.asof", "Say what came between two checkpoints, plate by plate."),
     "lineage": ("ledgerkit.cli.ledger", "Say what something was made from, by which runs."),
     "cite": ("ledgerkit.cli.log", "Print what a paper needs to cite an answer."),

@@ -60,23 +60,42 @@ def describe(subject: Subject, weights: Weights) -> NDArray[np.float32]:
     """
     import numpy as np
 
-    light = to_lab(subject.pixels)[..., 0].astype(np.float64)
-    inside = _inside(subject)
-    energy = _energies(light)
-    blocks = (
-        weights.form * _unit(_centred(_gradients(light))),
-        weights.form * _unit(_centred(_on_grid(energy))),
-        weights.texture * _unit(_centred(_patterns(light, inside))),
-        0.4 * weights.texture * _unit(_centred(_statistics(energy, inside))),
-        weights.colour * _unit(_colours(subject)),
+    blocks = blocks_of(subject)
+    shares = (
+        weights.form,
+        weights.form,
+        weights.texture,
+        0.4 * weights.texture,
+        weights.colour,
     )
-    whole = np.concatenate(blocks)
+    whole = np.concatenate(
+        [share * block for share, block in zip(shares, blocks.values(), strict=True)]
+    )
     length = float(np.linalg.norm(whole))
     if not np.isfinite(length) or length == 0 or whole.size != DIMENSION:
         raise InvalidRecord(
             f"a descriptor of length {length} and {whole.size} numbers, expected {DIMENSION}"
         )
     return (whole / length).astype(np.float32)
+
+
+def blocks_of(subject: Subject) -> dict[str, Floats]:
+    """The five blocks by name in the order in which they are joined, float64, each of L2 norm 1.
+
+    A block of zeros stays zero: there is nothing of its kind to see.
+    """
+    import numpy as np
+
+    light = to_lab(subject.pixels)[..., 0].astype(np.float64)
+    inside = _inside(subject)
+    energy = _energies(light)
+    return {
+        "gradients": _unit(_centred(_gradients(light))),
+        "energies": _unit(_centred(_on_grid(energy))),
+        "patterns": _unit(_centred(_patterns(light, inside))),
+        "statistics": _unit(_centred(_statistics(energy, inside))),
+        "colours": _unit(_colours(subject)),
+    }
 
 
 def _unit(block: Floats) -> Floats:

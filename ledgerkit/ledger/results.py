@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 RESULTS = (
     "headers",
     "measures",
+    "hashes",
     "tiles",
     "segments",
     "embeddings",

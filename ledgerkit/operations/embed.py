@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 if TYPE_CHECKING:
     import numpy as np
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from ledgerkit.handles import Inputs, Outputs, Row
+    from ledgerkit.imaging.descriptor import Weights
     from ledgerkit.imaging.regions import Scene
     from ledgerkit.imaging.subject import Subject
 
@@ -103,10 +104,10 @@ def space_id(parameters: Parameters) -> str:
 
 def run(inputs: Inputs, parameters: Parameters, outputs: Outputs) -> None:
     """Write one row of `embeddings` per subject. A vector that cannot be made is an error."""
-    from ledgerkit.imaging.descriptor import Weights, describe
+    from ledgerkit.imaging.descriptor import describe
 
     subjects = {"plates": _plates, "tiles": _tiles, "segments": _segments}[parameters.of]
-    weights = Weights(parameters.form_weight, parameters.texture_weight, parameters.colour_weight)
+    weights = weights_of(parameters)
     rows: list[Row] = []
     vectors = []
     for row, subject in subjects(inputs, parameters):
@@ -115,6 +116,33 @@ def run(inputs: Inputs, parameters: Parameters, outputs: Outputs) -> None:
     outputs.table("embeddings", _table(rows, vectors, parameters))
     message = f"{len(rows)} {parameters.of} described"
     outputs.gate("vectors", "count", bool(rows), float(len(rows)), message)
+
+
+def describe_image(file: BinaryIO, parameters: Parameters) -> NDArray[np.float32]:
+    """The vector of an image file as that of a plate, float32 (1274,), L2 norm 1.
+
+    Raises `UnreadableImage`, `LimitExceeded`.
+    """
+    from ledgerkit.imaging.descriptor import describe
+
+    return describe(subject_of(file, parameters), weights_of(parameters))
+
+
+def subject_of(file: BinaryIO, parameters: Parameters) -> Subject:
+    """The figures of an image file. Raises `UnreadableImage`, `LimitExceeded`."""
+    from ledgerkit.imaging.decode import read_shrunk
+    from ledgerkit.imaging.descriptor import SIDE
+    from ledgerkit.imaging.subject import figures_of
+
+    pixels = read_shrunk(file, parameters.long_side)
+    return figures_of(pixels, _cut_small(pixels), SIDE)
+
+
+def weights_of(parameters: Parameters) -> Weights:
+    """The weights of the blocks, as the parameters say."""
+    from ledgerkit.imaging.descriptor import Weights
+
+    return Weights(parameters.form_weight, parameters.texture_weight, parameters.colour_weight)
 
 
 def _read(inputs: Inputs, tile: Row, long_side: int) -> NDArray[np.uint8]:
@@ -136,14 +164,12 @@ def _cut_small(pixels: NDArray[np.uint8]) -> Scene:
 
 
 def _plates(inputs: Inputs, parameters: Parameters) -> Iterator[tuple[Row, Subject]]:
-    from ledgerkit.imaging.descriptor import SIDE
     from ledgerkit.imaging.place import whole_tile
-    from ledgerkit.imaging.subject import figures_of
 
     tile = whole_tile(inputs.rows("tiles"))
-    pixels = _read(inputs, tile, parameters.long_side)
     row = {"subject_id": tile["plate_id"], "subject_kind": "plate", "plate_id": tile["plate_id"]}
-    yield row, figures_of(pixels, _cut_small(pixels), SIDE)
+    with inputs.image(tile).open() as file:
+        yield row, subject_of(file, parameters)
 
 
 def _tiles(inputs: Inputs, parameters: Parameters) -> Iterator[tuple[Row, Subject]]:

@@ -1,0 +1,188 @@
+"""Exact search at 10^4, 10^5 and 10^6 vectors of 512 numbers, against numpy over one array.
+
+The ledgers are written as consolidation writes them, with made-up vectors (normal, fixed seed, length
+1). Ours reads the Parquet ledger for each search and keeps a block of it; numpy has all vectors in
+memory already, which its time leaves out and its memory does not. Latency is the median of searches in
+a process that has done one before; memory is the peak of a process of its own.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from benchmarks.measuring import EXAMPLE, median, peak, scratch, table
+
+SIZES = (10_000, 100_000, 1_000_000)
+DIMENSION = 512
+COUNT = 10
+ROUNDS = 5
+SPACE = "benchmark"
+BLOCK = 1 << 16
+
+
+def main() -> None:
+    rows = []
+    for size in SIZES:
+        with scratch() as folder:
+            _write(folder, size)
+            for way, name in (("ours", "`search`, from the ledger"), ("numpy", "numpy, one array")):
+                command = [sys.executable, "-m", "benchmarks.search", way, str(folder)]
+                reading = peak(command, EXAMPLE)
+                seconds, found = json.loads((folder / f"{way}.json").read_text())
+                rows.append(
+                    [
+                        f"{size:,}",
+                        name,
+                        f"{1000 * median(seconds):.0f}",
+                        f"{1000 * max(seconds):.0f}",
+                        f"{reading.megabytes:.0f}",
+                        found[0],
+                    ]
+                )
+            assert _answer(folder, "ours") == _answer(folder, "numpy")
+    table(
+        f"{COUNT} nearest of vectors of {DIMENSION} numbers, {ROUNDS} searches",
+        ["vectors", "what", "median ms", "slowest ms", "peak MB", "nearest"],
+        rows,
+    )
+
+
+def _answer(folder: Path, way: str) -> Any:
+    return json.loads((folder / f"{way}.json").read_text())[1]
+
+
+def _vectors(size: int) -> Any:
+    """Blocks of unit vectors, float32 (up to 65536, 512), the same for the same size."""
+    import numpy as np
+
+    drawn = np.random.default_rng(size)
+    for start in range(0, size, BLOCK):
+        block = drawn.standard_normal((min(BLOCK, size - start), DIMENSION), dtype=np.float32)
+        yield start, block / np.linalg.norm(block, axis=1, keepdims=True)
+
+
+def _name(row: int) -> str:
+    return f"plate-{1_000_000 + row}"
+
+
+def _write(root: Path, size: int) -> None:
+    """A folder with ledgers of `size` plates that have vectors and nothing else."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    from ledgerkit import schema
+
+    ledger = root / "ledger"
+    ledger.mkdir()
+    wanted = schema.arrow_schema("embeddings")
+    with pq.ParquetWriter(ledger / "embeddings.parquet", wanted, compression="zstd") as writer:
+        for start, block in _vectors(size):
+            names = [_name(row) for row in range(start, start + len(block))]
+            writer.write_table(_rows(wanted, names, block), row_group_size=BLOCK)
+    runs = schema.arrow_schema("runs")
+    made = {field.name: [_of_run(field)] for field in runs if not field.nullable}
+    columns = [
+        pa.array(made[field.name], field.type) if field.name in made else pa.nulls(1, field.type)
+        for field in runs
+    ]
+    pq.write_table(pa.Table.from_arrays(columns, schema=runs), ledger / "runs.parquet")
+    tables = {
+        name: {
+            "file": f"{name}.parquet",
+            "rows": size if name == "embeddings" else 1,
+            "bytes": (ledger / f"{name}.parquet").stat().st_size,
+            "sha256": "0" * 64,
+        }
+        for name in ("embeddings", "runs")
+    }
+    document = {"schema_version": "ledger.v1", "manifests": size, "runs": 1, "tables": tables}
+    (ledger / "ledger.json").write_text(json.dumps(document))
+
+
+def _of_run(field: Any) -> Any:
+    """A value of the one run: it is current and was no one's under a policy."""
+    import pyarrow as pa
+
+    if field.name == "run_id":
+        return RUN
+    if pa.types.is_boolean(field.type):
+        return True
+    if pa.types.is_string(field.type):
+        return "embed" if field.name == "operation" else ""
+    return 0
+
+
+RUN = "run-20260101-000000Z-000000000000"
+
+
+def _rows(wanted: Any, names: list[str], block: Any) -> Any:
+    import numpy as np
+    import pyarrow as pa
+
+    count = len(names)
+    offsets = np.arange(count + 1, dtype=np.int32) * DIMENSION
+    columns = {
+        "subject_id": pa.array(names),
+        "subject_kind": pa.repeat("plate", count),
+        "subject_run_id": pa.nulls(count, pa.string()),
+        "plate_id": pa.array(names),
+        "space_id": pa.repeat(SPACE, count),
+        "run_id": pa.repeat(RUN, count),
+        "dim": pa.repeat(pa.scalar(DIMENSION, pa.int32()), count),
+        "vector": pa.ListArray.from_arrays(pa.array(offsets), pa.array(block.ravel())).cast(
+            wanted.field("vector").type
+        ),
+        "log_index": pa.repeat(pa.scalar(0, pa.int64()), count),
+    }
+    return pa.Table.from_arrays([columns[name] for name in wanted.names], schema=wanted)
+
+
+def _queries(size: int) -> list[int]:
+    return [(number * 7919 + 13) % size for number in range(ROUNDS + 1)]
+
+
+def ours(root: Path, size: int) -> tuple[list[float], list[str]]:
+    """Seconds of each search, and the names found by the last."""
+    from ledgerkit.reading import Tree
+    from ledgerkit.search import search_tree
+
+    seconds, names = [], []
+    for row in _queries(size):
+        began = time.perf_counter()
+        view = search_tree(Tree(root), _name(row), count=COUNT)
+        seconds.append(time.perf_counter() - began)
+        names = [hit.subject_id for hit in view.hits]
+    return seconds[1:], names
+
+
+def numpy(root: Path, size: int) -> tuple[list[float], list[str]]:
+    """The same with one matrix in memory and one product."""
+    import numpy as np
+
+    matrix = np.empty((size, DIMENSION), dtype=np.float32)
+    for start, block in _vectors(size):
+        matrix[start : start + len(block)] = block
+    seconds, names = [], []
+    for row in _queries(size):
+        began = time.perf_counter()
+        cosines = matrix @ matrix[row]
+        cosines[row] = -np.inf
+        best = np.argpartition(-cosines, COUNT)[:COUNT]
+        best = best[np.argsort(-cosines[best])]
+        seconds.append(time.perf_counter() - began)
+        names = [_name(int(one)) for one in best]
+    return seconds[1:], names
+
+
+if __name__ == "__main__":
+    if len(sys.argv) == 3:
+        folder = Path(sys.argv[2])
+        size = json.loads((folder / "ledger" / "ledger.json").read_text())["manifests"]
+        way = {"ours": ours, "numpy": numpy}[sys.argv[1]]
+        (folder / f"{sys.argv[1]}.json").write_text(json.dumps(way(folder, size)))
+    else:
+        sys.exit(main())
