@@ -124,21 +124,8 @@ def ask(tree: Tree, question: Callable[[Ledgers], Answer], limits: Limits | None
     )
 
 
-@dataclass(frozen=True)
-class Moment:
-    """Ledgers that are held open: all answers are of one moment, that of `document` (`ledger.json`)."""
-
-    document: dict[str, Any]
-    connection: duckdb.DuckDBPyConnection
-    limits: Limits
-
-    def ask(self, sql: str, parameters: list[Any] | None = None) -> pa.Table:
-        """The answer to one reading statement. Raises `QueryRefused`."""
-        return _execute(self.connection, sql, parameters, self.limits)
-
-
 @contextlib.contextmanager
-def moment(tree: Tree, limits: Limits | None = None) -> Iterator[Moment]:
+def moment(tree: Tree, limits: Limits | None = None) -> Iterator[Ledgers]:
     """The ledgers below a folder for several questions. Raises `MissingInput`, `QueryRefused`."""
     given = limits or Limits()
     with contextlib.ExitStack() as held:
@@ -147,7 +134,8 @@ def moment(tree: Tree, limits: Limits | None = None) -> Iterator[Moment]:
             if document is None:
                 raise MissingInput("there are no ledgers yet", "Make them: ledgerkit consolidate")
             try:
-                opened = Moment(document, held.enter_context(connect(tree, document, given)), given)
+                connection = held.enter_context(connect(tree, document, given))
+                opened = Ledgers(connection, document, given)
                 break
             except QueryRefused:
                 if attempt == _ATTEMPTS - 1 or ledger_document(tree) == document:
@@ -403,19 +391,3 @@ def behind(archive: Archive) -> str | None:
         return f"the ledgers are behind: {size - (document['log_size'] or 0):+d} entries of the log since they were built"
     root = base64.b64encode(head.root if head else EMPTY_ROOT).decode()
     return None if document["log_root"] == root else "the ledgers are those of another log"
-
-
-def describe() -> list[dict[str, str]]:
-    """Every table and column with type and description, from the schemas."""
-    rows = []
-    for name in schema.TABLES:
-        for column, kind in schema.columns(name).items():
-            rows.append(
-                {
-                    "table": name,
-                    "column": column,
-                    "type": kind["x-arrow"] + ("" if not schema.nullable(kind) else ", nullable"),
-                    "description": kind["description"],
-                }
-            )
-    return rows

@@ -274,3 +274,19 @@ def _broken_lists(values: Any, kind: dict[str, Any]) -> Iterator[tuple[str, Any]
                     else pc.cast(bad, pa.int64()),
                 ),
             )
+
+
+def describe() -> list[dict[str, str]]:
+    """Every table and column with type and description, from the schemas."""
+    rows = []
+    for name in TABLES:
+        for column, kind in columns(name).items():
+            rows.append(
+                {
+                    "table": name,
+                    "column": column,
+                    "type": kind["x-arrow"] + ("" if not nullable(kind) else ", nullable"),
+                    "description": kind["description"],
+                }
+            )
+    return rows

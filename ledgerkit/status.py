@@ -27,10 +27,12 @@ PHASES = (
     ("5 embed", "embed"),
     ("clustering", "cluster"),
     ("looking", "montage"),
+    ("looking", "overlay"),
+    ("looking", "contact"),
     ("looking", "pyramid"),
     ("looking", "hash"),
 )
-OPTIONAL = frozenset({"pyramid", "hash"})
+OPTIONAL = frozenset({"contact", "hash", "overlay", "pyramid"})
 """Shown, but never what a plate waits for: no other operation reads it."""
 UPSTREAM = {"segment": "normalize", "embed": "normalize"}
 """Phases on plates that wait for another: only plates that it has done are to do."""

@@ -20,7 +20,8 @@ from ledgerkit.api import Repository
 from ledgerkit.cli import cli, main
 from ledgerkit.errors import QueryRefused, UsageError
 from ledgerkit.ledger.document import ledger_document
-from ledgerkit.query import Limits, behind, describe, query_arrow
+from ledgerkit.query import Limits, behind, query_arrow
+from ledgerkit.schema import describe
 from ledgerkit.testing.stories import whole_story
 
 Command = Callable[..., subprocess.CompletedProcess[str]]

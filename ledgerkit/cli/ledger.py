@@ -175,7 +175,8 @@ def query(
       ledgerkit query "SELECT plate_id, width, log_index FROM headers" --prove widths.proof
       ledgerkit query --schema
     """
-    from ledgerkit.query import Limits, behind, describe, query_arrow
+    from ledgerkit.query import Limits, behind, query_arrow
+    from ledgerkit.schema import describe
 
     form = "json" if as_json else form
     if show_schema:

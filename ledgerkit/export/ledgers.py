@@ -13,7 +13,7 @@ from ledgerkit import layout, schema, software
 from ledgerkit.canonical import sha256_hex
 from ledgerkit.errors import DigestMismatch, InvalidRecord, MissingInput, UsageError
 from ledgerkit.ledger.document import LEDGER_FILE
-from ledgerkit.query import Moment
+from ledgerkit.query import Ledgers
 from ledgerkit.reading import Tree
 
 if TYPE_CHECKING:
@@ -149,14 +149,14 @@ def basis(tree: Tree, document: dict[str, Any], origin: str) -> Basis:
     )
 
 
-def plates_of(moment: Moment, selection: Selection) -> list[Plate]:
+def plates_of(ledgers: Ledgers, selection: Selection) -> list[Plate]:
     """All plates of the selection that were segmented, in the order of their numbers.
 
     Raises `InvalidRecord` where segments of one plate lie in frames of different sizes.
     """
     given = [*selection.parameters(), selection.plates, selection.plates]
     found = []
-    for row in moment.ask(_PLATES, given).to_pylist():
+    for row in ledgers.table(_PLATES, given).to_pylist():
         if row.pop("frames") != 1:
             raise InvalidRecord(
                 f"{row['plate_id']}: its current segments lie in frames of different sizes",
@@ -167,7 +167,7 @@ def plates_of(moment: Moment, selection: Selection) -> list[Plate]:
 
 
 def rows_of(
-    moment: Moment, plates: Sequence[Plate], selection: Selection
+    ledgers: Ledgers, plates: Sequence[Plate], selection: Selection
 ) -> Iterator[tuple[Plate, list[dict[str, Any]]]]:
     """Each plate with the rows of its chosen segments, some thousand segments read at a time.
 
@@ -182,7 +182,7 @@ def rows_of(
         if ahead >= AT_ONCE or plate is plates[-1]:
             by_plate: dict[str, list[dict[str, Any]]] = {one.plate_id: [] for one in waiting}
             given = [list(by_plate), *selection.parameters()]
-            for row in moment.ask(_SEGMENTS, given).to_pylist():
+            for row in ledgers.table(_SEGMENTS, given).to_pylist():
                 by_plate[row["plate_id"]].append(row)
             for one in waiting:
                 yield one, by_plate.pop(one.plate_id)

@@ -12,7 +12,7 @@ from ledgerkit.errors import MissingInput, UsageError
 from ledgerkit.export import coco, geojson, webannotation
 from ledgerkit.export.ledgers import Basis, Plate, Selection, basis, plates_of, rows_of
 from ledgerkit.export.target import new_file, new_folder, refuse
-from ledgerkit.query import Limits, Moment, moment
+from ledgerkit.query import Ledgers, Limits, moment
 from ledgerkit.reading import Tree
 from ledgerkit.repository import Archive
 from ledgerkit.views import ExportView
@@ -65,6 +65,7 @@ def _written(
     limits: Limits | None,
 ) -> ExportView:
     with moment(tree, limits) as ledgers:
+        assert ledgers.document is not None  # `moment` refuses where there are no ledgers
         found = basis(tree, ledgers.document, origin)
         plates = plates_of(ledgers, selection)
         if not plates:
@@ -78,7 +79,7 @@ def _written(
 
 
 def _file(
-    ledgers: Moment,
+    ledgers: Ledgers,
     found: Basis,
     form: str,
     target: Path,
@@ -95,7 +96,7 @@ def _file(
 
 
 def _folder(
-    ledgers: Moment,
+    ledgers: Ledgers,
     found: Basis,
     target: Path,
     selection: Selection,
