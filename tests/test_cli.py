@@ -67,10 +67,7 @@ VERBS: list[tuple[list[str], Callable[[Repository], Any]]] = [
     (["status"], lambda repository: repository.status()),
     (["lineage", "plate-001"], lambda repository: repository.lineage("plate-001")),
     (["policy", "show"], lambda repository: repository.policy()),
-    (
-        ["policy", "show", "--proposed"],
-        lambda repository: repository.proposed_policy() | {"rules": repository.policy_rules()},
-    ),
+    (["policy", "show", "--proposed"], lambda repository: repository.proposed_policy()),
     (["consolidate", "--check"], lambda repository: repository.consolidate(check=True)),
     (["consolidate"], lambda repository: repository.consolidate()),
     (["headers"], lambda repository: repository.run("headers")),

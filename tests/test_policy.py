@@ -184,3 +184,13 @@ def test_the_command_shows_rules_and_differences(
     shown = capsys.readouterr().out
     assert "     3 keep: used as they are" in shown
     assert "0 of 3 plates are treated otherwise" in shown
+
+
+def test_what_show_prints_can_be_edited_and_accepted(
+    accepted: Repository, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        main(["policy", "show", "--proposed", "--json", "-C", str(accepted.root)])
+    edited = tmp_path / "edited.json"
+    edited.write_text(json.dumps(json.loads(capsys.readouterr().out) | {"quality": 70}))
+    assert accepted.accept_policy("A. Curator", "smaller", edited)["quality"] == 70

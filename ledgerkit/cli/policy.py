@@ -50,7 +50,8 @@ def policy() -> None:
 def show(proposed: bool, path: Path | None, as_json: bool) -> None:
     """Print the policy in force, or the newest proposal with the plates that each rule touches.
 
-    The proposal's run also holds deciding.json, with the rules of every single plate, and a plot of
+    With --json it is the document alone, to edit and to give to: ledgerkit policy accept --file.
+    The proposal's run also holds rules.json and deciding.json, with the rules of every single plate, and a plot of
     the sizes, megapixels.png.
 
     \b
@@ -59,11 +60,8 @@ def show(proposed: bool, path: Path | None, as_json: bool) -> None:
     """
     repository = open_repository(path)
     document = repository.proposed_policy() if proposed else repository.policy()
-    if proposed and as_json:
-        print_json(document | {"rules": repository.policy_rules()})
-        return
     _print(document, as_json)
-    if proposed:
+    if proposed and not as_json:
         for rule in repository.policy_rules():
             plates = rule["plates"]
             more = f" and {len(plates) - SHOWN} more" if len(plates) > SHOWN else ""
