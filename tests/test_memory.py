@@ -60,7 +60,7 @@ class Watch(threading.Thread):
 
 
 def test_a_command_keeps_to_its_memory(large: Path) -> None:
-    memory = 900 << 20
+    memory = 1000 << 20
     watch = Watch()
     watch.start()
     job = Repository.open(large).run("normalize", workers=2, memory=memory)

@@ -19,6 +19,8 @@ SLACK = 160 << 20
 COMPILER = 160 << 20
 STRIP_ROWS = 512
 """Rows of the source that a stream of libvips keeps around the ones being read, all stages together."""
+WAITING = 128 << 20
+"""Bytes of cut tiles that may wait to be written."""
 PLANNED_TILE = 2048
 """Bytes that the plan of a pyramid takes for each tile."""
 
@@ -61,9 +63,16 @@ def tiles_bytes(facts: Facts, limits: Limits, size: int) -> int:
     """Bytes for cutting an image into tiles of `size` pixels, some of them encoded at a time."""
     header = facts.header
     band = header.width * min(header.height, size + STRIP_ROWS) * bytes_a_pixel(facts)
-    # Each under way: the pixels as cut, as delivered, and as decoded again from the file.
-    under_way = (2 * threads() + 1) * size * size * 3 * bytes_a_pixel(facts)
-    return stream_bytes(facts, limits) + band + under_way
+    tile = size * size * bytes_a_pixel(facts)
+    waiting = tiles_under_way(facts, size) * tile
+    # Each that is worked on: the pixels as delivered, and as decoded again from the file.
+    worked_on = (threads() + 1) * 3 * tile
+    return stream_bytes(facts, limits) + band + waiting + worked_on
+
+
+def tiles_under_way(facts: Facts, size: int) -> int:
+    """How many cut tiles may wait for a thread: enough for reading to go on while they are written."""
+    return max(threads() + 1, WAITING // (size * size * bytes_a_pixel(facts)))
 
 
 def pyramid_bytes(facts: Facts, limits: Limits, tile_size: int) -> int:

@@ -138,16 +138,18 @@ def off_main_thread(function: Callable[[], Value]) -> Value:
         return pool.submit(function).result()
 
 
-def in_threads(function: Callable[..., Value], calls: Iterable[tuple[Any, ...]]) -> list[Value]:
+def in_threads(
+    function: Callable[..., Value], calls: Iterable[tuple[Any, ...]], most: int
+) -> list[Value]:
     """What `function` gives for each tuple of arguments, in their order, on `threads()` threads.
 
-    `calls` is asked for the next tuple when a thread is about to be free, so that few are held. The
-    first exception is raised when those under way have ended.
+    At most `most` tuples wait or are worked on before `calls` is asked for the next one, so that
+    making them goes on meanwhile and few are held. The first exception is raised when those under
+    way have ended.
     """
-    most = threads()
     found: list[Value] = []
     waiting: deque[Future[Value]] = deque()
-    with ThreadPoolExecutor(most) as pool:
+    with ThreadPoolExecutor(threads()) as pool:
         for arguments in calls:
             waiting.append(pool.submit(function, *arguments))
             if len(waiting) > most:

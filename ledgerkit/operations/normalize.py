@@ -246,6 +246,7 @@ def _tiles(
 ) -> list[dict[str, Any]]:
     """The rows of all tiles, row by row of the grid; their files are written in one pass."""
     from ledgerkit.imaging.decode import decode
+    from ledgerkit.imaging.footprint import tiles_under_way
     from ledgerkit.imaging.geometry import grid
     from ledgerkit.imaging.tile import cut
     from ledgerkit.imaging.vips import in_threads
@@ -260,7 +261,8 @@ def _tiles(
         size = (tile.box.width, tile.box.height)
         return _row(frame, "tile", tile.box, size, written, (tile.column, tile.row))
 
-    rows = in_threads(write, cut(decoded.flat(), tiles, frame.orientation))
+    most = tiles_under_way(decoded.facts, policy.tile_size)
+    rows = in_threads(write, cut(decoded.flat(), tiles, frame.orientation), most)
     return sorted(rows, key=lambda row: (row["grid_row"], row["grid_column"]))
 
 
