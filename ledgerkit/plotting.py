@@ -1,18 +1,24 @@
-"""Plots as PNG bytes: the same data give the same bytes under the same version of matplotlib.
+"""Pictures of results: plots as PNG bytes, and how a picture is kept as a figure of its run.
+
+The same data give the same bytes under the same version of matplotlib.
 
 Drawn on a canvas of its own, without a display and without global state. Colours are those of Okabe
 and Ito, which people with any common colour blindness tell apart.
 
-Keeps out: where plots are kept, and what they prove.
+Keeps out: what pictures prove.
 Source: M. Okabe and K. Ito, Color Universal Design, 2008.
 """
 
 from __future__ import annotations
 
+import hashlib
 import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from ledgerkit.handles import Outputs
 
 BLUE, VERMILION, BLACK = "#0072B2", "#D55E00", "#000000"
 DPI = 100
@@ -26,6 +32,24 @@ class Picture:
     png: bytes
     width: int
     height: int
+
+
+def keep_figure(
+    picture: Picture, name: str, title: str, tags: list[str], outputs: Outputs
+) -> dict[str, Any]:
+    """Write a picture as `<name>.png` among the outputs of a run; its row of the table `figures`."""
+    with outputs.open(f"{name}.png", "figure", "image/png") as file:
+        file.write(picture.png)
+    return {
+        "figure_id": name,
+        "title": title,
+        "file": f"{name}.png",
+        "media_type": "image/png",
+        "sha256": hashlib.sha256(picture.png).hexdigest(),
+        "width": picture.width,
+        "height": picture.height,
+        "tags": tags,
+    }
 
 
 def distribution(

@@ -103,25 +103,13 @@ def _keep(
     outputs: Outputs,
 ) -> dict[str, Any]:
     """Write a sheet and return its row of `figures`."""
-    import hashlib
-
     from ledgerkit.imaging.contact import draw_sheet, to_png
     from ledgerkit.imaging.overlay import COLOURS, key_of
+    from ledgerkit.plotting import Picture, keep_figure
 
     first, last = drawn[-len(shown)], drawn[-1]
     named = first if first == last else f"{len(shown)} plates, {first} to {last}"
     title = f"Regions of {named}: {key_of(list(COLOURS))}"
     image = draw_sheet(title, shown, -1, cell=parameters.cell, columns=parameters.columns)
-    data, name = to_png(image), f"contact-{number:03}"
-    with outputs.open(f"{name}.png", "figure", "image/png") as file:
-        file.write(data)
-    return {
-        "figure_id": name,
-        "title": title,
-        "file": f"{name}.png",
-        "media_type": "image/png",
-        "sha256": hashlib.sha256(data).hexdigest(),
-        "width": image.width,
-        "height": image.height,
-        "tags": ["contact"],
-    }
+    picture = Picture(to_png(image), image.width, image.height)
+    return keep_figure(picture, f"contact-{number:03}", title, ["contact"], outputs)

@@ -250,21 +250,9 @@ def _caption(row: Row) -> str:
 
 
 def _keep(image: Image, name: str, title: str, tags: list[str], outputs: Outputs) -> dict[str, Any]:
-    """Write a picture and return its row of `figures`."""
-    import hashlib
-
     from ledgerkit.imaging.contact import to_png
+    from ledgerkit.plotting import Picture, keep_figure
 
-    data = to_png(image)
-    with outputs.open(f"{name}.png", "figure", "image/png") as file:
-        file.write(data)
-    return {
-        "figure_id": name,
-        "title": title,
-        "file": f"{name}.png",
-        "media_type": "image/png",
-        "sha256": hashlib.sha256(data).hexdigest(),
-        "width": image.width,
-        "height": image.height,
-        "tags": tags,
-    }
+    return keep_figure(
+        Picture(to_png(image), image.width, image.height), name, title, tags, outputs
+    )

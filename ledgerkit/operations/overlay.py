@@ -49,12 +49,11 @@ def run(inputs: Inputs, parameters: Parameters, outputs: Outputs) -> None:
 
     Raises `MissingInput` without an image of the whole plate, `InvalidRecord` for a broken mask.
     """
-    import hashlib
-
     from ledgerkit.imaging.contact import to_png
     from ledgerkit.imaging.decode import read_shrunk
     from ledgerkit.imaging.overlay import counted, draw_regions, with_legend
     from ledgerkit.imaging.place import whole_tile
+    from ledgerkit.plotting import Picture, keep_figure
 
     tile = whole_tile(inputs.rows("tiles"))
     segments = list(inputs.rows("segments"))
@@ -62,17 +61,6 @@ def run(inputs: Inputs, parameters: Parameters, outputs: Outputs) -> None:
         pixels = read_shrunk(file, parameters.long_side)
     picture = draw_regions(pixels, tile, segments)
     image = with_legend(picture, str(tile["plate_id"]), counted(segments))
-    data = to_png(image)
-    with outputs.open("overlay.png", "figure", "image/png") as output:
-        output.write(data)
-    row = {
-        "figure_id": "overlay",
-        "title": f"Regions of {tile['plate_id']}",
-        "file": "overlay.png",
-        "media_type": "image/png",
-        "sha256": hashlib.sha256(data).hexdigest(),
-        "width": image.width,
-        "height": image.height,
-        "tags": ["overlay"],
-    }
-    outputs.rows("figures", [row])
+    title = f"Regions of {tile['plate_id']}"
+    kept = Picture(to_png(image), image.width, image.height)
+    outputs.rows("figures", [keep_figure(kept, "overlay", title, ["overlay"], outputs)])

@@ -293,9 +293,7 @@ def _rationale(
 
 def _plot(sizes: Sequence[float], document: Mapping[str, Any], outputs: Outputs) -> None:
     """The distribution of the sizes with the policy's two thresholds, registered as a figure."""
-    import hashlib
-
-    from ledgerkit.plotting import distribution
+    from ledgerkit.plotting import distribution, keep_figure
 
     title = f"Megapixels of {len(sizes)} plates"
     small, large = document["downscale_over_megapixels"], document["tile_over_megapixels"]
@@ -303,9 +301,4 @@ def _plot(sizes: Sequence[float], document: Mapping[str, Any], outputs: Outputs)
     if small == large:
         limits = {f"downscale, and outliers, over {small:g}": small}
     picture = distribution(sizes, title, "megapixels", limits)
-    with outputs.open("megapixels.png", "figure", "image/png") as file:
-        file.write(picture.png)
-    figure = {"figure_id": "megapixels", "title": title, "file": "megapixels.png"}
-    figure |= {"media_type": "image/png", "sha256": hashlib.sha256(picture.png).hexdigest()}
-    size = {"width": picture.width, "height": picture.height}
-    outputs.rows("figures", [figure | size | {"tags": ["policy"]}])
+    outputs.rows("figures", [keep_figure(picture, "megapixels", title, ["policy"], outputs)])

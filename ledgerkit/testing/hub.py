@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import threading
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -69,7 +70,7 @@ def _server(handler: type[_Handler], plan: HubPlan, content: str = "") -> Iterat
         thread.join()
 
 
-class _Handler(BaseHTTPRequestHandler):
+class _Handler(BaseHTTPRequestHandler, ABC):
     plan: HubPlan
     content: str
     mark = ""
@@ -89,8 +90,9 @@ class _Handler(BaseHTTPRequestHandler):
         self.plan.requests.append((self.command, f"{self.mark}{unquote(self.path)}", sent))
         self.answer(unquote(self.path))
 
+    @abstractmethod
     def answer(self, path: str) -> None:
-        raise NotImplementedError
+        """Send what lies at a path, or why not."""
 
     def send(
         self, status: int, headers: Mapping[str, str], body: bytes = b"", cut: int = -1

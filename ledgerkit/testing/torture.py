@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ledgerkit.errors import LedgerkitError
+from ledgerkit.testing.policies import policy_document
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -32,26 +33,7 @@ if TYPE_CHECKING:
 
 OPERATIONS = ("headers", "measure", "normalize")
 SECONDS = 300
-POLICY = {
-    "schema_version": "policy.v1",
-    "downscale_over_megapixels": 40.0,
-    "downscale_long_side": 4096,
-    "downscale_megapixels": None,
-    "tile_over_megapixels": 90.0,
-    "tile_size": 4096,
-    "tile_overlap": 256,
-    "outliers": "tile",
-    "colour_space": "srgb",
-    "bit_depth": 8,
-    "orientation": "upright",
-    "deskew": False,
-    "crop": False,
-    "format": "jpeg",
-    "quality": 90,
-    "rationale": "odd files are made into pictures like any other",
-    "decided_by": "a test",
-    "reason": "a test",
-}
+POLICY = policy_document(rationale="odd files are made into pictures like any other")
 
 
 def said_by(operation: str, path: Path) -> str:

@@ -15,27 +15,15 @@ import tifffile
 
 from ledgerkit.operations import measure, normalize, pyramid
 from ledgerkit.testing.handles import LocalInputs
+from ledgerkit.testing.policies import policy_document
 
-POLICY: dict[str, Any] = {
-    "schema_version": "policy.v1",
-    "downscale_over_megapixels": 1,
-    "downscale_long_side": 4000,
-    "downscale_megapixels": None,
-    "tile_over_megapixels": 2,
-    "tile_size": 1024,
-    "tile_overlap": 128,
-    "outliers": "tile",
-    "colour_space": "srgb",
-    "bit_depth": 8,
-    "orientation": "upright",
-    "deskew": False,
-    "crop": False,
-    "format": "jpeg",
-    "quality": 90,
-    "rationale": "a test",
-    "decided_by": "A. Curator",
-    "reason": "a test",
-}
+POLICY = policy_document(
+    downscale_over_megapixels=1,
+    downscale_long_side=4000,
+    tile_over_megapixels=2,
+    tile_size=1024,
+    tile_overlap=128,
+)
 MEASURED = r"""
 import contextlib, re, sys
 from pathlib import Path

@@ -15,28 +15,17 @@ from ledgerkit.errors import LimitExceeded, UnreadableImage
 from ledgerkit.imaging.pixels import pixels_sha256
 from ledgerkit.operations import normalize
 from ledgerkit.testing.handles import Produced, run_operation
+from ledgerkit.testing.policies import policy_document
 
 SCHEMAS = Path(__file__).parents[2] / "schemas"
-POLICY = {
-    "schema_version": "policy.v1",
-    "downscale_over_megapixels": 0.1,
-    "downscale_long_side": 100,
-    "downscale_megapixels": None,
-    "tile_over_megapixels": 0.2,
-    "tile_size": 256,
-    "tile_overlap": 32,
-    "outliers": "tile",
-    "colour_space": "srgb",
-    "bit_depth": 8,
-    "orientation": "upright",
-    "deskew": False,
-    "crop": False,
-    "format": "png",
-    "quality": 90,
-    "rationale": "a test",
-    "decided_by": "A. Curator",
-    "reason": "a test",
-}
+POLICY = policy_document(
+    downscale_over_megapixels=0.1,
+    downscale_long_side=100,
+    tile_over_megapixels=0.2,
+    tile_size=256,
+    tile_overlap=32,
+    format="png",
+)
 
 
 def ramp(width: int, height: int) -> np.ndarray[Any, np.dtype[np.uint8]]:
