@@ -133,6 +133,7 @@ def _rows(wanted: Any, names: list[str], block: Any) -> Any:
         "space_id": pa.repeat(SPACE, count),
         "run_id": pa.repeat(RUN, count),
         "dim": pa.repeat(pa.scalar(DIMENSION, pa.int32()), count),
+        "norm": pa.nulls(count, pa.float64()),
         "vector": pa.ListArray.from_arrays(pa.array(offsets), pa.array(block.ravel())).cast(
             wanted.field("vector").type
         ),

@@ -213,10 +213,10 @@ def _described(ledgers: Ledgers, image: Path, space: str) -> NDArray[np.float32]
     """The vector of an outside image in `space`, made as the vectors there were made."""
     made_by = ledgers.table(_MADE_BY, [space]).to_pylist()[0]
     name = str(made_by["operation"])
-    loaded = operation.load(name)
-    if not hasattr(loaded.module, "describe_image"):
+    loaded = operation.load(name) if name in operation.names() else None
+    if loaded is None or not hasattr(loaded.module, "describe_image"):
         raise UsageError(
-            f"vectors of the space {space} are made by {name}, which describes plates only",
+            f"vectors of the space {space} are made by {name}, which describes no outside image",
             "Search by the id of a plate, or name another space with --space ID",
         )
     if made_by["version"] != loaded.version:
