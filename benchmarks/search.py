@@ -70,45 +70,47 @@ def _name(row: int) -> str:
 
 
 def _write(root: Path, size: int) -> None:
-    """A folder with ledgers of `size` plates that have vectors and nothing else."""
+    """A folder with ledgers of `size` plates that have a vector each, of a run each, and no more."""
     import pyarrow as pa
-    import pyarrow.parquet as pq
 
     from ledgerkit import schema
+    from ledgerkit.ledger.build import parquet
+    from ledgerkit.ledger.frame import from_arrow
 
     ledger = root / "ledger"
     ledger.mkdir()
-    wanted = schema.arrow_schema("embeddings")
-    with pq.ParquetWriter(ledger / "embeddings.parquet", wanted, compression="zstd") as writer:
-        for start, block in _vectors(size):
-            names = [_name(row) for row in range(start, start + len(block))]
-            writer.write_table(_rows(wanted, names, block), row_group_size=BLOCK)
     runs = schema.arrow_schema("runs")
-    made = {field.name: [_of_run(field)] for field in runs if not field.nullable}
+    plates = pa.array([_name(row) for row in range(size)])
+    own = {"run_id": pa.array([_run(row) for row in range(size)]), "plate_id": plates}
     columns = [
-        pa.array(made[field.name], field.type) if field.name in made else pa.nulls(1, field.type)
+        own.get(field.name, pa.repeat(pa.scalar(_of_run(field), field.type), size))
         for field in runs
     ]
-    pq.write_table(pa.Table.from_arrays(columns, schema=runs), ledger / "runs.parquet")
-    tables = {
-        name: {
+    vectors = [_rows(schema.arrow_schema("embeddings"), *part) for part in _vectors(size)]
+    written = {
+        "runs": pa.Table.from_arrays(columns, schema=runs),
+        "embeddings": pa.concat_tables(vectors),
+    }
+    tables = {}
+    for name in tuple(written):
+        data = parquet(name, from_arrow(written.pop(name)))
+        (ledger / f"{name}.parquet").write_bytes(data)
+        tables[name] = {
             "file": f"{name}.parquet",
-            "rows": size if name == "embeddings" else 1,
-            "bytes": (ledger / f"{name}.parquet").stat().st_size,
+            "rows": size,
+            "bytes": len(data),
             "sha256": "0" * 64,
         }
-        for name in ("embeddings", "runs")
-    }
-    document = {"schema_version": "ledger.v1", "manifests": size, "runs": 1, "tables": tables}
+    document = {"schema_version": "ledger.v1", "manifests": size, "runs": size, "tables": tables}
     (ledger / "ledger.json").write_text(json.dumps(document))
 
 
 def _of_run(field: Any) -> Any:
-    """A value of the one run: it is current and was no one's under a policy."""
+    """A value of every run: it is current and was no one's under a policy."""
     import pyarrow as pa
 
-    if field.name == "run_id":
-        return RUN
+    if field.nullable:
+        return None
     if pa.types.is_boolean(field.type):
         return True
     if pa.types.is_string(field.type):
@@ -116,22 +118,24 @@ def _of_run(field: Any) -> Any:
     return 0
 
 
-RUN = "run-20260101-000000Z-000000000000"
+def _run(row: int) -> str:
+    return f"run-20260101-000000Z-{row:012x}"
 
 
-def _rows(wanted: Any, names: list[str], block: Any) -> Any:
+def _rows(wanted: Any, start: int, block: Any) -> Any:
     import numpy as np
     import pyarrow as pa
 
-    count = len(names)
+    count = len(block)
+    names = pa.array([_name(row) for row in range(start, start + count)])
     offsets = np.arange(count + 1, dtype=np.int32) * DIMENSION
     columns = {
-        "subject_id": pa.array(names),
+        "subject_id": names,
         "subject_kind": pa.repeat("plate", count),
         "subject_run_id": pa.nulls(count, pa.string()),
-        "plate_id": pa.array(names),
+        "plate_id": names,
         "space_id": pa.repeat(SPACE, count),
-        "run_id": pa.repeat(RUN, count),
+        "run_id": pa.array([_run(row) for row in range(start, start + count)]),
         "dim": pa.repeat(pa.scalar(DIMENSION, pa.int32()), count),
         "norm": pa.nulls(count, pa.float64()),
         "vector": pa.ListArray.from_arrays(pa.array(offsets), pa.array(block.ravel())).cast(

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import contextlib
 import os
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from ledgerkit import layout, schema
 from ledgerkit.errors import LedgerkitError, QueryRefused
@@ -23,7 +24,7 @@ _IN_FORCE = """current AND (variant NOT LIKE 'policy-%' OR starts_with(variant, 
     SELECT 'policy-' || left(sha256, 8) FROM artifacts WHERE direction = 'output' AND role = 'policy'
     ORDER BY run_id DESC LIMIT 1)))"""
 """Current results, and of those that were made under a policy only those of the newest accepted."""
-_OF_CURRENT_VECTORS = f"""(run_id, plate_id) IN (
+CURRENT_VECTORS = f"""(run_id, plate_id) IN (
     SELECT run_id, plate_id FROM runs WHERE {_IN_FORCE} AND plate_id IS NOT NULL
     UNION ALL
     SELECT derived.run_id, own.plate_id
@@ -35,10 +36,18 @@ _OF_CURRENT_VECTORS = f"""(run_id, plate_id) IN (
 so that a plate that is withdrawn, or whose scan was replaced, is not found by its former vector."""
 
 
+@dataclass(frozen=True, slots=True)
+class OpenLedger:
+    """A ledger file held open, and where DuckDB finds it."""
+
+    file: BinaryIO
+    path: str
+
+
 def present(
     tree: Tree, document: dict[str, Any] | None, opened: contextlib.ExitStack
-) -> dict[str, str]:
-    """Where DuckDB finds the ledger files that `ledger.json` lists, by table name.
+) -> dict[str, OpenLedger]:
+    """The ledger files that `ledger.json` lists, by table name.
 
     They are opened here, without following links, and held open. Where the system names open files
     (`/proc/self/fd`), DuckDB gets those names: what is put in their place meanwhile is never read.
@@ -63,19 +72,20 @@ def present(
                 "Rebuild the ledgers with: ledgerkit consolidate",
             )
         handle = f"{HANDLES}/{file.fileno()}"
-        found[name] = handle if os.path.exists(handle) else str(tree.root / path)
+        at = handle if os.path.exists(handle) else str(tree.root / path)
+        found[name] = OpenLedger(file, at)
     return found
 
 
-def create_views(connection: duckdb.DuckDBPyConnection, files: dict[str, str]) -> None:
+def create_views(connection: duckdb.DuckDBPyConnection, files: dict[str, OpenLedger]) -> None:
     """A view for each ledger, empty where it has no file, and a `current_` view beside it."""
     for name in schema.TABLES:
-        _create_view(connection, name, files.get(name))
+        _create_view(connection, name, files[name].path if name in files else None)
     for name in schema.TABLES:
         if name != "runs" and "run_id" in schema.columns(name):
             condition = f"run_id IN (SELECT run_id FROM runs WHERE {_IN_FORCE})"
             if name == "embeddings":
-                condition = _OF_CURRENT_VECTORS
+                condition = CURRENT_VECTORS
             connection.execute(
                 f"CREATE VIEW current_{name} AS SELECT * FROM {name} WHERE {condition}"
             )

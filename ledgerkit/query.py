@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from ledgerkit.errors import MissingInput, QueryRefused, UsageError
 from ledgerkit.ledger.document import ledger_document
 from ledgerkit.merkle import EMPTY_ROOT
-from ledgerkit.opened import HANDLES, create_views, first_line, present, quoted
+from ledgerkit.opened import HANDLES, OpenLedger, create_views, first_line, present, quoted
 from ledgerkit.reading import Tree
 from ledgerkit.repository import Archive
 
@@ -77,6 +77,8 @@ class Ledgers:
     document: dict[str, Any] | None
     """Their `ledger.json`; None where there are none."""
     limits: Limits
+    files: dict[str, OpenLedger]
+    """The open file of each ledger, by table name."""
 
     def table(self, sql: str, parameters: list[Any] | None = None) -> pa.Table:
         """The answer to one reading statement. Raises `QueryRefused`."""
@@ -104,8 +106,8 @@ def ask(tree: Tree, question: Callable[[Ledgers], Answer], limits: Limits | None
     for _ in range(_ATTEMPTS):
         before = ledger_document(tree)
         try:
-            with connect(tree, before, given) as connection:
-                found = question(Ledgers(connection, before, given))
+            with connect(tree, before, given) as ledgers:
+                found = question(ledgers)
         except QueryRefused:
             if ledger_document(tree) == before:
                 raise
@@ -129,8 +131,7 @@ def moment(tree: Tree, limits: Limits | None = None) -> Iterator[Ledgers]:
             if document is None:
                 raise MissingInput("there are no ledgers yet", "Make them: ledgerkit consolidate")
             try:
-                connection = held.enter_context(connect(tree, document, given))
-                opened = Ledgers(connection, document, given)
+                opened = held.enter_context(connect(tree, document, given))
                 break
             except QueryRefused:
                 if attempt == _ATTEMPTS - 1 or ledger_document(tree) == document:
@@ -141,10 +142,8 @@ def moment(tree: Tree, limits: Limits | None = None) -> Iterator[Ledgers]:
 
 
 @contextlib.contextmanager
-def connect(
-    tree: Tree, document: dict[str, Any] | None, limits: Limits
-) -> Iterator[duckdb.DuckDBPyConnection]:
-    """A locked in-memory database with a view for each ledger and a `current_` view beside it."""
+def connect(tree: Tree, document: dict[str, Any] | None, limits: Limits) -> Iterator[Ledgers]:
+    """The ledgers in a locked in-memory database with a view for each ledger and a `current_` view beside it."""
     import duckdb
 
     connection = duckdb.connect(
@@ -163,7 +162,7 @@ def connect(
                     f"the ledgers cannot be read: {first_line(error)}",
                     "Rebuild the ledgers with: ledgerkit consolidate",
                 ) from error
-            paths = ", ".join(quoted(path) for path in files.values())
+            paths = ", ".join(quoted(one.path) for one in files.values())
             for setting in (
                 f"SET allowed_paths = [{paths}]",
                 "SET python_enable_replacements = false",
@@ -173,7 +172,7 @@ def connect(
                 "SET lock_configuration = true",
             ):
                 connection.execute(setting)
-            yield connection
+            yield Ledgers(connection, document, limits, files)
     finally:
         connection.close()
 

@@ -1,7 +1,7 @@
 """What is most like a plate, tile, segment or outside image: exact neighbours by cosine.
 
-The vectors are those of current runs in the ledgers, read in blocks, so that memory is that of a block
-and of DuckDB's reader, which `Limits` bounds. An outside image is described by the operation that made the vectors,
+The vectors are those of current runs in the ledgers: DuckDB says which rows count, and their numbers are
+read from the Parquet file in blocks, so that memory is that of a block. An outside image is described by the operation that made the vectors,
 with the parameters of its runs, and is not taken in. Nothing is written.
 """
 
@@ -9,13 +9,22 @@ from __future__ import annotations
 
 import json
 import os
+import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 
 from ledgerkit import layout, operation
 from ledgerkit.clustering.nearest import Nearest
-from ledgerkit.errors import InvalidRecord, LedgerkitError, MissingInput, UsageError
+from ledgerkit.errors import (
+    InvalidRecord,
+    LedgerkitError,
+    MissingInput,
+    QueryRefused,
+    UsageError,
+)
+from ledgerkit.lists import Block, ListColumn
+from ledgerkit.opened import CURRENT_VECTORS, quoted
 from ledgerkit.query import Ledgers, Limits, ask
 from ledgerkit.reading import Tree
 from ledgerkit.repository import Archive
@@ -26,8 +35,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 KINDS = {"plate-": "plates", "tile-": "tiles", "segment-": "segments"}
-BLOCK_BYTES = 32 << 20
-"""Bytes of vectors that are read at a time."""
+BLOCK_BYTES = 1 << 20
+"""Bytes of vectors that are compared at a time: a page of the ledger, which fits a processor's cache."""
 MOST = 10_000
 """Neighbours that may be asked for at once: they are kept in memory and compared exactly."""
 _OWN = """
@@ -36,8 +45,8 @@ _OWN = """
 _SPACES = """
     SELECT DISTINCT space_id FROM current_embeddings WHERE subject_kind = ? ORDER BY space_id"""
 _OTHERS = """
-    SELECT subject_id, plate_id, log_index, vector FROM current_embeddings
-    WHERE subject_kind = ? AND space_id = ? AND subject_id <> ?"""
+    SELECT file_row_number FROM read_parquet({file}, file_row_number = true)
+    WHERE subject_kind = ? AND space_id = ? AND subject_id <> ? AND {current}"""
 _MADE_BY = """
     SELECT r.operation, r.version, r.parameters FROM runs r
     WHERE r.run_id = (SELECT max(run_id) FROM current_embeddings WHERE space_id = ?)"""
@@ -245,30 +254,94 @@ def _nearest(
     count: int,
     block_bytes: int,
 ) -> Nearest[dict[str, Any]]:
+    import pyarrow as pa
+
     nearest: Nearest[dict[str, Any]] = Nearest(vector, count)
-    given = [kind.removesuffix("s"), space, subject]
-    rows = max(1, block_bytes // vector.nbytes)
-    for batch in ledgers.batches(_OTHERS, given, rows):
-        _feed(nearest, batch, len(vector))
+    if "embeddings" not in ledgers.files:
+        return nearest
+    wanted = _places(ledgers, kind, space, subject)
+    try:
+        _read_all(ledgers, nearest, wanted, len(vector), block_bytes)
+    except (pa.ArrowException, OSError) as error:
+        raise InvalidRecord(
+            f"ledger/embeddings.parquet cannot be read: {str(error)[:200]}",
+            "Rebuild the ledgers with: ledgerkit consolidate --rebuild",
+        ) from error
     return nearest
 
 
-def _feed(nearest: Nearest[dict[str, Any]], batch: pa.RecordBatch, dimension: int) -> None:
-    if not batch.num_rows:
-        return
-    flat = batch.column("vector").flatten().to_numpy(zero_copy_only=False)
-    if flat.size != batch.num_rows * dimension:
+def _read_all(
+    ledgers: Ledgers,
+    nearest: Nearest[dict[str, Any]],
+    wanted: NDArray[np.bool_],
+    dimension: int,
+    block_bytes: int,
+) -> None:
+    """Feed the rows that are wanted, block after block. Raises `QueryRefused` at the time limit."""
+    began = time.monotonic()
+    column = ListColumn(ledgers.files["embeddings"].file, "vector", "dim")
+    for group, first, rows in column.groups():
+        inside = wanted[first : first + rows]
+        if not inside.any():
+            continue
+        names = _Names(column, group, first)
+        for block in column.blocks(group, first, inside, block_bytes):
+            _feed(nearest, block, wanted, dimension, names)
+            if time.monotonic() - began > ledgers.limits.seconds:
+                raise QueryRefused(
+                    f"the search took longer than {ledgers.limits.seconds:g} seconds"
+                )
+
+
+def _places(ledgers: Ledgers, kind: str, space: str, subject: str) -> NDArray[np.bool_]:
+    """Which rows of the ledger are compared: current ones of the kind and space, not the subject's."""
+    import numpy as np
+
+    sql = _OTHERS.format(file=quoted(ledgers.files["embeddings"].path), current=CURRENT_VECTORS)
+    found = ledgers.table(sql, [kind.removesuffix("s"), space, subject])
+    size = ledgers.document["tables"]["embeddings"]["rows"] if ledgers.document else 0
+    wanted = np.zeros(size, dtype=np.bool_)
+    wanted[found["file_row_number"].to_numpy()] = True
+    return wanted
+
+
+class _Names:
+    """Who the rows of one row group are: read when the first of them is asked for."""
+
+    def __init__(self, column: ListColumn, group: int, first: int) -> None:
+        self._column, self._group, self._first = column, group, first
+        self._table: pa.Table | None = None
+
+    def of(self, place: int) -> tuple[str, dict[str, Any]]:
+        """Id, and id, plate and log index, of the row at a place of the file."""
+        if self._table is None:
+            self._table = self._column.others(self._group, ["subject_id", "plate_id", "log_index"])
+        row = self._table.slice(place - self._first, 1).to_pylist()[0]
+        return str(row["subject_id"]), row
+
+
+def _feed(
+    nearest: Nearest[dict[str, Any]],
+    block: Block,
+    wanted: NDArray[np.bool_],
+    dimension: int,
+    names: _Names,
+) -> None:
+    import numpy as np
+
+    chosen = np.flatnonzero(wanted[block.first : block.first + len(block.offsets) - 1])
+    begins = block.offsets[chosen]
+    if (block.offsets[chosen + 1] - begins != dimension).any():
         raise InvalidRecord(
             f"vectors of one space have other than {dimension} numbers",
             'See which: ledgerkit query "SELECT subject_id, dim FROM current_embeddings"',
         )
-    rest = batch.drop_columns(["vector"])
-
-    def name_of(row: int) -> tuple[str, dict[str, Any]]:
-        values = rest.slice(row, 1).to_pylist()[0]
-        return str(values["subject_id"]), values
-
-    nearest.feed(flat.reshape(batch.num_rows, dimension), name_of)
+    if block.values.size == dimension * (len(block.offsets) - 1):
+        matrix = block.values.reshape(-1, dimension)
+        matrix = matrix if len(matrix) == len(chosen) else matrix[chosen]
+    else:
+        matrix = block.values[begins[:, None] + np.arange(dimension)]
+    nearest.feed(matrix, lambda row: names.of(block.first + int(chosen[row])))
 
 
 def _hits(ledgers: Ledgers, nearest: Nearest[dict[str, Any]]) -> list[HitView]:
