@@ -69,6 +69,11 @@ class ListColumn:
         self._name, self._lengths = name, lengths
         self._known: dict[bytes, NDArray[np.int64]] = {}
 
+    @property
+    def rows(self) -> int:
+        """Rows of the whole file."""
+        return int(self._file.metadata.num_rows)
+
     def others(self, group: int, names: list[str]) -> pa.Table:
         """Other columns of a row group."""
         return self._file.read_row_group(group, columns=names)

@@ -1,7 +1,6 @@
-"""What is most like a plate, tile, segment or outside image: exact neighbours by cosine.
+"""What is most like a plate, tile, segment or outside image: neighbours by cosine, exact by default.
 
-The vectors are those of current runs in the ledgers: DuckDB says which rows count, and their numbers are
-read from the Parquet file in blocks, so that memory is that of a block. An outside image is described by the operation that made the vectors,
+The vectors are those of current runs in the ledgers. An outside image is described by the operation that made the vectors,
 with the parameters of its runs, and is not taken in. Nothing is written.
 """
 
@@ -9,34 +8,24 @@ from __future__ import annotations
 
 import json
 import os
-import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 
 from ledgerkit import layout, operation
 from ledgerkit.clustering.nearest import Nearest
-from ledgerkit.errors import (
-    InvalidRecord,
-    LedgerkitError,
-    MissingInput,
-    QueryRefused,
-    UsageError,
-)
-from ledgerkit.lists import Block, ListColumn
-from ledgerkit.opened import CURRENT_VECTORS, quoted
+from ledgerkit.errors import LedgerkitError, MissingInput, UsageError
+from ledgerkit.indexes import IndexView, look_up
 from ledgerkit.query import Ledgers, Limits, ask
 from ledgerkit.reading import Tree
 from ledgerkit.repository import Archive
+from ledgerkit.vectors import BLOCK_BYTES, LedgerVectors
 
 if TYPE_CHECKING:
     import numpy as np
-    import pyarrow as pa
     from numpy.typing import NDArray
 
 KINDS = {"plate-": "plates", "tile-": "tiles", "segment-": "segments"}
-BLOCK_BYTES = 1 << 20
-"""Bytes of vectors that are compared at a time: a page of the ledger, which fits a processor's cache."""
 MOST = 10_000
 """Neighbours that may be asked for at once: they are kept in memory and compared exactly."""
 _OWN = """
@@ -44,9 +33,6 @@ _OWN = """
     WHERE subject_id = ? ORDER BY space_id"""
 _SPACES = """
     SELECT DISTINCT space_id FROM current_embeddings WHERE subject_kind = ? ORDER BY space_id"""
-_OTHERS = """
-    SELECT file_row_number FROM read_parquet({file}, file_row_number = true)
-    WHERE subject_kind = ? AND space_id = ? AND subject_id <> ? AND {current}"""
 _MADE_BY = """
     SELECT r.operation, r.version, r.parameters FROM runs r
     WHERE r.run_id = (SELECT max(run_id) FROM current_embeddings WHERE space_id = ?)"""
@@ -80,11 +66,24 @@ class SearchView:
     searched: int
     log_size: int | None
     hits: list[HitView] = field(default_factory=list)
+    approximate: IndexView | None = None
+    """The index that proposed what was compared; None where every vector was, and the answer is exact."""
 
 
 def search(archive: Archive, subject: str, **options: Unpack[SearchOptions]) -> SearchView:
-    """The same as `search_tree` of the ledgers of a repository."""
-    return search_tree(archive.tree, subject, **options)
+    """The `count` vectors of `of` (plates, tiles, segments) nearest to `subject` by cosine.
+
+    `subject` is the id of a plate, tile or segment, or the path of an image file. `of` is by
+    default what the subject is, and plates for a file. With `approximate` only those are compared
+    that the index of the space proposes. Raises `MissingInput` when there are no vectors, or no such
+    index, `UsageError` for what cannot be searched with, `UnreadableImage` for a broken file.
+    """
+    return _search(archive, archive.tree, subject, **options)
+
+
+def search_tree(tree: Tree, subject: str, **options: Unpack[SearchOptions]) -> SearchView:
+    """The same of the ledgers in `ledger/` below any folder; there are no indexes of them."""
+    return _search(None, tree, subject, **options)
 
 
 class SearchOptions(TypedDict, total=False):
@@ -95,9 +94,11 @@ class SearchOptions(TypedDict, total=False):
     space: str | None
     limits: Limits | None
     block_bytes: int
+    approximate: bool
 
 
-def search_tree(
+def _search(
+    archive: Archive | None,
     tree: Tree,
     subject: str,
     *,
@@ -106,13 +107,8 @@ def search_tree(
     space: str | None = None,
     limits: Limits | None = None,
     block_bytes: int = BLOCK_BYTES,
+    approximate: bool = False,
 ) -> SearchView:
-    """The `count` vectors of `of` (plates, tiles, segments) nearest to `subject` by cosine.
-
-    `subject` is the id of a plate, tile or segment, or the path of an image file. `of` is by
-    default what the subject is, and plates for a file. Raises `MissingInput` when there are no
-    vectors, `UsageError` for what cannot be searched with, `UnreadableImage` for a broken file.
-    """
     if not 1 <= count <= MOST:
         raise UsageError(f"expected 1 to {MOST} neighbours, got {count}", "Give it as: -k 10")
     if of is not None and of not in KINDS.values():
@@ -127,12 +123,18 @@ def search_tree(
         else:
             chosen = _only_space(ledgers, kind, space)
             vector = _described(ledgers, image, chosen)
-        nearest = _nearest(ledgers, vector, kind, chosen, subject, count, block_bytes)
+        index = None
+        if approximate:
+            if archive is None:
+                raise UsageError("ledgers outside of a repository have no index")
+            nearest, index = _proposed(archive, ledgers, vector, kind, chosen, subject, count)
+        else:
+            nearest = _nearest(ledgers, vector, kind, chosen, subject, count, block_bytes)
         if not nearest.seen and not _exists(ledgers, kind, chosen):
             raise _no_vectors(kind, f" in the space {chosen}")
         log_size = ledgers.document["log_size"] if ledgers.document else None
         hits = _hits(ledgers, nearest)
-        return SearchView(subject, kind, chosen, len(vector), nearest.seen, log_size, hits)
+        return SearchView(subject, kind, chosen, len(vector), nearest.seen, log_size, hits, index)
 
     return ask(tree, question, limits)
 
@@ -254,94 +256,37 @@ def _nearest(
     count: int,
     block_bytes: int,
 ) -> Nearest[dict[str, Any]]:
-    import pyarrow as pa
-
+    """The nearest of all vectors."""
     nearest: Nearest[dict[str, Any]] = Nearest(vector, count)
-    if "embeddings" not in ledgers.files:
-        return nearest
-    wanted = _places(ledgers, kind, space, subject)
-    try:
-        _read_all(ledgers, nearest, wanted, len(vector), block_bytes)
-    except (pa.ArrowException, OSError) as error:
-        raise InvalidRecord(
-            f"ledger/embeddings.parquet cannot be read: {str(error)[:200]}",
-            "Rebuild the ledgers with: ledgerkit consolidate --rebuild",
-        ) from error
+    if "embeddings" in ledgers.files:
+        vectors = LedgerVectors(ledgers)
+        wanted = vectors.places(kind.removesuffix("s"), space, subject)
+        for part in vectors.parts(wanted, len(vector), block_bytes):
+            nearest.feed(part.matrix, part.name_of)
     return nearest
 
 
-def _read_all(
+def _proposed(
+    archive: Archive,
     ledgers: Ledgers,
-    nearest: Nearest[dict[str, Any]],
-    wanted: NDArray[np.bool_],
-    dimension: int,
-    block_bytes: int,
-) -> None:
-    """Feed the rows that are wanted, block after block. Raises `QueryRefused` at the time limit."""
-    began = time.monotonic()
-    column = ListColumn(ledgers.files["embeddings"].file, "vector", "dim")
-    for group, first, rows in column.groups():
-        inside = wanted[first : first + rows]
-        if not inside.any():
-            continue
-        names = _Names(column, group, first)
-        for block in column.blocks(group, first, inside, block_bytes):
-            _feed(nearest, block, wanted, dimension, names)
-            if time.monotonic() - began > ledgers.limits.seconds:
-                raise QueryRefused(
-                    f"the search took longer than {ledgers.limits.seconds:g} seconds"
-                )
-
-
-def _places(ledgers: Ledgers, kind: str, space: str, subject: str) -> NDArray[np.bool_]:
-    """Which rows of the ledger are compared: current ones of the kind and space, not the subject's."""
-    import numpy as np
-
-    sql = _OTHERS.format(file=quoted(ledgers.files["embeddings"].path), current=CURRENT_VECTORS)
-    found = ledgers.table(sql, [kind.removesuffix("s"), space, subject])
-    size = ledgers.document["tables"]["embeddings"]["rows"] if ledgers.document else 0
-    wanted = np.zeros(size, dtype=np.bool_)
-    wanted[found["file_row_number"].to_numpy()] = True
-    return wanted
-
-
-class _Names:
-    """Who the rows of one row group are: read when the first of them is asked for."""
-
-    def __init__(self, column: ListColumn, group: int, first: int) -> None:
-        self._column, self._group, self._first = column, group, first
-        self._table: pa.Table | None = None
-
-    def of(self, place: int) -> tuple[str, dict[str, Any]]:
-        """Id, and id, plate and log index, of the row at a place of the file."""
-        if self._table is None:
-            self._table = self._column.others(self._group, ["subject_id", "plate_id", "log_index"])
-        row = self._table.slice(place - self._first, 1).to_pylist()[0]
-        return str(row["subject_id"]), row
-
-
-def _feed(
-    nearest: Nearest[dict[str, Any]],
-    block: Block,
-    wanted: NDArray[np.bool_],
-    dimension: int,
-    names: _Names,
-) -> None:
-    import numpy as np
-
-    chosen = np.flatnonzero(wanted[block.first : block.first + len(block.offsets) - 1])
-    begins = block.offsets[chosen]
-    if (block.offsets[chosen + 1] - begins != dimension).any():
-        raise InvalidRecord(
-            f"vectors of one space have other than {dimension} numbers",
-            'See which: ledgerkit query "SELECT subject_id, dim FROM current_embeddings"',
-        )
-    if block.values.size == dimension * (len(block.offsets) - 1):
-        matrix = block.values.reshape(-1, dimension)
-        matrix = matrix if len(matrix) == len(chosen) else matrix[chosen]
-    else:
-        matrix = block.values[begins[:, None] + np.arange(dimension)]
-    nearest.feed(matrix, lambda row: names.of(block.first + int(chosen[row])))
+    vector: NDArray[np.float32],
+    kind: str,
+    space: str,
+    subject: str,
+    count: int,
+) -> tuple[Nearest[dict[str, Any]], IndexView]:
+    """The nearest of the vectors that the index proposes, compared exactly."""
+    places, index = look_up(archive, ledgers, kind, space, vector, count + 1)
+    vectors = LedgerVectors(ledgers)
+    wanted = vectors.places(kind.removesuffix("s"), space, subject)
+    chosen = wanted.copy()
+    chosen[:] = False
+    chosen[places] = wanted[places]
+    nearest: Nearest[dict[str, Any]] = Nearest(vector, count)
+    for part in vectors.parts(chosen, len(vector)):
+        nearest.feed(part.matrix, part.name_of)
+    nearest.seen = int(wanted.sum())
+    return nearest, index
 
 
 def _hits(ledgers: Ledgers, nearest: Nearest[dict[str, Any]]) -> list[HitView]:

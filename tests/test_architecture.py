@@ -73,6 +73,8 @@ RANKS = {
     "trials": 9,
     "opened": 9,
     "query": 9.5,
+    "vectors": 9.6,
+    "indexes": 9.7,
     "rerun": 10,
     "cache": 10,
     "ingest": 10,
@@ -105,7 +107,7 @@ RANKS = {
 """A module may import what has a lower number, and what lies in its own package folder."""
 HEAVY = frozenset(
     {"numpy", "numba", "polars", "duckdb", "PIL", "torch", "pyarrow", "cryptography", "matplotlib"}
-    | {"urllib3", "http"}
+    | {"urllib3", "http", "usearch"}
 )
 ALONE = {
     "polars": ("ledger",),
@@ -119,6 +121,7 @@ ALONE = {
     "cryptography": ("note",),
     "matplotlib": ("plotting",),
     "urllib3": ("services",),
+    "usearch": ("indexes",),
 }
 WALLED_OFF = ("repository", "records", "disk", "durable", "jobs", "staging", "staged")
 WITNESS = frozenset(

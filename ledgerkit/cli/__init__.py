@@ -51,6 +51,10 @@ COMMANDS = {
         "Write segments for other tools: COCO, GeoJSON, annotations.",
     ),
     "search": ("ledgerkit.cli.looking", "Show what is most like a plate, segment or image file."),
+    "index": (
+        "ledgerkit.cli.looking",
+        "Make an approximate index of a space, outside of the archive.",
+    ),
     "duplicates": (
         "ledgerkit.cli.looking",
         "Group plates that show the same picture, with the evidence.",
