@@ -26,11 +26,13 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 KINDS = {"plate-": "plates", "tile-": "tiles", "segment-": "segments"}
+OF = (*KINDS.values(), "texts")
+"""What may be looked among; the texts of plates have the ids of their plates."""
 MOST = 10_000
 """Neighbours that may be asked for at once: they are kept in memory and compared exactly."""
 _OWN = """
     SELECT space_id, vector FROM current_embeddings
-    WHERE subject_id = ? ORDER BY space_id"""
+    WHERE subject_id = ? AND (subject_kind = 'text') = ? ORDER BY space_id"""
 _SPACES = """
     SELECT DISTINCT space_id FROM current_embeddings WHERE subject_kind = ? ORDER BY space_id"""
 _MADE_BY = """
@@ -111,15 +113,15 @@ def _search(
 ) -> SearchView:
     if not 1 <= count <= MOST:
         raise UsageError(f"expected 1 to {MOST} neighbours, got {count}", "Give it as: -k 10")
-    if of is not None and of not in KINDS.values():
-        raise UsageError(f"no kind of subject {of!r}", f"There are: {', '.join(KINDS.values())}")
+    if of is not None and of not in OF:
+        raise UsageError(f"no kind of subject {of!r}", f"There are: {', '.join(OF)}")
     own = _kind_of(subject)
     image = None if own else _image_file(subject)
     kind = of or own or "plates"
 
     def question(ledgers: Ledgers) -> SearchView:
         if image is None:
-            chosen, vector = _own_vector(ledgers, subject, space)
+            chosen, vector = _own_vector(ledgers, subject, kind == "texts", space)
         else:
             chosen = _only_space(ledgers, kind, space)
             vector = _described(ledgers, image, chosen)
@@ -160,21 +162,26 @@ def _image_file(subject: str) -> Path:
 
 
 def _own_vector(
-    ledgers: Ledgers, subject: str, space: str | None
+    ledgers: Ledgers, subject: str, of_text: bool, space: str | None
 ) -> tuple[str, NDArray[np.float32]]:
-    """Space and vector of a subject. Raises `MissingInput`, or `UsageError` for several spaces."""
+    """Space and vector of a subject, or of what is written about it. Raises `MissingInput`, or `UsageError` for several spaces."""
     import numpy as np
 
-    rows = ledgers.table(_OWN, [subject]).to_pylist()
+    rows = ledgers.table(_OWN, [subject, of_text]).to_pylist()
     if not rows:
-        raise _without_vector(ledgers, subject)
+        raise _without_vector(ledgers, subject, of_text)
     spaces = [str(row["space_id"]) for row in rows]
     chosen = _choose(spaces, space, f"{subject} has vectors")
     found = rows[spaces.index(chosen)]["vector"]
     return chosen, np.array(found, dtype=np.float32)
 
 
-def _without_vector(ledgers: Ledgers, subject: str) -> LedgerkitError:
+def _maker(kind: str) -> str:
+    """The command that makes vectors of a kind."""
+    return "embed-texts" if kind == "texts" else f"embed --of {kind}"
+
+
+def _without_vector(ledgers: Ledgers, subject: str, of_text: bool) -> LedgerkitError:
     withdrawn = ledgers.table(_WITHDRAWN, [subject]).to_pylist()
     if withdrawn:
         return MissingInput(
@@ -182,12 +189,12 @@ def _without_vector(ledgers: Ledgers, subject: str) -> LedgerkitError:
             "its vectors are not searched with",
             "See: ledgerkit reinstate --help",
         )
-    kind = str(_kind_of(subject) or "plates")
+    kind = "texts" if of_text else str(_kind_of(subject) or "plates")
     count = ledgers.table("SELECT count(*) AS n FROM current_embeddings")["n"][0].as_py()
     among = f"there are {count} others" if count else "there are none at all"
     return MissingInput(
         f"{subject} has no vector in the ledgers; {among}",
-        f"Make them with: ledgerkit embed --of {kind}, then: ledgerkit consolidate",
+        f"Make them with: ledgerkit {_maker(kind)}, then: ledgerkit consolidate",
     )
 
 
@@ -211,7 +218,7 @@ def _choose(spaces: list[str], wanted: str | None, said: str) -> str:
 def _no_vectors(kind: str, where: str) -> MissingInput:
     return MissingInput(
         f"the ledgers have no vectors of {kind}{where}",
-        f"Make them with: ledgerkit embed --of {kind}, then: ledgerkit consolidate",
+        f"Make them with: ledgerkit {_maker(kind)}, then: ledgerkit consolidate",
     )
 
 

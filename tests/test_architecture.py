@@ -79,6 +79,8 @@ RANKS = {
     "cache": 10,
     "ingest": 10,
     "policy": 10,
+    "texts": 10,
+    "asking": 10.5,
     "audit": 10,
     "asof": 10,
     "status": 10,

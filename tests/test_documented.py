@@ -147,6 +147,7 @@ def test_the_links_between_the_pages_lead_somewhere() -> None:
         "rerun.md",
         "segments.md",
         "search.md",
+        "texts.md",
         "verify.md",
     ):
         for link in re.findall(r"\]\(([^)#:]+)\)", (DOCS / page).read_text("utf-8")):
