@@ -283,16 +283,20 @@ def _proposed(
     count: int,
 ) -> tuple[Nearest[dict[str, Any]], IndexView]:
     """The nearest of the vectors that the index proposes, compared exactly."""
+    import numpy as np
+
     places, index = look_up(archive, ledgers, kind, space, vector, count + 1)
     vectors = LedgerVectors(ledgers)
-    wanted = vectors.places(kind.removesuffix("s"), space, subject)
-    chosen = wanted.copy()
-    chosen[:] = False
-    chosen[places] = wanted[places]
+    # The index is of these very ledgers: what it proposes is current, and needs no other look.
+    wanted = np.zeros(vectors.rows, dtype=np.bool_)
+    wanted[places] = True
     nearest: Nearest[dict[str, Any]] = Nearest(vector, count)
-    for part in vectors.parts(chosen, len(vector)):
-        nearest.feed(part.matrix, part.name_of)
-    nearest.seen = int(wanted.sum())
+    for part in vectors.parts(wanted, len(vector)):
+        others = [row for row in range(len(part.matrix)) if part.name_of(row)[0] != subject]
+        name_of = part.name_of
+        nearest.feed(part.matrix[others], lambda row, of=name_of, rows=others: of(rows[row]))
+    own = kind in (_kind_of(subject), "texts") and not os.path.lexists(subject)
+    nearest.seen = index.vectors - own
     return nearest, index
 
 

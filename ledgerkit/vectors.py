@@ -49,6 +49,11 @@ class LedgerVectors:
         with _read_errors():
             self._column = ListColumn(ledgers.files["embeddings"].file, "vector", "dim")
 
+    @property
+    def rows(self) -> int:
+        """Rows of the file, current or not."""
+        return self._column.rows
+
     def places(self, kind: str, space: str, without: str = "") -> NDArray[np.bool_]:
         """Which rows of the file are current vectors of a kind (plate, tile ...) and space.
 
@@ -58,7 +63,7 @@ class LedgerVectors:
 
         sql = _PLACES.format(file=quoted(self._ledgers.files["embeddings"].path))
         found = self._ledgers.table(sql, [kind, space, without])
-        wanted = np.zeros(self._column.rows, dtype=np.bool_)
+        wanted = np.zeros(self.rows, dtype=np.bool_)
         wanted[found["file_row_number"].to_numpy()] = True
         return wanted
 
