@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 
@@ -19,7 +20,7 @@ from ledgerkit.indexes import IndexView, look_up
 from ledgerkit.query import Ledgers, Limits, ask
 from ledgerkit.reading import Tree
 from ledgerkit.repository import Archive
-from ledgerkit.vectors import BLOCK_BYTES, LedgerVectors
+from ledgerkit.vectors import BLOCK_BYTES, LedgerVectors, Part
 
 if TYPE_CHECKING:
     import numpy as np
@@ -293,11 +294,14 @@ def _proposed(
     nearest: Nearest[dict[str, Any]] = Nearest(vector, count)
     for part in vectors.parts(wanted, len(vector)):
         others = [row for row in range(len(part.matrix)) if part.name_of(row)[0] != subject]
-        name_of = part.name_of
-        nearest.feed(part.matrix[others], lambda row, of=name_of, rows=others: of(rows[row]))
+        nearest.feed(part.matrix[others], partial(_named, part, others))
     own = kind in (_kind_of(subject), "texts") and not os.path.lexists(subject)
     nearest.seen = index.vectors - own
     return nearest, index
+
+
+def _named(part: Part, rows: list[int], row: int) -> tuple[str, dict[str, Any]]:
+    return part.name_of(rows[row])
 
 
 def _hits(ledgers: Ledgers, nearest: Nearest[dict[str, Any]]) -> list[HitView]:
