@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack
 
 from ledgerkit import layout
+from ledgerkit.asking import Asking
 from ledgerkit.decisions import Decisions
 from ledgerkit.errors import LedgerkitError, UsageError
 from ledgerkit.exporting import Exporting
@@ -43,7 +44,7 @@ if TYPE_CHECKING:
     Plates = str | list[str] | None
 
 
-class Repository(Decisions, Exporting, Looking, Mending):
+class Repository(Asking, Decisions, Exporting, Looking, Mending):
     """One repository. Everything that reads takes no lock and writes nothing.
 
     >>> repository = Repository.open("my-archive")          # doctest: +SKIP

@@ -98,3 +98,11 @@ class QueryRefused(LedgerkitError):
 
 class HubRefused(LedgerkitError):
     """A model hub cannot be reached, refuses, or answers as no hub does; what came stays for later."""
+
+
+class EndpointRefused(LedgerkitError):
+    """A service says no to what it is asked: asking again is of no use."""
+
+
+class EndpointFailed(LedgerkitError):
+    """A service stays busy, cannot be reached, or answers with what is no answer."""

@@ -1,6 +1,7 @@
 """Events as staged runs: what a command did that is no operation on pixels.
 
-An event is never skipped: two that say the same are two runs.
+An event is never skipped: two that say the same are two runs. Results of `ASKED` are no events, but are
+staged as these are.
 """
 
 from __future__ import annotations
@@ -15,6 +16,9 @@ from ledgerkit.records import FailedItem, Input, Output, Resources, task_id
 from ledgerkit.staged import StagedRun
 from ledgerkit.staging import Artifact
 from ledgerkit.worker import TIME_FORMAT, peak_rss_bytes
+
+ASKED = frozenset({"embed-texts"})
+"""Results that a service gave: current as results are, but nothing that can be executed again."""
 
 
 class Event:

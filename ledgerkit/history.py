@@ -155,12 +155,50 @@ class History:
             return Resolved([policy], [f"policy-{policy.sha256[:8]}"])
         if token in IMAGES:
             return self._images(subject, IMAGES[token], parameters)
+        if subject == layout.COLLECTION and (derived := self.derived(token, parameters)):
+            return self._outputs(derived, token)
         found = makers(token, parameters)
         run = self._made(
             found, layout.COLLECTION if found[0].on_collection else subject, parameters
         )
+        return self._outputs(run, token)
+
+    def derived(self, token: str, parameters: Any) -> Run | None:
+        """The newest run over the collection that made the vector space which the parameters name.
+
+        It has a file of the space's name. None for a space that is made plate by plate.
+        """
+        space = getattr(parameters, "space", "") if token == "embeddings" else ""
+        for run in reversed(self.collection if space else []):
+            names = {output.path.rpartition("/")[2] for output in self.archive.outputs(run)}
+            if f"{space}.npz" in names and run.status == "complete":
+                return run
+        return None
+
+    def derived_from(self, run: Run) -> set[str]:
+        """The plates whose vectors a derived space was made of, all as they are now.
+
+        Raises `MissingInput` that names those which are withdrawn or have other vectors by now.
+        """
+        plates, outdated = set(), set()
+        for given in self.archive.inputs(run):
+            plate = given.path.split("/")[1]
+            plates.add(plate)
+            if given.run_id not in {one.run_id for one in self.current(plate)}:
+                outdated.add(plate)
+            self.forget(plate)
+        if outdated:
+            named = ", ".join(layout.sort_plates(list(outdated))[:5])
+            raise MissingInput(
+                f"the space of {run.run_id} is outdated: {len(outdated)} of its plates are withdrawn "
+                f"or have other vectors by now ({named})",
+                f"Derive it again with: ledgerkit {run.operation}",
+            )
+        return plates
+
+    def _outputs(self, run: Run, table: str) -> Resolved:
         return Resolved(
-            [_output_input(output, output.role, run) for output in self._table(run, token)],
+            [_output_input(output, output.role, run) for output in self._table(run, table)],
             [run.variant],
         )
 
@@ -250,8 +288,15 @@ def collect(
     found = Resolved()
     lacking: list[tuple[str, LedgerkitError]] = []
     of_collection = [token for token in tokens if _of_collection(token, parameters)]
+    for token in tokens:
+        derived = history.derived(token, parameters)
+        if derived is not None:
+            lacking += _beyond(history, derived, plates)
+            of_collection.append(token)
     for token in of_collection:
         found.add(history.resolve(token, layout.COLLECTION, parameters))
+    if lacking:
+        plates = [plate for plate in plates if plate not in dict(lacking)]
     for plate in plates:
         try:
             of_plate = Resolved()
@@ -263,6 +308,28 @@ def collect(
             lacking.append((plate, error))
         history.forget(plate)
     return found, lacking
+
+
+def _beyond(history: History, derived: Run, plates: list[str]) -> list[tuple[str, LedgerkitError]]:
+    """Those of `plates` that a derived space has no vectors of, with the reason.
+
+    Raises `MissingInput` where it is outdated, `UsageError` where it has others beside `plates`.
+    """
+    held = history.derived_from(derived)
+    if held - set(plates):
+        raise UsageError(
+            f"the space of {derived.run_id} is derived from {len(held)} plates: "
+            "they are taken together",
+            "Leave --plates and --where away.",
+        )
+    found: list[tuple[str, LedgerkitError]] = []
+    for plate in plates:
+        if history.overlay(plate).withdrawn:
+            found.append((plate, Withdrawn(f"{plate} is withdrawn")))
+        elif plate not in held:
+            why = f"{plate} has no vector in the space of {derived.run_id}"
+            found.append((plate, MissingInput(why, f"Derive it again: {derived.operation}")))
+    return found
 
 
 def _of_collection(token: str, parameters: Any) -> bool:

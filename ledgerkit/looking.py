@@ -1,7 +1,8 @@
-"""The verbs that look for what is alike, as `Repository` has them: search, duplicates."""
+"""The verbs that look for what is alike, as `Repository` has them: search, index, duplicates."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -9,6 +10,7 @@ from ledgerkit.repository import Archive
 
 if TYPE_CHECKING:
     from ledgerkit.duplicates import DuplicatesView
+    from ledgerkit.indexes import IndexView
     from ledgerkit.query import Limits
     from ledgerkit.search import SearchView
 
@@ -26,11 +28,31 @@ class Looking:
         of: str | None = None,
         space: str | None = None,
         limits: Limits | None = None,
+        approximate: bool = False,
     ) -> SearchView:
-        """The nearest `count` plates, tiles or segments to an id or an image file, by cosine."""
+        """The nearest `count` plates, tiles or segments to an id or an image file, by cosine.
+
+        With `approximate` among those that the index of the space proposes.
+        """
         from ledgerkit.search import search
 
-        return search(self._archive, str(subject), count=count, of=of, space=space, limits=limits)
+        return search(
+            self._archive,
+            str(subject),
+            count=count,
+            of=of,
+            space=space,
+            limits=limits,
+            approximate=approximate,
+        )
+
+    def index(
+        self, space: str, of: str = "plates", progress: Callable[[int, int], None] | None = None
+    ) -> IndexView:
+        """Make the approximate index of a space, outside of the repository, for the present ledgers."""
+        from ledgerkit.indexes import build
+
+        return build(self._archive, of, space, progress=progress)
 
     def duplicates(
         self,

@@ -18,10 +18,10 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from ledgerkit import layout, schema
-from ledgerkit.errors import LedgerkitError, MissingInput, QueryRefused, UsageError
-from ledgerkit.ledger.document import LEDGER_FILE, ledger_document
+from ledgerkit.errors import MissingInput, QueryRefused, UsageError
+from ledgerkit.ledger.document import ledger_document
 from ledgerkit.merkle import EMPTY_ROOT
+from ledgerkit.opened import HANDLES, OpenLedger, create_views, first_line, present, quoted
 from ledgerkit.reading import Tree
 from ledgerkit.repository import Archive
 
@@ -33,13 +33,8 @@ if TYPE_CHECKING:
 _READING = frozenset({"SELECT", "RELATION"})
 _EXPLAIN = re.compile(r"^\s*explain\s+(analyze\s+)?(\([^)]*\)\s*)?", re.IGNORECASE)
 _MEMORY = re.compile(r"([0-9]+(?:\.[0-9]+)?) ?([KMGT]i?B)", re.IGNORECASE)
-_IN_FORCE = """current AND (variant NOT LIKE 'policy-%' OR starts_with(variant, (
-    SELECT 'policy-' || left(sha256, 8) FROM artifacts WHERE direction = 'output' AND role = 'policy'
-    ORDER BY run_id DESC LIMIT 1)))"""
-"""Current results, and of those that were made under a policy only those of the newest accepted."""
 Answer = TypeVar("Answer")
 _ATTEMPTS = 25
-_HANDLES = "/proc/self/fd"
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +77,8 @@ class Ledgers:
     document: dict[str, Any] | None
     """Their `ledger.json`; None where there are none."""
     limits: Limits
+    files: dict[str, OpenLedger]
+    """The open file of each ledger, by table name."""
 
     def table(self, sql: str, parameters: list[Any] | None = None) -> pa.Table:
         """The answer to one reading statement. Raises `QueryRefused`."""
@@ -109,14 +106,14 @@ def ask(tree: Tree, question: Callable[[Ledgers], Answer], limits: Limits | None
     for _ in range(_ATTEMPTS):
         before = ledger_document(tree)
         try:
-            with connect(tree, before, given) as connection:
-                found = question(Ledgers(connection, before, given))
+            with connect(tree, before, given) as ledgers:
+                found = question(ledgers)
         except QueryRefused:
             if ledger_document(tree) == before:
                 raise
             continue
         # What was held open while it was read is of one moment, whatever lies in its place now.
-        if os.path.exists(_HANDLES) or ledger_document(tree) == before:
+        if os.path.exists(HANDLES) or ledger_document(tree) == before:
             return found
     raise QueryRefused(
         f"the ledgers were rebuilt while the query ran, {_ATTEMPTS} times over",
@@ -134,22 +131,19 @@ def moment(tree: Tree, limits: Limits | None = None) -> Iterator[Ledgers]:
             if document is None:
                 raise MissingInput("there are no ledgers yet", "Make them: ledgerkit consolidate")
             try:
-                connection = held.enter_context(connect(tree, document, given))
-                opened = Ledgers(connection, document, given)
+                opened = held.enter_context(connect(tree, document, given))
                 break
             except QueryRefused:
                 if attempt == _ATTEMPTS - 1 or ledger_document(tree) == document:
                     raise
         yield opened
-        if not os.path.exists(_HANDLES) and ledger_document(tree) != opened.document:
+        if not os.path.exists(HANDLES) and ledger_document(tree) != opened.document:
             raise QueryRefused("the ledgers were rebuilt meanwhile", "Try again.")
 
 
 @contextlib.contextmanager
-def connect(
-    tree: Tree, document: dict[str, Any] | None, limits: Limits
-) -> Iterator[duckdb.DuckDBPyConnection]:
-    """A locked in-memory database with a view for each ledger and a `current_` view beside it."""
+def connect(tree: Tree, document: dict[str, Any] | None, limits: Limits) -> Iterator[Ledgers]:
+    """The ledgers in a locked in-memory database with a view for each ledger and a `current_` view beside it."""
     import duckdb
 
     connection = duckdb.connect(
@@ -158,17 +152,17 @@ def connect(
     )
     try:
         with contextlib.ExitStack() as opened:
-            present = _present(tree, document, opened)
+            files = present(tree, document, opened)
             if ledger_document(tree) != document:
                 raise QueryRefused("the ledgers were exchanged while they were opened")
             try:
-                _create_views(connection, present)
+                create_views(connection, files)
             except duckdb.Error as error:
                 raise QueryRefused(
-                    f"the ledgers cannot be read: {_first_line(error)}",
+                    f"the ledgers cannot be read: {first_line(error)}",
                     "Rebuild the ledgers with: ledgerkit consolidate",
                 ) from error
-            paths = ", ".join(_quoted(path) for path in present.values())
+            paths = ", ".join(quoted(one.path) for one in files.values())
             for setting in (
                 f"SET allowed_paths = [{paths}]",
                 "SET python_enable_replacements = false",
@@ -178,76 +172,9 @@ def connect(
                 "SET lock_configuration = true",
             ):
                 connection.execute(setting)
-            yield connection
+            yield Ledgers(connection, document, limits, files)
     finally:
         connection.close()
-
-
-def _create_views(connection: duckdb.DuckDBPyConnection, present: dict[str, str]) -> None:
-    for name in schema.TABLES:
-        _create_view(connection, name, present.get(name))
-    for name in schema.TABLES:
-        if name != "runs" and "run_id" in schema.columns(name):
-            connection.execute(
-                f"CREATE VIEW current_{name} AS SELECT * FROM {name} "
-                f"WHERE run_id IN (SELECT run_id FROM runs WHERE {_IN_FORCE})"
-            )
-    connection.execute(f"CREATE VIEW current_runs AS SELECT * FROM runs WHERE {_IN_FORCE}")
-    columns = {column for column, *_ in connection.execute("DESCRIBE plates").fetchall()}
-    at_work = "WHERE NOT withdrawn" if "withdrawn" in columns else ""  # older ledgers lack it
-    connection.execute(f"CREATE VIEW current_plates AS SELECT * FROM plates {at_work}")
-
-
-def _present(
-    tree: Tree, document: dict[str, Any] | None, opened: contextlib.ExitStack
-) -> dict[str, str]:
-    """Where DuckDB finds the ledger files that `ledger.json` lists, by table name.
-
-    They are opened here, without following links, and held open. Where the system names open files
-    (`/proc/self/fd`), DuckDB gets those names: what is put in their place meanwhile is never read.
-    """
-    found = {}
-    tables: dict[str, Any] = document["tables"] if document else {}
-    for name in tables:
-        if name not in schema.TABLES:
-            continue
-        path = f"{layout.LEDGER}/{name}.parquet"
-        try:
-            file = opened.enter_context(tree.open(path))
-        except LedgerkitError as error:
-            raise QueryRefused(
-                f"{path} is listed in {LEDGER_FILE}, but is no file that can be read: {error}",
-                "Rebuild the ledgers with: ledgerkit consolidate",
-            ) from error
-        size, listed = os.fstat(file.fileno()).st_size, tables[name]["bytes"]
-        if size != listed:
-            raise QueryRefused(
-                f"{path} has {size} bytes, {LEDGER_FILE} lists {listed}",
-                "Rebuild the ledgers with: ledgerkit consolidate",
-            )
-        handle = f"{_HANDLES}/{file.fileno()}"
-        found[name] = handle if os.path.exists(handle) else str(tree.root / path)
-    return found
-
-
-def _create_view(connection: duckdb.DuckDBPyConnection, name: str, path: str | None) -> None:
-    if path is not None:
-        try:
-            connection.execute(f"CREATE VIEW {name} AS SELECT * FROM read_parquet({_quoted(path)})")
-        except Exception as error:
-            raise QueryRefused(
-                f"{layout.LEDGER}/{name}.parquet cannot be read: {_first_line(error)}",
-                "Rebuild the ledgers with: ledgerkit consolidate",
-            ) from error
-        return
-    empty = schema.arrow_schema(name).empty_table()
-    connection.register("_empty", empty)
-    connection.execute(f"CREATE TABLE {name} AS SELECT * FROM _empty")
-    connection.unregister("_empty")
-
-
-def _quoted(text: str) -> str:
-    return "'" + text.replace("'", "''") + "'"
 
 
 def _execute(
@@ -276,11 +203,11 @@ def _watched(connection: duckdb.DuckDBPyConnection, limits: Limits) -> Iterator[
         raise _too_large(limits.memory) from error
     except duckdb.PermissionException as error:
         raise QueryRefused(
-            f"a query reads the ledgers and nothing else: {_first_line(error)}"
+            f"a query reads the ledgers and nothing else: {first_line(error)}"
         ) from error
     except (duckdb.Error, RuntimeError) as error:
         raise QueryRefused(
-            f"the query failed: {_first_line(error)}",
+            f"the query failed: {first_line(error)}",
             "See tables and columns with: ledgerkit query --schema",
         ) from error
     except OSError as error:  # what DuckDB raises while Arrow fetches from it
@@ -288,7 +215,7 @@ def _watched(connection: duckdb.DuckDBPyConnection, limits: Limits) -> Iterator[
             raise _interrupted(began, limits) from error
         if "Out of Memory" in str(error):
             raise _too_large(limits.memory) from error
-        raise QueryRefused(f"the query failed: {_first_line(error)}") from error
+        raise QueryRefused(f"the query failed: {first_line(error)}") from error
     finally:
         timer.cancel()
 
@@ -356,7 +283,7 @@ def refuse_unless_reading(connection: duckdb.DuckDBPyConnection, sql: str) -> No
             inner = connection.extract_statements(_EXPLAIN.sub("", sql, count=1))
             kinds = [str(statement.type).rpartition(".")[2] for statement in inner]
     except duckdb.Error as error:
-        raise QueryRefused(f"not SQL that DuckDB understands: {_first_line(error)}") from error
+        raise QueryRefused(f"not SQL that DuckDB understands: {first_line(error)}") from error
     if len(kinds) != 1:
         raise QueryRefused(f"expected one statement, got {len(kinds)}")
     if kinds[0] == "MULTI":
@@ -369,11 +296,6 @@ def refuse_unless_reading(connection: duckdb.DuckDBPyConnection, sql: str) -> No
             f"a query only reads: {kinds[0]} is not allowed",
             "Write a SELECT; change the repository with the other commands.",
         )
-
-
-def _first_line(error: Exception) -> str:
-    lines = [line for line in str(error).splitlines() if line.strip()]
-    return " ".join(lines[:2])[:500]
 
 
 def behind(archive: Archive) -> str | None:

@@ -18,6 +18,7 @@ from dataclasses import dataclass, replace
 from ledgerkit import layout
 from ledgerkit.engine import Interrupted
 from ledgerkit.errors import UsageError
+from ledgerkit.events import ASKED
 from ledgerkit.history import History
 from ledgerkit.records import EVENTS
 from ledgerkit.repository import Archive
@@ -186,7 +187,7 @@ def _candidates(archive: Archive, choice: Choice) -> Iterator[tuple[str, str]]:
     )
     for subject in subjects:
         for run in history.current(subject):
-            if choice.operation in (None, run.operation) and run.operation not in EVENTS:
+            if choice.operation in (None, run.operation) and run.operation not in EVENTS | ASKED:
                 yield run.run_id, subject
         history.forget(subject)
 

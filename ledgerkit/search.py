@@ -1,7 +1,6 @@
-"""What is most like a plate, tile, segment or outside image: exact neighbours by cosine.
+"""What is most like a plate, tile, segment or outside image: neighbours by cosine, exact by default.
 
-The vectors are those of current runs in the ledgers, read in blocks, so that memory is that of a block
-and of DuckDB's reader, which `Limits` bounds. An outside image is described by the operation that made the vectors,
+The vectors are those of current runs in the ledgers. An outside image is described by the operation that made the vectors,
 with the parameters of its runs, and is not taken in. Nothing is written.
 """
 
@@ -10,34 +9,33 @@ from __future__ import annotations
 import json
 import os
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 
 from ledgerkit import layout, operation
 from ledgerkit.clustering.nearest import Nearest
-from ledgerkit.errors import InvalidRecord, LedgerkitError, MissingInput, UsageError
+from ledgerkit.errors import LedgerkitError, MissingInput, UsageError
+from ledgerkit.indexes import IndexView, look_up
 from ledgerkit.query import Ledgers, Limits, ask
 from ledgerkit.reading import Tree
 from ledgerkit.repository import Archive
+from ledgerkit.vectors import BLOCK_BYTES, LedgerVectors, Part
 
 if TYPE_CHECKING:
     import numpy as np
-    import pyarrow as pa
     from numpy.typing import NDArray
 
 KINDS = {"plate-": "plates", "tile-": "tiles", "segment-": "segments"}
-BLOCK_BYTES = 32 << 20
-"""Bytes of vectors that are read at a time."""
+OF = (*KINDS.values(), "texts")
+"""What may be looked among; the texts of plates have the ids of their plates."""
 MOST = 10_000
 """Neighbours that may be asked for at once: they are kept in memory and compared exactly."""
 _OWN = """
     SELECT space_id, vector FROM current_embeddings
-    WHERE subject_id = ? ORDER BY space_id"""
+    WHERE subject_id = ? AND (subject_kind = 'text') = ? ORDER BY space_id"""
 _SPACES = """
     SELECT DISTINCT space_id FROM current_embeddings WHERE subject_kind = ? ORDER BY space_id"""
-_OTHERS = """
-    SELECT subject_id, plate_id, log_index, vector FROM current_embeddings
-    WHERE subject_kind = ? AND space_id = ? AND subject_id <> ?"""
 _MADE_BY = """
     SELECT r.operation, r.version, r.parameters FROM runs r
     WHERE r.run_id = (SELECT max(run_id) FROM current_embeddings WHERE space_id = ?)"""
@@ -71,11 +69,24 @@ class SearchView:
     searched: int
     log_size: int | None
     hits: list[HitView] = field(default_factory=list)
+    approximate: IndexView | None = None
+    """The index that proposed what was compared; None where every vector was, and the answer is exact."""
 
 
 def search(archive: Archive, subject: str, **options: Unpack[SearchOptions]) -> SearchView:
-    """The same as `search_tree` of the ledgers of a repository."""
-    return search_tree(archive.tree, subject, **options)
+    """The `count` vectors of `of` (plates, tiles, segments) nearest to `subject` by cosine.
+
+    `subject` is the id of a plate, tile or segment, or the path of an image file. `of` is by
+    default what the subject is, and plates for a file. With `approximate` only those are compared
+    that the index of the space proposes. Raises `MissingInput` when there are no vectors, or no such
+    index, `UsageError` for what cannot be searched with, `UnreadableImage` for a broken file.
+    """
+    return _search(archive, archive.tree, subject, **options)
+
+
+def search_tree(tree: Tree, subject: str, **options: Unpack[SearchOptions]) -> SearchView:
+    """The same of the ledgers in `ledger/` below any folder; there are no indexes of them."""
+    return _search(None, tree, subject, **options)
 
 
 class SearchOptions(TypedDict, total=False):
@@ -86,9 +97,11 @@ class SearchOptions(TypedDict, total=False):
     space: str | None
     limits: Limits | None
     block_bytes: int
+    approximate: bool
 
 
-def search_tree(
+def _search(
+    archive: Archive | None,
     tree: Tree,
     subject: str,
     *,
@@ -97,33 +110,34 @@ def search_tree(
     space: str | None = None,
     limits: Limits | None = None,
     block_bytes: int = BLOCK_BYTES,
+    approximate: bool = False,
 ) -> SearchView:
-    """The `count` vectors of `of` (plates, tiles, segments) nearest to `subject` by cosine.
-
-    `subject` is the id of a plate, tile or segment, or the path of an image file. `of` is by
-    default what the subject is, and plates for a file. Raises `MissingInput` when there are no
-    vectors, `UsageError` for what cannot be searched with, `UnreadableImage` for a broken file.
-    """
     if not 1 <= count <= MOST:
         raise UsageError(f"expected 1 to {MOST} neighbours, got {count}", "Give it as: -k 10")
-    if of is not None and of not in KINDS.values():
-        raise UsageError(f"no kind of subject {of!r}", f"There are: {', '.join(KINDS.values())}")
+    if of is not None and of not in OF:
+        raise UsageError(f"no kind of subject {of!r}", f"There are: {', '.join(OF)}")
     own = _kind_of(subject)
     image = None if own else _image_file(subject)
     kind = of or own or "plates"
 
     def question(ledgers: Ledgers) -> SearchView:
         if image is None:
-            chosen, vector = _own_vector(ledgers, subject, space)
+            chosen, vector = _own_vector(ledgers, subject, kind == "texts", space)
         else:
             chosen = _only_space(ledgers, kind, space)
             vector = _described(ledgers, image, chosen)
-        nearest = _nearest(ledgers, vector, kind, chosen, subject, count, block_bytes)
+        index = None
+        if approximate:
+            if archive is None:
+                raise UsageError("ledgers outside of a repository have no index")
+            nearest, index = _proposed(archive, ledgers, vector, kind, chosen, subject, count)
+        else:
+            nearest = _nearest(ledgers, vector, kind, chosen, subject, count, block_bytes)
         if not nearest.seen and not _exists(ledgers, kind, chosen):
             raise _no_vectors(kind, f" in the space {chosen}")
         log_size = ledgers.document["log_size"] if ledgers.document else None
         hits = _hits(ledgers, nearest)
-        return SearchView(subject, kind, chosen, len(vector), nearest.seen, log_size, hits)
+        return SearchView(subject, kind, chosen, len(vector), nearest.seen, log_size, hits, index)
 
     return ask(tree, question, limits)
 
@@ -149,21 +163,26 @@ def _image_file(subject: str) -> Path:
 
 
 def _own_vector(
-    ledgers: Ledgers, subject: str, space: str | None
+    ledgers: Ledgers, subject: str, of_text: bool, space: str | None
 ) -> tuple[str, NDArray[np.float32]]:
-    """Space and vector of a subject. Raises `MissingInput`, or `UsageError` for several spaces."""
+    """Space and vector of a subject, or of what is written about it. Raises `MissingInput`, or `UsageError` for several spaces."""
     import numpy as np
 
-    rows = ledgers.table(_OWN, [subject]).to_pylist()
+    rows = ledgers.table(_OWN, [subject, of_text]).to_pylist()
     if not rows:
-        raise _without_vector(ledgers, subject)
+        raise _without_vector(ledgers, subject, of_text)
     spaces = [str(row["space_id"]) for row in rows]
     chosen = _choose(spaces, space, f"{subject} has vectors")
     found = rows[spaces.index(chosen)]["vector"]
     return chosen, np.array(found, dtype=np.float32)
 
 
-def _without_vector(ledgers: Ledgers, subject: str) -> LedgerkitError:
+def _maker(kind: str) -> str:
+    """The command that makes vectors of a kind."""
+    return "embed-texts" if kind == "texts" else f"embed --of {kind}"
+
+
+def _without_vector(ledgers: Ledgers, subject: str, of_text: bool) -> LedgerkitError:
     withdrawn = ledgers.table(_WITHDRAWN, [subject]).to_pylist()
     if withdrawn:
         return MissingInput(
@@ -171,12 +190,12 @@ def _without_vector(ledgers: Ledgers, subject: str) -> LedgerkitError:
             "its vectors are not searched with",
             "See: ledgerkit reinstate --help",
         )
-    kind = str(_kind_of(subject) or "plates")
+    kind = "texts" if of_text else str(_kind_of(subject) or "plates")
     count = ledgers.table("SELECT count(*) AS n FROM current_embeddings")["n"][0].as_py()
     among = f"there are {count} others" if count else "there are none at all"
     return MissingInput(
         f"{subject} has no vector in the ledgers; {among}",
-        f"Make them with: ledgerkit embed --of {kind}, then: ledgerkit consolidate",
+        f"Make them with: ledgerkit {_maker(kind)}, then: ledgerkit consolidate",
     )
 
 
@@ -200,7 +219,7 @@ def _choose(spaces: list[str], wanted: str | None, said: str) -> str:
 def _no_vectors(kind: str, where: str) -> MissingInput:
     return MissingInput(
         f"the ledgers have no vectors of {kind}{where}",
-        f"Make them with: ledgerkit embed --of {kind}, then: ledgerkit consolidate",
+        f"Make them with: ledgerkit {_maker(kind)}, then: ledgerkit consolidate",
     )
 
 
@@ -213,10 +232,10 @@ def _described(ledgers: Ledgers, image: Path, space: str) -> NDArray[np.float32]
     """The vector of an outside image in `space`, made as the vectors there were made."""
     made_by = ledgers.table(_MADE_BY, [space]).to_pylist()[0]
     name = str(made_by["operation"])
-    loaded = operation.load(name)
-    if not hasattr(loaded.module, "describe_image"):
+    loaded = operation.load(name) if name in operation.names() else None
+    if loaded is None or not hasattr(loaded.module, "describe_image"):
         raise UsageError(
-            f"vectors of the space {space} are made by {name}, which describes plates only",
+            f"vectors of the space {space} are made by {name}, which describes no outside image",
             "Search by the id of a plate, or name another space with --space ID",
         )
     if made_by["version"] != loaded.version:
@@ -245,30 +264,44 @@ def _nearest(
     count: int,
     block_bytes: int,
 ) -> Nearest[dict[str, Any]]:
+    """The nearest of all vectors."""
     nearest: Nearest[dict[str, Any]] = Nearest(vector, count)
-    given = [kind.removesuffix("s"), space, subject]
-    rows = max(1, block_bytes // vector.nbytes)
-    for batch in ledgers.batches(_OTHERS, given, rows):
-        _feed(nearest, batch, len(vector))
+    if "embeddings" in ledgers.files:
+        vectors = LedgerVectors(ledgers)
+        wanted = vectors.places(kind.removesuffix("s"), space, subject)
+        for part in vectors.parts(wanted, len(vector), block_bytes):
+            nearest.feed(part.matrix, part.name_of)
     return nearest
 
 
-def _feed(nearest: Nearest[dict[str, Any]], batch: pa.RecordBatch, dimension: int) -> None:
-    if not batch.num_rows:
-        return
-    flat = batch.column("vector").flatten().to_numpy(zero_copy_only=False)
-    if flat.size != batch.num_rows * dimension:
-        raise InvalidRecord(
-            f"vectors of one space have other than {dimension} numbers",
-            'See which: ledgerkit query "SELECT subject_id, dim FROM current_embeddings"',
-        )
-    rest = batch.drop_columns(["vector"])
+def _proposed(
+    archive: Archive,
+    ledgers: Ledgers,
+    vector: NDArray[np.float32],
+    kind: str,
+    space: str,
+    subject: str,
+    count: int,
+) -> tuple[Nearest[dict[str, Any]], IndexView]:
+    """The nearest of the vectors that the index proposes, compared exactly."""
+    import numpy as np
 
-    def name_of(row: int) -> tuple[str, dict[str, Any]]:
-        values = rest.slice(row, 1).to_pylist()[0]
-        return str(values["subject_id"]), values
+    places, index = look_up(archive, ledgers, kind, space, vector, count + 1)
+    vectors = LedgerVectors(ledgers)
+    # The index is of these very ledgers: what it proposes is current, and needs no other look.
+    wanted = np.zeros(vectors.rows, dtype=np.bool_)
+    wanted[places] = True
+    nearest: Nearest[dict[str, Any]] = Nearest(vector, count)
+    for part in vectors.parts(wanted, len(vector)):
+        others = [row for row in range(len(part.matrix)) if part.name_of(row)[0] != subject]
+        nearest.feed(part.matrix[others], partial(_named, part, others))
+    own = kind in (_kind_of(subject), "texts") and not os.path.lexists(subject)
+    nearest.seen = index.vectors - own
+    return nearest, index
 
-    nearest.feed(flat.reshape(batch.num_rows, dimension), name_of)
+
+def _named(part: Part, rows: list[int], row: int) -> tuple[str, dict[str, Any]]:
+    return part.name_of(rows[row])
 
 
 def _hits(ledgers: Ledgers, nearest: Nearest[dict[str, Any]]) -> list[HitView]:

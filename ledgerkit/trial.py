@@ -23,6 +23,7 @@ from ledgerkit.differences import (
     compare,
 )
 from ledgerkit.errors import LedgerkitError, MissingInput, UsageError
+from ledgerkit.events import ASKED
 from ledgerkit.reading import Tree
 from ledgerkit.records import EVENTS, Input, Output, Run
 from ledgerkit.repository import Archive
@@ -135,6 +136,11 @@ def _models(run: Run) -> tuple[pinned.Pinned, ...]:
 
 def refuse_event(run: Run) -> None:
     """Raise `UsageError` for a run that is no operation: there is nothing to execute."""
+    if run.operation in ASKED:
+        raise UsageError(
+            f"{run.run_id} is what a service answered: it cannot be executed again",
+            f"Ask once more with: ledgerkit {run.operation} --force",
+        )
     if run.operation in EVENTS:
         raise UsageError(
             f"{run.run_id} is the event {run.operation}: it says what happened once, "

@@ -29,6 +29,7 @@ RANKS = {
     "intent": 1.5,
     "note": 2,
     "schema": 2,
+    "lists": 2,
     "durable": 2,
     "reading": 2,
     "backends": 2,
@@ -70,11 +71,16 @@ RANKS = {
     "ledger": 8,
     "trial": 8,
     "trials": 9,
-    "query": 9,
+    "opened": 9,
+    "query": 9.5,
+    "vectors": 9.6,
+    "indexes": 9.7,
     "rerun": 10,
     "cache": 10,
     "ingest": 10,
     "policy": 10,
+    "texts": 10,
+    "asking": 10.5,
     "audit": 10,
     "asof": 10,
     "status": 10,
@@ -103,7 +109,7 @@ RANKS = {
 """A module may import what has a lower number, and what lies in its own package folder."""
 HEAVY = frozenset(
     {"numpy", "numba", "polars", "duckdb", "PIL", "torch", "pyarrow", "cryptography", "matplotlib"}
-    | {"urllib3", "http"}
+    | {"urllib3", "http", "usearch"}
 )
 ALONE = {
     "polars": ("ledger",),
@@ -117,6 +123,7 @@ ALONE = {
     "cryptography": ("note",),
     "matplotlib": ("plotting",),
     "urllib3": ("services",),
+    "usearch": ("indexes",),
 }
 WALLED_OFF = ("repository", "records", "disk", "durable", "jobs", "staging", "staged")
 WITNESS = frozenset(

@@ -19,7 +19,7 @@ from ledgerkit.testing.reference import findings_page, ledgers_page, write_pages
 
 DOCS = Path(__file__).parent.parent / "docs"
 FORMULAS = frozenset(
-    {"measure", "normalize", "segment", "embed", "cluster", "propose", "pyramid", "hash"}
+    {"measure", "normalize", "segment", "embed", "cluster", "propose", "pyramid", "hash", "fuse"}
 )
 """Operations that compute something by a published formula or method."""
 
@@ -140,12 +140,14 @@ def test_the_links_between_the_pages_lead_somewhere() -> None:
         "queries.md",
         "findings.md",
         "ledgers.md",
+        "embeddings-classical.md",
         "models.md",
         "proof.md",
         "pyramids.md",
         "rerun.md",
         "segments.md",
         "search.md",
+        "texts.md",
         "verify.md",
     ):
         for link in re.findall(r"\]\(([^)#:]+)\)", (DOCS / page).read_text("utf-8")):

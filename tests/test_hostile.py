@@ -155,11 +155,11 @@ def test_a_ledger_swapped_for_a_link_after_it_was_opened_is_not_followed(tmp_pat
     (tmp_path / "outside.parquet").write_bytes(parquet(rows_of("plates", 1, title="secret")))
     tree = repository._archive.tree
     path = root / "ledger" / "plates.parquet"
-    with connect(tree, ledger_document(tree), Limits()) as connection:
+    with connect(tree, ledger_document(tree), Limits()) as ledgers:
         path.unlink()
         path.symlink_to(tmp_path / "outside.parquet")
         try:
-            found = str(connection.execute("SELECT title FROM plates").fetchall())
+            found = str(ledgers.connection.execute("SELECT title FROM plates").fetchall())
         except Exception as error:
             found = str(error)
     assert "secret" not in found

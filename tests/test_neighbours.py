@@ -82,5 +82,12 @@ def test_the_command_prints_a_row_for_each_kind_of_vector(
     said = capsys.readouterr().out.splitlines()
     assert said[0] == "12 images: 12 in 2 classes by group"
     rows = [line.split(" | ") for line in said[4:]]
-    assert [row[0].lstrip("| ") for row in rows] == list(kinds_of(tmp_path / "0.png"))
+    kinds = [row[0].lstrip("| ") for row in rows]
+    assert kinds[:7] == list(kinds_of(tmp_path / "0.png"))
+    assert kinds[7:] == [
+        "fused",
+        "fused, with colours",
+        "fused, 64 components",
+        "random projection",
+    ]
     assert all(0 <= float(cell.rstrip(" |")) <= 1 for row in rows for cell in row[2:])

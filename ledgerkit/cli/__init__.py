@@ -50,7 +50,15 @@ COMMANDS = {
         "ledgerkit.cli.export",
         "Write segments for other tools: COCO, GeoJSON, annotations.",
     ),
+    "embed-texts": (
+        "ledgerkit.cli.texts",
+        "Ask a service for vectors of titles and catalogue fields.",
+    ),
     "search": ("ledgerkit.cli.looking", "Show what is most like a plate, segment or image file."),
+    "index": (
+        "ledgerkit.cli.looking",
+        "Make an approximate index of a space, outside of the archive.",
+    ),
     "duplicates": (
         "ledgerkit.cli.looking",
         "Group plates that show the same picture, with the evidence.",

@@ -1,4 +1,4 @@
-"""Commands that look for what is alike: search, duplicates."""
+"""Commands that look for what is alike: search, index, duplicates."""
 
 from __future__ import annotations
 
@@ -7,14 +7,21 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ledgerkit.cli.common import columns, common_options, open_repository, print_json
+from ledgerkit.cli.common import (
+    columns,
+    common_options,
+    counting,
+    open_repository,
+    print_json,
+    size,
+)
 from ledgerkit.findings import writable
 
 if TYPE_CHECKING:
     from ledgerkit.api import Repository
     from ledgerkit.duplicates import DuplicatesView
 
-KINDS = ("plates", "tiles", "segments")
+KINDS = ("plates", "tiles", "segments", "texts")
 TITLE = 60
 
 
@@ -29,18 +36,24 @@ TITLE = 60
     help="Among what to look; by default what the ID is of, and plates for a file.",
 )
 @click.option("--space", metavar="ID", help="The vector space, where there are several.")
+@click.option(
+    "--approximate",
+    is_flag=True,
+    help="Compare only what the index of the space proposes: see ledgerkit index.",
+)
 @common_options
 def search(
     subject: str,
     count: int,
     of: str | None,
     space: str | None,
+    approximate: bool,
     path: Path | None,
     as_json: bool,
 ) -> None:
     """Show what is most like a plate, a tile, a segment or an image file, by cosine of vectors.
 
-    Every vector of the space is compared: the answer is exact. An image file is described as a
+    Every vector of the space is compared: the answer is exact, but with --approximate. An image file is described as a
     plate would be and not taken in. Words in titles and labels are asked for with `query`.
 
     \b
@@ -50,7 +63,7 @@ def search(
       ledgerkit search ../found.jpg --of segments
     """
     repository = open_repository(path)
-    view = repository.search(subject, count=count, of=of, space=space)
+    view = repository.search(subject, count=count, of=of, space=space, approximate=approximate)
     if as_json:
         print_json(view)
     else:
@@ -67,6 +80,41 @@ def search(
         click.echo(
             f"nearest {len(view.hits)} of {view.searched} {view.of} in the space {view.space_id} "
             f"({view.dimension} numbers), ledgers at {view.log_size} entries of the log"
+        )
+        if view.approximate is not None:
+            index = view.approximate
+            click.echo(
+                f"approximate, by an index of {index.vectors} vectors: of the true nearest "
+                f"{100 * index.recall:.1f} % were found for {index.sample} of them"
+            )
+    _note(repository)
+
+
+@click.command()
+@click.option("--of", type=click.Choice(KINDS), default="plates", show_default=True, help="Whose.")
+@click.option("--space", metavar="ID", required=True, help="The vector space.")
+@common_options
+def index(of: str, space: str, path: Path | None, as_json: bool) -> None:
+    """Make an approximate index of the vectors of a space, for `search --approximate`.
+
+    It lies outside of the repository (in LEDGERKIT_INDEXES, else your cache folder), belongs to the
+    present ledgers and is refused for others. Deleting it loses nothing.
+
+    \b
+    Example:
+      ledgerkit index --of plates --space classical-1-52cbb037
+      ledgerkit search plate-001 --approximate
+    """
+    repository = open_repository(path)
+    with counting("vectors", as_json) as progress:
+        view = repository.index(space, of, progress)
+    if as_json:
+        print_json(view)
+    else:
+        click.echo(
+            f"{view.vectors} vectors of {view.of} in the space {view.space_id}: {size(view.bytes)} "
+            f"in {view.seconds:.1f} s\nof the true 10 nearest {100 * view.recall:.1f} % are found, "
+            f"measured for {view.sample} vectors\n{view.path}"
         )
     _note(repository)
 

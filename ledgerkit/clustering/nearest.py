@@ -59,7 +59,8 @@ class Nearest(Generic[Row]):
                 f"the vector of {name_of(int(wrong[0]))[0]} is zero or not finite",
                 "Make it again with: ledgerkit embed --force, then: ledgerkit consolidate",
             )
-        near = matrix @ self._unit / np.sqrt(squares)
+        # One thread: what reads the next block needs the others, and waiting costs more than adding.
+        near = np.einsum("ij,j->i", matrix, self._unit) / np.sqrt(squares)
         for row in self._candidates(near):
             name, value = name_of(int(row))
             self._best.append((-self._cosine(matrix[row]), name, value))

@@ -69,19 +69,32 @@ def principal(matrix: Matrix, components: int, whiten: bool) -> Matrix:
 
     centred = matrix.astype(np.float64) if len(matrix) <= LARGEST_EXACT else matrix.copy()
     centred -= centred.mean(axis=0, dtype=np.float64).astype(centred.dtype)
-    if len(matrix) < matrix.shape[1]:
-        variances, within = np.linalg.eigh(centred @ centred.T)
-        kept = _kept(variances, components)
-        axes = centred.T @ within[:, kept] / np.sqrt(variances[kept])
-    else:
-        variances, within = np.linalg.eigh((centred.T @ centred).astype(np.float64))
-        kept = _kept(variances, components)
-        axes = within[:, kept]
-    axes = axes * np.sign(axes[np.abs(axes).argmax(axis=0), np.arange(axes.shape[1])])
+    axes, variances = principal_axes(centred, components)
     points = centred @ axes
     if whiten:
-        points /= np.sqrt(variances[kept] / max(1, len(matrix) - 1))
+        points /= np.sqrt(variances)
     return np.asarray(points, dtype=np.float32)
+
+
+def principal_axes(
+    centred: NDArray[np.floating], components: int
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Axes of the largest variances of `centred` (n, d), float64 (d, k), and those variances, (k,).
+
+    The largest entry of each axis is positive; k is at most the rank.
+    """
+    import numpy as np
+
+    if len(centred) < centred.shape[1]:
+        sums, within = np.linalg.eigh(centred @ centred.T)
+        kept = _kept(sums, components)
+        axes = centred.T @ within[:, kept] / np.sqrt(sums[kept])
+    else:
+        sums, within = np.linalg.eigh((centred.T @ centred).astype(np.float64))
+        kept = _kept(sums, components)
+        axes = within[:, kept]
+    axes = axes * np.sign(axes[np.abs(axes).argmax(axis=0), np.arange(axes.shape[1])])
+    return axes, sums[kept] / max(1, len(centred) - 1)
 
 
 def _kept(variances: NDArray[np.float64], components: int) -> NDArray[np.int64]:

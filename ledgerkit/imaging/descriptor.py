@@ -37,7 +37,9 @@ PATTERNS = (8, 1, 59), (16, 2, 18), (16, 4, 18)
 COLOUR_BINS = (4, 6, 6)
 COLOUR_RANGE = ((0.0, 100.01), (-60.0, 60.01), (-60.0, 60.01))
 PAD = 16
-DIMENSION = 441 + 512 + 113 + 64 + 144
+BLOCKS = {"gradients": 441, "energies": 512, "patterns": 113, "statistics": 64, "colours": 144}
+"""Blocks of a vector in the order in which they are joined, with their numbers."""
+DIMENSION = sum(BLOCKS.values())
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,6 @@ from __future__ import annotations
 import os
 import re
 import time
-import urllib.request
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +23,15 @@ from urllib.parse import quote, urljoin, urlsplit
 from ledgerkit import software
 from ledgerkit.canonical import READ_SIZE, Digests, parse_json
 from ledgerkit.errors import HubRefused, InvalidRecord, UsageError
+from ledgerkit.services.connection import (
+    MOST_SECONDS,
+    TIMEOUT,
+    TRANSIENT,
+    holds_password,
+    http_error,
+    is_address,
+    pool,
+)
 from ledgerkit.services.partial import Partial, Promise
 
 if TYPE_CHECKING:
@@ -32,13 +40,8 @@ if TYPE_CHECKING:
 PUBLIC = "https://huggingface.co"
 ATTEMPTS = 5
 """Times that a connection is tried again without a byte having come."""
-MOST_SECONDS = 60.0
-"""The longest wait for a hub that says when to come again; one that asks for more is an error."""
 MAX_ANSWER_BYTES = 32 << 20
 MAX_REDIRECTS = 5
-_TIMEOUT = 30.0
-_TRANSIENT = frozenset({408, 429, 500, 502, 503, 504})
-_LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,95}(?:/[A-Za-z0-9_][A-Za-z0-9._-]{0,95})?", re.ASCII)
 _COMMIT = re.compile(r"[0-9a-f]{40}(?:[0-9a-f]{24})?", re.ASCII)
 Progress = Callable[[int, int], None]
@@ -78,7 +81,7 @@ class Hub:
         if given:
             self._headers["Authorization"] = f"Bearer {given.strip()}"
         self._pause = pause
-        self._pool = _pool(self.endpoint)
+        self._pool = pool(self.endpoint)
 
     def snapshot(self, model: str, revision: str) -> Snapshot:
         """What the hub has at a branch, tag or commit, resolved to its commit. Raises `HubRefused`."""
@@ -86,7 +89,7 @@ class Hub:
         answer = self._asked("GET", url)
         try:
             data = answer.read(MAX_ANSWER_BYTES + 1, decode_content=False)
-        except _http_error() as error:
+        except http_error() as error:
             raise self._unreachable(url, error) from error
         finally:
             answer.release_conn()
@@ -177,7 +180,7 @@ class Hub:
                 partial.write(chunk)
                 if progress is not None:
                     progress(partial.bytes, partial.promised.bytes)
-        except (_http_error(), ConnectionError) as error:
+        except (http_error(), ConnectionError) as error:
             return error
         finally:
             answer.close()
@@ -205,9 +208,9 @@ class Hub:
                 preload_content=False,
                 decode_content=False,
                 retries=_retries(self._pause),
-                timeout=_TIMEOUT,
+                timeout=TIMEOUT,
             )
-        except _http_error() as error:
+        except http_error() as error:
             raise self._unreachable(url, error) from error
         if (
             answer.status < 300
@@ -232,7 +235,7 @@ class Hub:
                 f"{url}: the hub has no such model, revision or file ({status})",
                 "Write it like owner/model@revision; the revision is a branch, a tag or a commit.",
             )
-        if answer.status in _TRANSIENT:
+        if answer.status in TRANSIENT:
             after = answer.headers.get("Retry-After")
             wait = f" It asks to wait {after[:40]} s." if after else ""
             return HubRefused(
@@ -268,14 +271,11 @@ def _license(found: dict[str, Any]) -> str | None:
 
 def _checked_endpoint(endpoint: str) -> str:
     """Raises `UsageError` for what is no address, or would send the token in the clear."""
-    parts = urlsplit(endpoint)
-    if parts.username or parts.password:
+    if holds_password(endpoint):
         raise UsageError(
             "the address of a hub holds no name or password", "Set LEDGERKIT_HUB_TOKEN for a token."
         )
-    if parts.hostname and (
-        parts.scheme == "https" or (parts.scheme == "http" and parts.hostname in _LOOPBACK)
-    ):
+    if is_address(endpoint):
         return endpoint
     raise UsageError(
         f"no address of a model hub: {endpoint[:200]!r}",
@@ -285,24 +285,6 @@ def _checked_endpoint(endpoint: str) -> str:
 
 def _same_host(first: str, second: str) -> bool:
     return urlsplit(first)[:2] == urlsplit(second)[:2]
-
-
-def _http_error() -> type[Exception]:
-    """What urllib3 raises, all of it."""
-    import urllib3
-
-    return urllib3.exceptions.HTTPError
-
-
-def _pool(endpoint: str) -> urllib3.PoolManager:
-    """Connections, through the proxy that the environment names for this host, if any."""
-    import urllib3
-
-    parts = urlsplit(endpoint)
-    proxy = urllib.request.getproxies().get(parts.scheme)
-    if proxy and not urllib.request.proxy_bypass(parts.hostname or ""):
-        return urllib3.ProxyManager(proxy)
-    return urllib3.PoolManager()
 
 
 def _retries(pause: float) -> urllib3.Retry:
@@ -320,7 +302,7 @@ def _retries(pause: float) -> urllib3.Retry:
         read=ATTEMPTS,
         redirect=MAX_REDIRECTS,
         status=ATTEMPTS,
-        status_forcelist=_TRANSIENT,
+        status_forcelist=TRANSIENT,
         backoff_factor=pause,
         backoff_max=MOST_SECONDS,
         raise_on_status=False,

@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import hashlib
 import json
-import threading
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from typing import Any
 from urllib.parse import unquote
+
+from ledgerkit.testing.loopback import loopback
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
@@ -52,22 +53,11 @@ class HubPlan:
 @contextmanager
 def serving(plan: HubPlan) -> Iterator[str]:
     """The address of a hub that follows the plan."""
-    with _server(_Content, plan) as content, _server(_Hub, plan, content) as hub:
+    with (
+        loopback(_Content, plan=plan, content="") as content,
+        loopback(_Hub, plan=plan, content=content) as hub,
+    ):
         yield hub
-
-
-@contextmanager
-def _server(handler: type[_Handler], plan: HubPlan, content: str = "") -> Iterator[str]:
-    given = {"plan": plan, "content": content}
-    server = ThreadingHTTPServer(("127.0.0.1", 0), type("Handler", (handler,), given))
-    thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_address[1]}"
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
 
 
 class _Handler(BaseHTTPRequestHandler, ABC):

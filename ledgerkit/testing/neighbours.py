@@ -5,7 +5,9 @@
 FOLDER holds images; LABELS.tsv (by default FOLDER/SOURCES.tsv) has a column `file` and columns of
 labels. For each kind of vector the table says, leave one out and by cosine: how often the majority of
 the 5 nearest have the label of the picture itself, and how many of the 10 nearest have it. Kinds are
-the classical vector of `embed` at its defaults and each of its blocks alone.
+the classical vector of `embed` at its defaults, each of its blocks alone, all but its colours, and the spaces that `fuse`
+derives from it. Those are fitted on all images of the folder, the judged one among them, as `fuse` is
+on all plates of an archive; labels have no part in it.
 Source: imaging notes D.1 (the measures); Manning, Raghavan & Schütze 2008, 8.4 (precision at k).
 """
 
@@ -15,6 +17,7 @@ import argparse
 import csv
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -25,6 +28,7 @@ if TYPE_CHECKING:
     Vectors = NDArray[np.float32]
 
 VOTERS, SHOWN = 5, 10
+COLOUR = "colours"
 SUFFIXES = (".jpg", ".jpeg", ".png", ".tif", ".tiff")
 
 
@@ -43,7 +47,7 @@ def read_labels(path: Path, columns: Sequence[str]) -> dict[str, dict[str, str]]
 
 
 def kinds_of(path: Path) -> dict[str, Vectors]:
-    """Vectors of one image by kind: the classical one, and each of its blocks alone."""
+    """Vectors of one image by kind: the classical one, its blocks alone, all but its colours."""
     from ledgerkit.imaging.descriptor import blocks_of, describe
     from ledgerkit.operations import embed
 
@@ -52,7 +56,28 @@ def kinds_of(path: Path) -> dict[str, Vectors]:
         subject = embed.subject_of(file, parameters)
     whole = describe(subject, embed.weights_of(parameters))
     blocks = {name: block.astype("float32") for name, block in blocks_of(subject).items()}
-    return {"classical": whole, **blocks}
+    colourless = describe(subject, replace(embed.weights_of(parameters), colour=0))
+    return {"classical": whole, **blocks, "classical without colours": colourless}
+
+
+def fused(classical: Vectors) -> dict[str, Vectors]:
+    """Derived spaces of classical vectors (n, 1274) by name: at the defaults of `fuse`, and others."""
+    from ledgerkit.clustering.fusion import joined
+    from ledgerkit.operations import fuse
+
+    settings = {
+        "fused": fuse.Parameters(),
+        "fused, with colours": fuse.Parameters(blocks=",".join([fuse.Parameters().blocks, COLOUR])),
+        "fused, 64 components": fuse.Parameters(components=fuse.MOST),
+        "random projection": fuse.Parameters(method="random"),
+    }
+    found = {}
+    for name, parameters in settings.items():
+        chosen = fuse.names_of(parameters.blocks)
+        blocks = fuse.blocks_of(classical, chosen, "classical-")
+        names = [str(row) for row in range(len(classical))]
+        found[name] = joined(blocks, fuse.bases_of(blocks, parameters), names)[0]
+    return found
 
 
 def similarities(vectors: Vectors) -> Vectors:
@@ -112,6 +137,8 @@ def _line(cells: Iterable[str]) -> str:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Describe the images and print the table."""
+    import numpy as np
+
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("folder", type=Path)
     parser.add_argument("labels", type=Path, nargs="?")
@@ -120,6 +147,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     labels = read_labels(given.labels or given.folder / "SOURCES.tsv", given.by)
     paths = [path for path in sorted(given.folder.iterdir()) if path.suffix.lower() in SUFFIXES]
     images = {path.name: kinds_of(path) for path in paths}
+    for kind, vectors in fused(np.array([kinds["classical"] for kinds in images.values()])).items():
+        for kinds, vector in zip(images.values(), vectors, strict=True):
+            kinds[kind] = vector
     counts = {
         scheme: (sum(name in named for name in images), len(set(named.values())))
         for scheme, named in labels.items()

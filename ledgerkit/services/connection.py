@@ -1,0 +1,49 @@
+"""What all clients share: which addresses they accept, connections, which answers are worth another try."""
+
+from __future__ import annotations
+
+import urllib.request
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+if TYPE_CHECKING:
+    import urllib3
+
+MOST_SECONDS = 60.0
+"""The longest wait for a service that says when to come again; one that asks for more is an error."""
+TIMEOUT = 30.0
+TRANSIENT = frozenset({408, 429, 500, 502, 503, 504})
+"""Statuses of a service that is busy or down for a while (RFC 9110, 15; RFC 6585, 4)."""
+_LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
+
+
+def holds_password(address: str) -> bool:
+    """Whether an address holds a name or a password: it would be written down with it."""
+    parts = urlsplit(address)
+    return bool(parts.username or parts.password)
+
+
+def is_address(address: str) -> bool:
+    """Whether it is https, or http on this machine, where a secret does not travel in the clear."""
+    parts = urlsplit(address)
+    return bool(parts.hostname) and (
+        parts.scheme == "https" or (parts.scheme == "http" and parts.hostname in _LOOPBACK)
+    )
+
+
+def http_error() -> type[Exception]:
+    """What urllib3 raises, all of it."""
+    import urllib3
+
+    return urllib3.exceptions.HTTPError
+
+
+def pool(address: str) -> urllib3.PoolManager:
+    """Connections, through the proxy that the environment names for this host, if any."""
+    import urllib3
+
+    parts = urlsplit(address)
+    proxy = urllib.request.getproxies().get(parts.scheme)
+    if proxy and not urllib.request.proxy_bypass(parts.hostname or ""):
+        return urllib3.ProxyManager(proxy)
+    return urllib3.PoolManager()
