@@ -59,6 +59,8 @@ def test_a_clustering_follows_the_run_it_names_and_match_says_the_same(worked: R
     assert matches
     assert {row["times"] for row in matches} == {2}
     assert {(row["kind"], row["overlap"]) for row in matches} == {("same", 1.0)}
+    trials = worked.query("SELECT trial, chosen FROM current_trials").to_dicts()
+    assert sum(row["chosen"] for row in trials) == 1
     assert worked.verify().sound
 
 

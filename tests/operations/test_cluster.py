@@ -10,6 +10,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
+from sklearn.datasets import load_digits
+from sklearn.metrics import adjusted_rand_score
 
 from ledgerkit import schema
 from ledgerkit.errors import GateFailed, InvalidRecord, MissingInput, UsageError
@@ -107,7 +109,7 @@ def test_any_order_of_files_and_rows_gives_the_identical_result() -> None:
     assert shuffled.gates == plain.gates
 
 
-@pytest.mark.parametrize("count", [1, 2, 3, 4, 5, 9, 10, 12, 20])
+@pytest.mark.parametrize("count", [1, 2, 3, 4, 5, 9, 10, 12, 20, 49, 50])
 def test_few_rows_give_a_sound_result_that_says_what_it_could_not_do(count: int) -> None:
     produced = run(table(np.random.default_rng(4).normal(size=(count, 16))))
     members = produced.arrow_tables["cluster_members"]
@@ -121,6 +123,39 @@ def test_few_rows_give_a_sound_result_that_says_what_it_could_not_do(count: int)
         assert not told["rows"][0]
         assert not told["partition"][0]
         assert "cannot hold two clusters" in told["partition"][2]
+
+
+@pytest.mark.parametrize("count", [435, 1000])
+def test_digits_are_told_apart_in_levels(count: int) -> None:
+    pixels, truth = load_digits(return_X_y=True)
+    rows = np.sort(np.random.default_rng(0).choice(len(pixels), count, replace=False))
+    produced = run(table(unit(pixels[rows])), neighbours="20", min_dist="0.1")
+    members, clusters = first_level(produced)
+    assert adjusted_rand_score(truth[rows], members["label"].to_numpy()) > 0.6
+    assert gates(produced)["levels"][0]
+    names = {row["cluster_id"]: row for row in produced.arrow_tables["clusters"].to_pylist()}
+    below = [row for row in names.values() if row["level"] > 1]
+    assert below
+    whole = produced.arrow_tables["cluster_members"].to_pylist()
+    homes = {(row["level"], row["subject_id"]): row["cluster_id"] for row in whole}
+    for (level, subject), home in homes.items():
+        if level > 1 and home is not None:
+            assert homes[level - 1, subject] == names[home]["parent_id"]
+    assert clusters["parent_id"].null_count == clusters.num_rows
+
+
+@pytest.mark.parametrize("kind", ["one cluster", "nothing but noise"])
+def test_vectors_without_groups_give_a_sound_result_and_low_measures(kind: str) -> None:
+    drawn = np.random.default_rng(9).normal(size=(60, 16))
+    vectors = unit(drawn if kind == "nothing but noise" else drawn * 0.01 + np.eye(16)[0])
+    produced = run(table(vectors))
+    members, clusters = first_level(produced)
+    assert members.num_rows == 60
+    sizes = np.bincount([label for label in members["label"].to_pylist() if label >= 0])
+    assert clusters["size"].to_pylist() == sizes.tolist()
+    assert (gates(produced)["silhouette"][1] or 0) < 0.2
+    (chosen,) = (row for row in produced.row_tables["trials"] if row["chosen"])
+    assert chosen["clusters"] == clusters.num_rows
 
 
 def test_no_rows_say_which_command_makes_them() -> None:
