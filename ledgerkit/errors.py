@@ -106,3 +106,7 @@ class EndpointRefused(LedgerkitError):
 
 class EndpointFailed(LedgerkitError):
     """A service stays busy, cannot be reached, or answers with what is no answer."""
+
+
+class GateFailed(LedgerkitError):
+    """A check of an operation's input or result failed and the work was to stop there (`--strict`)."""

@@ -1,4 +1,4 @@
-"""The verbs that look for what is alike, as `Repository` has them: search, index, duplicates."""
+"""The verbs that look at results, as `Repository` has them: search, index, duplicates, gates."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from ledgerkit.repository import Archive
 
 if TYPE_CHECKING:
     from ledgerkit.duplicates import DuplicatesView
+    from ledgerkit.gates import GatesView
     from ledgerkit.indexes import IndexView
     from ledgerkit.query import Limits
     from ledgerkit.search import SearchView
@@ -72,3 +73,16 @@ class Looking:
             space=space,
             limits=limits,
         )
+
+    def gates(
+        self,
+        *,
+        failed: bool = False,
+        operation: str | None = None,
+        run: str | None = None,
+        limits: Limits | None = None,
+    ) -> GatesView:
+        """What current runs, or the run `run`, found when they checked their own work."""
+        from ledgerkit.gates import gates
+
+        return gates(self._archive, failed=failed, operation=operation, run=run, limits=limits)

@@ -1,7 +1,6 @@
-"""What is said of a clustering: centroids, medoids, representatives, and how good it is.
+"""What is said of each cluster: identity, centroid, mean, medoid and the members nearest to it.
 
-Everything in the original space and by cosine: agreement in the layout's own space says nothing
-(imaging notes 0.5). Source: Rousseeuw 1987 (silhouette); workflow W0 (Gini of cluster sizes).
+Everything in the original space and by cosine. Source: workflow W0 (means), W2 (representatives).
 """
 
 from __future__ import annotations
@@ -18,8 +17,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 REPRESENTATIVES = 9
-LARGEST_SILHOUETTE = 8000
-"""Clustered rows up to which the silhouette is exact; beyond, it is taken on a seeded sample."""
+BLOCK = 4096
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,13 +31,20 @@ class Cluster:
     """Mean of the members' unit vectors, at L2 norm 1, float32 (d,)."""
     nearest: tuple[str, ...]
     """Members nearest the centroid by cosine, nearest first, at most 9; the first is the medoid."""
+    mean: NDArray[np.float32]
+    """Mean of the members' vectors as they are, float32 (d,)."""
 
 
 def clusters_of(
-    unit: NDArray[np.float32], labels: NDArray[np.int64], subjects: Sequence[str], level: int
+    matrix: NDArray[np.float32],
+    unit: NDArray[np.float32],
+    labels: NDArray[np.int64],
+    subjects: Sequence[str],
+    level: int,
 ) -> list[Cluster]:
-    """The clusters of `labels` (int64 (n,), -1 noise), by label. `unit` float32 (n, d), L2 norm
-    1.
+    """The clusters of `labels` (int64 (n,), -1 noise), by label.
+
+    `matrix`: the vectors as they are, float32 (n, d); `unit`: the same at L2 norm 1.
     """
     import numpy as np
 
@@ -55,7 +60,8 @@ def clusters_of(
         order = rows[np.argsort(-near, kind="stable")][:REPRESENTATIVES]
         members = [subjects[int(row)] for row in rows]
         nearest = tuple(subjects[int(row)] for row in order)
-        made.append(Cluster(cluster_id(members, level), label, len(rows), centroid, nearest))
+        plain = matrix[rows].mean(axis=0, dtype=np.float64).astype(np.float32)
+        made.append(Cluster(cluster_id(members, level), label, len(rows), centroid, nearest, plain))
     return made
 
 
@@ -64,28 +70,24 @@ def cluster_id(members: Sequence[str], level: int) -> str:
     return "cluster-" + hashlib.sha256(canonical_bytes([level, sorted(members)])).hexdigest()[:20]
 
 
-def silhouette(unit: NDArray[np.float32], labels: NDArray[np.int64], seed: int) -> float | None:
-    """Mean cosine silhouette of the clustered rows, -1..1; None where it is not defined.
+def nearest_centroid(
+    unit: NDArray[np.float32], labels: NDArray[np.int64], clusters: Sequence[Cluster]
+) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """For each row of noise the cluster with the nearest centroid and the cosine distance, 0..2.
 
-    It needs two clusters and more rows than clusters. Singletons count 0 (Rousseeuw).
+    Place in `clusters`, int64 (n,), -1 for members and without clusters; distances of those are 0.
     """
     import numpy as np
-    from sklearn.metrics import silhouette_score
 
-    rows = np.flatnonzero(labels >= 0)
-    if rows.size > LARGEST_SILHOUETTE:
-        rows = np.sort(np.random.default_rng(seed).choice(rows, LARGEST_SILHOUETTE, replace=False))
-    if not 2 <= np.unique(labels[rows]).size < rows.size:
-        return None
-    return float(silhouette_score(unit[rows], labels[rows], metric="cosine"))
-
-
-def gini(sizes: Sequence[int]) -> float | None:
-    """Gini coefficient of cluster sizes, 0 (equal) to 1; None without clusters."""
-    if not sizes:
-        return None
-    count = len(sizes)
-    weighted = sum(
-        (2 * place - count - 1) * size for place, size in enumerate(sorted(sizes), start=1)
-    )
-    return weighted / (count * sum(sizes) + 1e-12)
+    found = np.full(len(unit), -1, dtype=np.int64)
+    distances = np.zeros(len(unit))
+    noise = np.flatnonzero(labels < 0)
+    if not clusters:
+        return found, distances
+    centroids = np.stack([one.centroid for one in clusters]).astype(np.float64)
+    for start in range(0, noise.size, BLOCK):
+        rows = noise[start : start + BLOCK]
+        apart = np.clip(1 - unit[rows].astype(np.float64) @ centroids.T, 0, 2)
+        found[rows] = np.round(apart, 9).argmin(axis=1)
+        distances[rows] = apart[np.arange(rows.size), found[rows]]
+    return found, distances

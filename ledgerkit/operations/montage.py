@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from ledgerkit.handles import Inputs, Outputs, Row
 
-VERSION = "1"
+VERSION = "2"
 EVENT_TYPE = "visualization"
 SUBJECT = "collection"
 LIBRARIES = ("numpy", "pillow", "pyvips", "pyvips-binary", "libvips")
@@ -37,6 +37,10 @@ class Parameters:
             "unit": "",
             "choices": ("plates", "tiles", "segments"),
         },
+    )
+    level: int = field(
+        default=1,
+        metadata={"minimum": 1, "help": "Level of the clusters shown", "unit": "1"},
     )
     members: int = field(
         default=36, metadata={"minimum": 1, "help": "Most members shown of a cluster", "unit": "1"}
@@ -77,20 +81,22 @@ def takes(parameters: Parameters) -> tuple[str, ...]:
 
 
 def variant(parameters: Parameters) -> str:
-    """What was grouped."""
-    return parameters.of
+    """What was grouped, and the level if it is not the first."""
+    return parameters.of if parameters.level == 1 else f"{parameters.of}-level-{parameters.level}"
 
 
 def run(inputs: Inputs, parameters: Parameters, outputs: Outputs) -> None:
     """Write the pictures and one row of `figures` each."""
     members = sorted(inputs.rows("cluster_members"), key=lambda row: str(row["subject_id"]))
-    members = [row for row in members if row["subject_kind"] == parameters.of.removesuffix("s")]
+    kind, level = parameters.of.removesuffix("s"), parameters.level
+    members = [row for row in members if (row["subject_kind"], row["level"]) == (kind, level)]
     if not members:
         raise MissingInput(
-            f"no clustering of {parameters.of} among the inputs",
+            f"no clustering of {parameters.of} at level {level} among the inputs",
             f"run: ledgerkit cluster --of {parameters.of}",
         )
-    clusters = sorted(inputs.rows("clusters"), key=lambda row: int(row["label"]))
+    clusters = [row for row in inputs.rows("clusters") if row["level"] == level]
+    clusters.sort(key=lambda row: int(row["label"]))
     sheets = _choose_sheets(members, clusters, parameters)
     on_map = {str(row["subject_id"]) for row in evenly(members, parameters.thumbnails)}
     wanted = on_map | {str(row["subject_id"]) for _, rows in sheets for row in rows}
