@@ -18,6 +18,7 @@ from ledgerkit.clustering.shown import (
     aligned,
     check_labels,
     check_vectors,
+    manifests,
     unit_vectors,
 )
 from ledgerkit.errors import MissingInput
@@ -111,7 +112,7 @@ def run(inputs: Inputs, parameters: Parameters, outputs: Outputs) -> None:
     from ledgerkit.clustering.composition import said_of
     from ledgerkit.plotting.album import Album
 
-    entries = _entries(inputs)
+    entries = manifests(inputs)
     schemes = said_of({plate: entry.get("metadata") for plate, entry in entries.items()})
     shown = _shown(inputs, parameters, schemes, outputs)
     album = Album(outputs)
@@ -122,18 +123,6 @@ def run(inputs: Inputs, parameters: Parameters, outputs: Outputs) -> None:
     _draw_silhouettes(shown, parameters, album)
     _draw_trials(inputs, album, outputs)
     outputs.rows("figures", album.rows)
-
-
-def _entries(inputs: Inputs) -> dict[str, dict[str, Any]]:
-    """The manifests by plate."""
-    from ledgerkit.canonical import parse_json
-
-    found = {}
-    for given in inputs.files("manifest"):
-        with given.open() as file:
-            manifest = parse_json(file.read(), given.path)
-        found[str(manifest["plate_id"])] = manifest
-    return found
 
 
 def _shown(
@@ -266,7 +255,7 @@ def _draw_sizes(shown: Shown, album: Album, outputs: Outputs) -> None:
 def _draw_maps(shown: Shown, album: Album) -> None:
     import numpy as np
 
-    from ledgerkit.plotting.chart import chart, grouped
+    from ledgerkit.plotting.chart import chart, grouped, middles
 
     points = np.array([(row["x"], row["y"]) for row in shown.members], dtype=np.float64)
     title = f"Map of {shown.what} by {shown.scheme or 'label'}"
@@ -276,7 +265,8 @@ def _draw_maps(shown: Shown, album: Album) -> None:
     album.keep("map2d-by-label", title, figure)
     title = f"Map of {shown.what} in {len(shown.clusters):,} clusters"
     names = [None if number < 0 else f"{number}" for number in shown.numbers]
-    album.keep("map2d-by-cluster", title, chart(points, grouped(names, "noise"), title))
+    drawn = chart(points, grouped(names, "noise"), title, marks=middles(points, shown.numbers))
+    album.keep("map2d-by-cluster", title, drawn)
 
 
 def _draw_labels(shown: Shown, album: Album) -> None:
