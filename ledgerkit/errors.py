@@ -98,3 +98,7 @@ class QueryRefused(LedgerkitError):
 
 class HubRefused(LedgerkitError):
     """A model hub cannot be reached, refuses, or answers as no hub does; what came stays for later."""
+
+
+class GateFailed(LedgerkitError):
+    """A check of an operation's input or result failed and the work was to stop there (`--strict`)."""

@@ -147,7 +147,9 @@ class History:
     def resolve(self, token: str, subject: str, parameters: Any) -> Resolved:
         """The files behind one token of `takes` for a plate, or for the collection of `subject`s.
 
-        A token that ends in `?` stands for files that are read where they are, and none where not.
+        A token that ends in `?` stands for files that are read where they are, and none where not;
+        `clusters@RUN_ID` for the table (or document) of that run, whatever is newer. Such an input has
+        the role `table:clusters@RUN_ID`, so that it is not taken for the present table.
         Raises `MissingInput` that names the command to run first, `Withdrawn`.
         """
         if subject != layout.COLLECTION and self.overlay(subject).withdrawn:
@@ -157,6 +159,9 @@ class History:
                 return self.resolve(token[:-1], subject, parameters)
             except MissingInput:
                 return Resolved()
+        table, pinned, run_id = token.partition("@")
+        if pinned:
+            return self._pinned(table, run_id)
         if token in SEALED:
             return Resolved([SEALED[token](self, subject)])
         if token == "policy":
@@ -171,6 +176,20 @@ class History:
         return Resolved(
             [_output_input(output, output.role, run) for output in self._table(run, token)],
             [run.variant],
+        )
+
+    def _pinned(self, table: str, run_id: str) -> Resolved:
+        """A table, or a document by its role, of one run of the collection. Raises `MissingInput`."""
+        run = next((one for one in self.collection if one.run_id == run_id), None)
+        made = self.archive.outputs(run) if run and run.status != "failed" else []
+        outputs = [output for output in made if output.role in (table, f"table:{table}")]
+        if run is None or not outputs:
+            raise MissingInput(
+                f"no run {run_id} of the collection made {table}",
+                "See: ledgerkit query \"SELECT run_id, operation FROM runs WHERE subject = 'collection'\"",
+            )
+        return Resolved(
+            [_output_input(output, f"{output.role}@{run_id}", run) for output in outputs]
         )
 
     def _made(self, found: tuple[operation.Operation, ...], subject: str, parameters: Any) -> Run:
@@ -281,6 +300,8 @@ def collect(
 def _of_collection(token: str, parameters: Any) -> bool:
     """Whether a token of `takes` stands for files of the collection, not of each plate."""
     name = token.removesuffix("?")
+    if "@" in name:
+        return True
     if name in IMAGES or name in SEALED:
         return False
     return name == "policy" or makers(name, parameters)[0].on_collection

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 VERSION = "1"
 EVENT_TYPE = "visualization"
 SUBJECT = "collection"
-LIBRARIES = ("matplotlib", "numpy", "pyarrow", "scikit-learn")
+LIBRARIES = ("matplotlib", "numpy", "pyarrow")
 MAKES = ("figures",)
 
 TOP_COLUMNS, TOP_LABELS, TOP_CLUSTERS = 25, 30, 30
@@ -73,11 +73,10 @@ class Parameters:
         metadata={"help": "Operation that made the vectors; empty for any", "unit": ""},
     )
     sample: int = field(
-        default=2000,
+        default=0,
         metadata={
-            "minimum": 3,
-            "maximum": 50000,
-            "help": "Most subjects whose silhouette is taken; 8000 for a closer look",
+            "minimum": 0,
+            "help": "Subjects in a sample for the silhouettes, as 2000 or 8000; 0 for all",
             "unit": "1",
         },
     )
@@ -199,7 +198,8 @@ def _draw_tables(
         }
         for scheme, values in schemes.items():
             columns[f"catalogue {scheme}"] = [values.get(plate) for _, plate in subjects]
-        lines = overview(columns, opaque=("vector",))
+        kind = f"float32[{vector.matrix.shape[1]}]" if vector else ""
+        lines = overview(columns, opaque={"vector": kind})
         with outputs.open(f"{stage}_overview.csv", "overview", "text/csv") as file:
             file.write(to_csv(lines))
         title = f"Values missing of {len(subjects):,} {shown.of}, {when}"
@@ -225,7 +225,7 @@ def _missingness(lines: list[Column], title: str) -> Any:
 
 
 def _draw_sizes(shown: Shown, album: Album, outputs: Outputs) -> None:
-    from ledgerkit.clustering.summary import gini
+    from ledgerkit.clustering.quality import gini
     from ledgerkit.plotting.bars import bars
     from ledgerkit.plotting.histogram import histogram
 
@@ -356,7 +356,7 @@ def _draw_silhouettes(shown: Shown, parameters: Parameters, album: Album) -> Non
                     values.tolist(),
                     title,
                     "cosine silhouette in the original vectors",
-                    f"{shown.of} ({len(values):,} of {int(kept.sum()):,} sampled)",
+                    f"{shown.of} ({len(values):,} of {int(kept.sum()):,})",
                     bins=SILHOUETTE_BINS,
                     span=(-1, 1),
                     lines={f"mean {mean:.2f}": mean},

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
 
 from ledgerkit.errors import InvalidRecord, MissingInput, UsageError
@@ -22,7 +23,12 @@ def groups(sizes: tuple[int, ...], dimension: int = 24, spread: float = 0.12) ->
         middle + spread * generator.normal(size=(size, dimension)) / np.sqrt(dimension) * 3
         for middle, size in zip(middles, sizes, strict=True)
     ]
-    return np.concatenate(parts).astype(np.float32)
+    return unit(np.concatenate(parts))
+
+
+def unit(vectors: np.ndarray) -> np.ndarray:
+    """Rows at length 1, float32."""
+    return (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
 
 
 def table(vectors: np.ndarray, first: int = 0, space: str = "test-1", **columns: Any) -> pa.Table:
@@ -39,12 +45,23 @@ def table(vectors: np.ndarray, first: int = 0, space: str = "test-1", **columns:
     return pa.table({**made, **columns})
 
 
+SMALL_GRID = {"neighbours": "10", "min_dist": "0.0", "min_samples": "none"}
+
+
 def run(*tables: pa.Table, **parameters: Any) -> Produced:
-    return run_operation(cluster, plate_id=None, tables={"embeddings": list(tables)}, **parameters)
+    given = {"embeddings": list(tables)}
+    return run_operation(cluster, plate_id=None, tables=given, **(SMALL_GRID | parameters))
 
 
 def gates(produced: Produced) -> dict[str, tuple[bool, float | None, str]]:
     return {check: (passed, value, told) for _, check, passed, value, told in produced.gates}
+
+
+def first_level(produced: Produced) -> tuple[pa.Table, pa.Table]:
+    """Members and clusters of the first level."""
+    tables = (produced.arrow_tables[name] for name in ("cluster_members", "clusters"))
+    members, clusters = (table.filter(pc.equal(table["level"], 1)) for table in tables)
+    return members, clusters
 
 
 def test_finds_three_groups_numbers_them_by_size_and_describes_them(
@@ -52,7 +69,7 @@ def test_finds_three_groups_numbers_them_by_size_and_describes_them(
 ) -> None:
     vectors = groups((30, 50, 40))
     produced = run(table(vectors))
-    members, clusters = produced.arrow_tables["cluster_members"], produced.arrow_tables["clusters"]
+    members, clusters = first_level(produced)
     check_columns("cluster_members", members.column_names)
     check_columns("clusters", clusters.column_names)
     assert members["label"].to_pylist() == [2] * 30 + [0] * 50 + [1] * 40
@@ -117,19 +134,25 @@ def test_equal_vectors_fall_back_twice_and_make_one_cluster() -> None:
 
 def test_duplicates_among_vectors_do_no_harm() -> None:
     produced = run(table(np.repeat(groups((1, 1, 1, 1, 1, 1)), 12, axis=0)))
-    labels = np.array(produced.arrow_tables["cluster_members"]["label"]).reshape(6, 12)
+    labels = np.array(first_level(produced)[0]["label"]).reshape(6, 12)
     assert (labels == labels[:, :1]).all()
 
 
 def test_noise_stays_noise() -> None:
-    scattered = np.random.default_rng(8).normal(size=(12, 24)).astype(np.float32)
-    produced = run(table(np.concatenate([groups((40, 40)), scattered])), min_cluster_size=15)
-    members = produced.arrow_tables["cluster_members"].to_pylist()
+    scattered = unit(np.random.default_rng(8).normal(size=(12, 24)))
+    produced = run(
+        table(np.concatenate([groups((40, 40)), scattered])), sweep="grid", min_cluster_size="15"
+    )
+    members = first_level(produced)[0].to_pylist()
     noise = [row for row in members if row["label"] == -1]
     assert gates(produced)["partition"][0]
+    assert noise
     for row in noise:
         assert row["cluster_id"] is None
         assert row["probability"] == 0
+        assert row["nearest_cluster_id"] in {one["cluster_id"] for one in members}
+        assert 0 <= row["nearest_distance"] <= 2
+    assert all(row["nearest_cluster_id"] is None for row in members if row["label"] >= 0)
     assert gates(produced)["noise"][1] == pytest.approx(len(noise) / 92)
 
 
@@ -137,7 +160,7 @@ def test_too_much_noise_hands_over_to_kmeans_with_the_reason() -> None:
     produced = run(table(groups((30, 30, 30), spread=0.4)), max_noise=-0.1, k=3)
     passed, _, told = gates(produced)["partition"]
     assert not passed
-    assert "as noise, more than -0.10" in told
+    assert "noise, more than -0.10" in told
     assert len(produced.arrow_tables["clusters"]) == 3
     assert min(produced.arrow_tables["cluster_members"]["label"].to_pylist()) == 0
 
