@@ -371,7 +371,7 @@ def _draw_trials(inputs: Inputs, album: Album, outputs: Outputs) -> None:
         rows = sorted(inputs.rows("trials"), key=lambda row: int(row["trial"]))
     except MissingInput:
         rows = []
-    title = f"{len(rows):,} settings tried"
+    title = "1 setting tried" if len(rows) == 1 else f"{len(rows):,} settings tried"
     told = title if rows else "this clustering recorded no trials"
     outputs.gate("trials", "found", bool(rows), float(len(rows)), told)
     figure: Any = "This clustering recorded no trials."

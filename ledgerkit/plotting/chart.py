@@ -136,7 +136,7 @@ def _add_legend(figure: Any, groups: Sequence[Group]) -> None:
     legend = figure.legend(
         handles,
         [str(place) for place in range(len(groups))],
-        loc="outside right upper",
+        loc="outside right center",
         fontsize=SMALL,
         frameon=False,
         handletextpad=0.2,
