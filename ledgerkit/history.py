@@ -106,6 +106,15 @@ class History:
             )
         return self._sources[plate]
 
+    def manifest(self, plate: str) -> TaskInput:
+        """The manifest of a plate as sealed, catalogue entry included. Raises `MissingInput`."""
+        path = f"{layout.plate_folder(plate)}/{layout.MANIFEST}"
+        if path not in self.seals:
+            raise MissingInput(
+                f"{plate} has no sealed manifest", "See what is wrong with: ledgerkit audit"
+            )
+        return _sealed_input(path, "manifest", self.seals[path])
+
     def current(self, subject: str) -> list[Run]:
         """Current runs of a plate or of the collection, oldest first."""
         runs = self.runs(subject)
@@ -153,8 +162,8 @@ class History:
         table, pinned, run_id = token.partition("@")
         if pinned:
             return self._pinned(table, run_id)
-        if token == "source":
-            return Resolved([self.source(subject)])
+        if token in SEALED:
+            return Resolved([SEALED[token](self, subject)])
         if token == "policy":
             policy = self.accepted_policy()
             return Resolved([policy], [f"policy-{policy.sha256[:8]}"])
@@ -283,6 +292,10 @@ class History:
         return layout.sort_plates(list(self._sources))
 
 
+SEALED = {"source": History.source, "manifest": History.manifest}
+"""Tokens of `takes` that mean one sealed file of a plate."""
+
+
 def makers(table: str, parameters: Any) -> tuple[operation.Operation, ...]:
     """The operations whose runs may be read for a table: that which the parameter `made_by` names.
 
@@ -356,7 +369,7 @@ def _of_collection(token: str, parameters: Any) -> bool:
     name = token.removesuffix("?")
     if "@" in name:
         return True
-    if name in IMAGES or name == "source":
+    if name in IMAGES or name in SEALED:
         return False
     return name == "policy" or makers(name, parameters)[0].on_collection
 
