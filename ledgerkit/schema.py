@@ -138,10 +138,31 @@ def row_decoder(name: str) -> Any:
 def _row_type(name: str) -> Any:
     import msgspec
 
-    fields = [(column, _row_field(kind)) for column, kind in columns(name, stored=True).items()]
+    fields = [
+        (column, _row_field(kind), *([None] if column in later(name) else []))
+        for column, kind in columns(name, stored=True).items()
+    ]
     return msgspec.defstruct(
-        f"{name}_row", fields, frozen=True, forbid_unknown_fields=True, gc=False
+        f"{name}_row", fields, frozen=True, forbid_unknown_fields=True, gc=False, kw_only=True
     )
+
+
+@cache
+def later(name: str) -> tuple[str, ...]:
+    """Columns that a table got after runs had stored it: null where a stored table is without them."""
+    return tuple(column for column, kind in columns(name).items() if kind.get("x-later"))
+
+
+def with_later(name: str, data: pa.Table) -> pa.Table:
+    """A stored table with the columns that it got later, as nulls, each in its place."""
+    import pyarrow as pa
+
+    for place, field in enumerate(arrow_schema(name, stored=True)):
+        if field.name in later(name) and field.name not in data.column_names:
+            data = data.add_column(
+                min(place, data.num_columns), field, pa.nulls(data.num_rows, field.type)
+            )
+    return data
 
 
 def _row_field(kind: dict[str, Any]) -> Any:

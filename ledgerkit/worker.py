@@ -17,7 +17,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
 
-from ledgerkit import operation
+from ledgerkit import operation, schema
 from ledgerkit.backends import budget
 from ledgerkit.errors import CommitFailed, LedgerkitError, MissingInput
 from ledgerkit.reading import RecordedFile, Tree
@@ -142,24 +142,26 @@ class TaskInputs:
     def rows(self, table: str) -> Iterator[dict[str, Any]]:
         import msgspec
 
+        name = table.partition("@")[0]
         for given, data in self._table_bytes(table):
             if given.media_type == JSON_LINES:
-                yield from msgspec.json.Decoder().decode_lines(data)
+                added = dict.fromkeys(schema.later(name))
+                for row in msgspec.json.Decoder().decode_lines(data):
+                    yield {**added, **row}
             else:
-                yield from _parquet(data).to_pylist()
+                yield from schema.with_later(name, _parquet(data)).to_pylist()
 
     def tables(self, table: str) -> Iterator[pa.Table]:
         import msgspec
         import pyarrow as pa
 
-        from ledgerkit.schema import arrow_schema
-
+        name = table.partition("@")[0]
         for given, data in self._table_bytes(table):
             if given.media_type == JSON_LINES:
                 rows = msgspec.json.Decoder().decode_lines(data)
-                yield pa.Table.from_pylist(rows, arrow_schema(table.partition("@")[0], stored=True))
+                yield pa.Table.from_pylist(rows, schema.arrow_schema(name, stored=True))
             else:
-                yield _parquet(data)
+                yield schema.with_later(name, _parquet(data))
 
     def _table_bytes(self, table: str) -> Iterator[tuple[TaskInput, bytes]]:
         found = [given for given in self._inputs if given.role == f"table:{table}"]

@@ -18,7 +18,7 @@ from ledgerkit.errors import InvalidRecord
 
 _KEYWORDS = {
     "type", "description", "x-arrow", "enum", "pattern", "minimum", "maximum", "items",
-    "minItems", "maxItems", "x-unit",
+    "minItems", "maxItems", "x-unit", "x-later",
 }  # fmt: skip
 """Keywords of columns that are enforced or only described; any other would be silently ignored."""
 
@@ -154,6 +154,23 @@ def test_only_keywords_that_are_enforced_are_used(table: str) -> None:
         assert set(kind) <= allowed, column
         assert set(kind.get("items", {})) <= _KEYWORDS, column
         assert kind["description"], column
+
+
+@pytest.mark.parametrize("table", [name for name in schema.TABLES if schema.later(name)])
+def test_a_table_stored_before_a_column_came_is_read_with_nulls(table: str) -> None:
+    old = {name: value for name, value in _stored(table).items() if name not in schema.later(table)}
+    (row,) = schema.decode_rows(table, canonical_bytes(old), "here")
+    assert {getattr(row, name) for name in schema.later(table)} == {None}
+    stored = _table(table, [_stored(table)], stored=True).drop_columns(list(schema.later(table)))
+    read = schema.with_later(table, stored)
+    schema.check_table(table, read, "here", stored=True)
+    assert {read.column(name).null_count for name in schema.later(table)} == {1}
+
+
+def test_a_column_that_came_later_may_be_null() -> None:
+    for table in schema.TABLES:
+        kinds = schema.columns(table)
+        assert all(schema.nullable(kinds[name]) for name in schema.later(table)), table
 
 
 @pytest.mark.parametrize("table", schema.TABLES)

@@ -183,7 +183,8 @@ def _parquet(table: str, data: bytes, path: str) -> Any:
     try:
         file = pq.ParquetFile(pa.BufferReader(data))
         columns = file.schema_arrow
-        schema.check_table(table, columns.empty_table(), path, stored=True)
+        empty = schema.with_later(table, columns.empty_table())
+        schema.check_table(table, empty, path, stored=True)
         batches, size = [], 0
         for batch in file.iter_batches(1 << 16):
             size += batch.nbytes
@@ -192,7 +193,7 @@ def _parquet(table: str, data: bytes, path: str) -> Any:
                     f"{path} unpacks to more than max_table_bytes = {MAX_TABLE_BYTES}"
                 )
             batches.append(batch)
-        found = pa.Table.from_batches(batches, columns)
+        found = schema.with_later(table, pa.Table.from_batches(batches, columns))
     except (pa.ArrowException, OSError) as error:
         raise InvalidRecord(f"{path} is no Parquet file: {str(error)[:300]}") from error
     if found.num_rows != file.metadata.num_rows:
