@@ -7,10 +7,10 @@ moves no vector beyond rounding: cosine distances of 1e-6 in float32 were not ex
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol, TypeVar
+from typing import TYPE_CHECKING, Protocol
 
 from ledgerkit.errors import UsageError
 from ledgerkit.models.loading import state_of
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 
     Vectors = NDArray[np.float32]
 
-Item = TypeVar("Item")
 BATCH = "LEDGERKIT_BATCH"
 """Environment variable that sets the pictures of a batch; unset or 0, a tower finds it itself."""
 
@@ -68,7 +67,7 @@ def open_tower(folder: Path, device: str = "auto", precision: str = "auto") -> T
 @lru_cache(maxsize=2)
 def _opened(folder: Path, state: object, device: str, precision: str) -> Tower:
     """As `open_tower`; `state` changes when a file does."""
-    if any(folder.glob("*.onnx")) and not any(folder.glob("*.safetensors")):
+    if any(folder.rglob("*.onnx")) and not any(folder.glob("*.safetensors")):
         from ledgerkit.models.onnx import OnnxTower
 
         return OnnxTower(folder, device, precision)
@@ -83,15 +82,3 @@ def batch_size(tower: Tower) -> int:
     if not stated.isdecimal():
         raise UsageError(f"{BATCH} is {stated!r}, not a number of pictures", "Unset it, or give 0.")
     return int(stated) or tower.batch()
-
-
-def batches(items: Iterable[Item], size: int) -> Iterator[list[Item]]:
-    """Lists of `size` items, the last with what is left."""
-    held: list[Item] = []
-    for item in items:
-        held.append(item)
-        if len(held) == size:
-            yield held
-            held = []
-    if held:
-        yield held

@@ -110,9 +110,9 @@ class TorchTower:
         self.preprocessing = preprocessing.read(folder)
         self.placement = loading.place(device, precision)
         kind = getattr(loading.transformers(), name)
-        self.model = loading.pretrained(
-            kind, folder, self.placement, **dict(self._family.options)
-        )
+        self.model = loading.pretrained(kind, folder, self.placement, **dict(self._family.options))
+        self.ask = self._family.image
+        """What gives the raw vectors, of the model and a batch of prepared pictures."""
         self._batch: int | None = None
         self._tokenizer: Any = None
 
@@ -135,7 +135,7 @@ class TorchTower:
         torch = loading.torch()
         with torch.inference_mode():
             given = torch.from_numpy(pixels).to(self.placement.device, self.placement.dtype)
-            found: Vectors = self._family.image(self.model, given).float().cpu().numpy()
+            found: Vectors = self.ask(self.model, given).float().cpu().numpy()
         return found
 
     def texts(self, texts: Sequence[str]) -> Vectors:
@@ -197,6 +197,6 @@ class TorchTower:
         before = cuda.memory_allocated()
         cuda.reset_peak_memory_stats()
         self.images(np.zeros((PROBED, 3, height, width), dtype=np.float32))
-        each = max(1, (cuda.max_memory_allocated() - before) // PROBED)
-        fitting = max(1, min(LARGEST, cuda.mem_get_info()[0] // 2 // each))
+        each = max(1, int(cuda.max_memory_allocated() - before) // PROBED)
+        fitting = max(1, min(LARGEST, int(cuda.mem_get_info()[0]) // 2 // each))
         return 1 << (fitting.bit_length() - 1)
