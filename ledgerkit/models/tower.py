@@ -67,7 +67,7 @@ def open_tower(folder: Path, device: str = "auto", precision: str = "auto") -> T
 @lru_cache(maxsize=2)
 def _opened(folder: Path, state: object, device: str, precision: str) -> Tower:
     """As `open_tower`; `state` changes when a file does."""
-    if any(folder.rglob("*.onnx")) and not any(folder.glob("*.safetensors")):
+    if is_onnx(folder):
         from ledgerkit.models.onnx import OnnxTower
 
         return OnnxTower(folder, device, precision)
@@ -82,3 +82,8 @@ def batch_size(tower: Tower) -> int:
     if not stated.isdecimal():
         raise UsageError(f"{BATCH} is {stated!r}, not a number of pictures", "Unset it, or give 0.")
     return int(stated) or tower.batch()
+
+
+def is_onnx(folder: Path) -> bool:
+    """Whether the model in `folder` is an ONNX file."""
+    return any(folder.rglob("*.onnx")) and not any(folder.glob("*.safetensors"))

@@ -127,8 +127,8 @@ class TorchTower:
             if len(pixels) == 1:
                 raise
         torch.cuda.empty_cache()
-        half = len(pixels) // 2
-        self._batch = half
+        half = (len(pixels) + 1) // 2
+        self._batch = min(half, self._batch or half)
         return np.concatenate([self.images(pixels[:half]), self.images(pixels[half:])])
 
     def _images(self, pixels: NDArray[np.float32]) -> Vectors:
@@ -139,7 +139,9 @@ class TorchTower:
         return found
 
     def texts(self, texts: Sequence[str]) -> Vectors:
-        """As `Tower.texts`. SigLIP was trained on lower case, padded to the end, and is asked so."""
+        """As `Tower.texts`. SigLIP was trained on lower case, padded to the end, with no mask over the
+        padding, and is asked so.
+        """
         if not self.speaks:
             raise UsageError(
                 f"{self.folder.name} is a model of pictures only: it has no tower of texts",
@@ -161,8 +163,8 @@ class TorchTower:
                 "Give fewer words.",
             )
         with torch.inference_mode():
-            told = {name: one.to(self.placement.device) for name, one in given.items()}
-            told = {n: v for n, v in told.items() if n in ("input_ids", "attention_mask")}
+            taken = ("input_ids",) if siglip else ("input_ids", "attention_mask")
+            told = {name: given[name].to(self.placement.device) for name in taken}
             found = self.model.get_text_features(**told)
             vectors: Vectors = getattr(found, "pooler_output", found).float().cpu().numpy()
         return vectors

@@ -222,7 +222,7 @@ def describe_image(file: BinaryIO, parameters: Parameters, folder: Path) -> NDAr
     from ledgerkit.imaging.decode import read_shrunk
     from ledgerkit.models.tower import open_tower
 
-    tower = open_tower(folder, parameters.device, parameters.precision)
+    tower = open_tower(folder, precision=parameters.precision)
     pixels = tower.preprocessing.apply(read_shrunk(file, parameters.long_side))
     return _unit(tower.images(pixels[None])[0])[0]
 
@@ -234,8 +234,16 @@ def describe_text(text: str, parameters: Parameters, folder: Path) -> NDArray[np
     """
     from ledgerkit.models.tower import open_tower
 
-    tower = open_tower(folder, parameters.device, parameters.precision)
+    tower = open_tower(folder, precision=parameters.precision)
     return _unit(tower.texts([text])[0])[0]
+
+
+def speaks(folder: Path) -> bool:
+    """Whether the model in `folder` takes words; reads its settings only. Raises as `family_of`."""
+    from ledgerkit.models.tower import is_onnx
+    from ledgerkit.models.towers import family_of
+
+    return not is_onnx(folder) and family_of(folder)[1].speaks
 
 
 def _unit(vector: NDArray[np.float32]) -> tuple[NDArray[np.float32], float]:
