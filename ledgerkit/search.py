@@ -48,6 +48,11 @@ _MADE_BY = """
 _TITLES = "SELECT plate_id, title FROM plates WHERE plate_id IN (SELECT unnest(?::VARCHAR[]))"
 _WITHDRAWN = "SELECT withdrawn_reason FROM plates WHERE plate_id = ? AND withdrawn"
 
+_IN_SQL = (
+    "Ask for words in titles and labels in SQL: "
+    "ledgerkit query \"SELECT plate_id, title FROM plates WHERE title ILIKE '%finch%'\""
+)
+
 
 @dataclass(frozen=True)
 class HitView:
@@ -155,8 +160,7 @@ def _image_file(subject: str) -> Path | None:
     if one_word and (subject.startswith(tuple(KINDS)) or path.suffix or os.sep in subject):
         raise UsageError(
             f"{subject!r} is no id of a plate, tile or segment, and no file lies there",
-            "Search by words that describe a picture, or ask for words in titles and labels in SQL: "
-            "ledgerkit query \"SELECT plate_id, title FROM plates WHERE title ILIKE '%finch%'\"",
+            _IN_SQL,
         )
     return None
 
@@ -307,7 +311,7 @@ def _of_words(
         raise UsageError(
             f"no model of words and pictures made the vectors of {kind} in {', '.join(spaces)}",
             f"Make some with a CLIP or SigLIP model: ledgerkit encode --model NAME --of {kind}, then: "
-            "ledgerkit consolidate. Words in titles are asked for in SQL: ledgerkit query --help",
+            f"ledgerkit consolidate. {_IN_SQL}",
         )
     chosen = _choose([maker.space for maker in makers], space, f"there are vectors of {kind}")
     maker = next(maker for maker in makers if maker.space == chosen)
