@@ -160,6 +160,31 @@ def test_an_outside_image_is_found_in_a_learned_space(encoded: Repository) -> No
         assert hit.similarity == pytest.approx(1, abs=1e-5)
 
 
+def test_titles_as_they_are_now_lie_in_the_space_of_the_pictures(
+    own: Repository, towers: dict[str, Path]
+) -> None:
+    own.amend({"plate-002": {"title": "a wading bird"}}, by="A. Curator", reason="a test")
+    assert own.run("encode", model="clip", of="texts").complete == 4
+    own.consolidate()
+    sql = "SELECT subject_id, vector, space_id FROM current_embeddings WHERE subject_kind = 'text'"
+    found = {row[0]: (row[1], row[2]) for row in own.query(sql).rows()}
+    tower = open_tower(towers["clip"])
+    listed = own.query("SELECT plate_id, title FROM plates").rows()
+    assert dict(listed)["plate-002"] == "a wading bird"
+    for plate, title in listed:
+        raw = tower.texts([title])[0]
+        assert np.abs(np.array(found[plate][0]) - raw / np.linalg.norm(raw)).max() < 1e-5
+    clip = next(one for one in spaces(own) if one.startswith("clip"))
+    assert {space for _, space in found.values()} == {clip}
+    hit = own.search("a wading bird", of="texts", count=1).hits[0]
+    assert (hit.subject_id, hit.similarity) == ("plate-002", pytest.approx(1, abs=1e-5))
+    assert own.search("plate-002", of="texts", space=clip).searched == 4
+    assert own.search("plate-002", of="plates", space=clip).searched == 3
+    own.amend({"plate-002": {"title": "shells"}}, by="A. Curator", reason="a test")
+    assert own.run("encode", model="clip", of="texts").complete == 1
+    assert own.run("encode", model="dinov2", of="texts").failed == 4
+
+
 def test_plates_are_searched_among_segments_of_the_same_model(encoded: Repository) -> None:
     (space,) = spaces(encoded, "segment")
     view = encoded.search("plate-001", of="segments", space=space)
