@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from ledgerkit.errors import InvalidRecord, UsageError
 from ledgerkit.models import loading, preprocessing
 from ledgerkit.models.loading import Placement
+from ledgerkit.models.towers import speechless
 
 if TYPE_CHECKING:
     import numpy as np
@@ -82,10 +83,7 @@ class OnnxTower:
 
     def texts(self, texts: Sequence[str]) -> Vectors:
         """As `Tower.texts`: there is none."""
-        raise UsageError(
-            f"{self.folder.name} is an image tower as ONNX: it has no tower of texts",
-            "Search by words in a space that a CLIP or SigLIP model made.",
-        )
+        raise speechless(self.folder)
 
     def batch(self) -> int:
         """As `Tower.batch`."""

@@ -99,6 +99,14 @@ def family_of(folder: Path) -> tuple[str, Family]:
     return str(name), FAMILIES[name]
 
 
+def speechless(folder: Path) -> UsageError:
+    """That a model takes no words."""
+    return UsageError(
+        f"{folder.name} is a model of pictures only: it has no tower of texts",
+        "Words need a CLIP or SigLIP model.",
+    )
+
+
 class TorchTower:
     """A model of one of the `FAMILIES`, loaded whole from a folder."""
 
@@ -143,10 +151,7 @@ class TorchTower:
         padding, and is asked so.
         """
         if not self.speaks:
-            raise UsageError(
-                f"{self.folder.name} is a model of pictures only: it has no tower of texts",
-                "Search by words in a space that a CLIP or SigLIP model made.",
-            )
+            raise speechless(self.folder)
         torch = loading.torch()
         longest = int(self.model.config.text_config.max_position_embeddings)
         siglip = self.family == "siglip"
