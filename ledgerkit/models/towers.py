@@ -107,6 +107,15 @@ def speechless(folder: Path) -> UsageError:
     )
 
 
+def misfit(folder: Path, pixels: NDArray[np.float32], error: Exception) -> InvalidRecord:
+    """That a model does not take what its preprocessing makes."""
+    return InvalidRecord(
+        f"{folder.name} does not take pictures of the shape {pixels.shape[1:]}, which its "
+        f"preprocessing makes: {str(error).splitlines()[0][:300]}",
+        "Its preprocessing and its weights are not of one model.",
+    )
+
+
 class TorchTower:
     """A model of one of the `FAMILIES`, loaded whole from a folder."""
 
@@ -143,7 +152,10 @@ class TorchTower:
         torch = loading.torch()
         with torch.inference_mode():
             given = torch.from_numpy(pixels).to(self.placement.device, self.placement.dtype)
-            found: Vectors = self.ask(self.model, given).float().cpu().numpy()
+            try:
+                found: Vectors = self.ask(self.model, given).float().cpu().numpy()
+            except ValueError as error:
+                raise misfit(self.folder, pixels, error) from error
         return found
 
     def texts(self, texts: Sequence[str]) -> Vectors:

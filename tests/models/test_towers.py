@@ -144,6 +144,17 @@ def test_a_model_that_is_not_whole_or_not_known_is_refused(
     assert caught.value.hint
 
 
+def test_preprocessing_that_does_not_fit_the_model_is_named(
+    towers: dict[str, Path], tmp_path: Path
+) -> None:
+    folder = shutil.copytree(towers["vit"], tmp_path / "vit")
+    declared = json.loads((folder / "preprocessor_config.json").read_text())
+    (folder / "preprocessor_config.json").write_text(json.dumps(declared | {"size": 40}))
+    tower = open_tower(folder)
+    with pytest.raises(InvalidRecord, match="vit does not take pictures"):
+        tower.images(prepared(tower, 1))
+
+
 def test_a_model_is_loaded_once_while_its_files_stay(
     towers: dict[str, Path], tmp_path: Path
 ) -> None:
