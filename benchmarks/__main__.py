@@ -20,6 +20,7 @@ NAMES = (
     "consolidation",
     "search",
     "clustering",
+    "embedding",
 )
 
 

@@ -72,6 +72,12 @@ class Withdrawn(MissingInput):
     """A plate that was withdrawn is asked for as an input: plans leave it out."""
 
 
+class MissingExtra(LedgerkitError):
+    """Something that needs libraries which are installed with an extra only; the hint says how."""
+
+    exit_code = 3
+
+
 class RepositoryBusy(LedgerkitError):
     """Another process holds the repository's lock."""
 

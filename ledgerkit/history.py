@@ -20,6 +20,8 @@ from ledgerkit.worker import TaskInput
 
 IMAGES = {"whole": "whole", "tiles": None}
 """Tokens of `takes` that mean pixels: rows of `tiles` and the image files they name."""
+AMENDMENTS = "amendments"
+"""Token of `takes` that means the records which amend a plate's manifest; there may be none."""
 
 
 @dataclass
@@ -164,6 +166,8 @@ class History:
             return self._pinned(table, run_id)
         if token in SEALED:
             return Resolved([SEALED[token](self, subject)])
+        if token == AMENDMENTS:
+            return Resolved(self._amendments(subject))
         if token == "policy":
             policy = self.accepted_policy()
             return Resolved([policy], [f"policy-{policy.sha256[:8]}"])
@@ -229,6 +233,21 @@ class History:
         return Resolved(
             [_output_input(output, f"{output.role}@{run_id}", run) for output in outputs]
         )
+
+    def _amendments(self, plate: str) -> list[TaskInput]:
+        """The records that amend the manifest of a plate, oldest first."""
+        found = []
+        for run in self.runs(plate):
+            logged = self.archive.log.index().run(plate, run.run_id)
+            if run.operation == "amend" and run.status == "complete" and logged is not None:
+                path = f"{run.folder}/{layout.RECORD}"
+                size = self.archive.tree.size(path) or 0
+                found.append(
+                    TaskInput(
+                        path, "amendment", "application/json", size, logged.sha256, run.run_id
+                    )
+                )
+        return found
 
     def _made(self, found: tuple[operation.Operation, ...], subject: str, parameters: Any) -> Run:
         """The newest current run of these operations under the present policy that suits the
@@ -369,7 +388,7 @@ def _of_collection(token: str, parameters: Any) -> bool:
     name = token.removesuffix("?")
     if "@" in name:
         return True
-    if name in IMAGES or name in SEALED:
+    if name in IMAGES or name in SEALED or name == AMENDMENTS:
         return False
     return name == "policy" or makers(name, parameters)[0].on_collection
 

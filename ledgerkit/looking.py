@@ -31,7 +31,7 @@ class Looking:
         limits: Limits | None = None,
         approximate: bool = False,
     ) -> SearchView:
-        """The nearest `count` plates, tiles or segments to an id or an image file, by cosine.
+        """The nearest `count` plates, tiles or segments to an id, an image file or words, by cosine.
 
         With `approximate` among those that the index of the space proposes.
         """

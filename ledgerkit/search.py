@@ -1,25 +1,33 @@
-"""What is most like a plate, tile, segment or outside image: neighbours by cosine, exact by default.
+"""What is most like a plate, tile, segment, outside image or words: neighbours by cosine, exact by default.
 
-The vectors are those of current runs in the ledgers. An outside image is described by the operation that made the vectors,
-with the parameters of its runs, and is not taken in. Nothing is written.
+The vectors are those of current runs in the ledgers. Nothing is written.
 """
 
 from __future__ import annotations
 
-import json
 import os
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 
-from ledgerkit import layout, operation
+from ledgerkit import layout
 from ledgerkit.clustering.nearest import Nearest
 from ledgerkit.errors import LedgerkitError, MissingInput, UsageError
 from ledgerkit.indexes import IndexView, look_up
 from ledgerkit.query import Ledgers, Limits, ask
 from ledgerkit.reading import Tree
 from ledgerkit.repository import Archive
+from ledgerkit.spaces import (
+    IN_SQL,
+    choose,
+    command_for,
+    described,
+    no_vectors,
+    of_words,
+    only_space,
+    spaces_of,
+)
 from ledgerkit.vectors import BLOCK_BYTES, LedgerVectors, Part
 
 if TYPE_CHECKING:
@@ -32,13 +40,8 @@ OF = (*KINDS.values(), "texts")
 MOST = 10_000
 """Neighbours that may be asked for at once: they are kept in memory and compared exactly."""
 _OWN = """
-    SELECT space_id, vector FROM current_embeddings
-    WHERE subject_id = ? AND (subject_kind = 'text') = ? ORDER BY space_id"""
-_SPACES = """
-    SELECT DISTINCT space_id FROM current_embeddings WHERE subject_kind = ? ORDER BY space_id"""
-_MADE_BY = """
-    SELECT r.operation, r.version, r.parameters FROM runs r
-    WHERE r.run_id = (SELECT max(run_id) FROM current_embeddings WHERE space_id = ?)"""
+    SELECT space_id, subject_kind, vector FROM current_embeddings
+    WHERE subject_id = ? ORDER BY space_id, subject_kind = 'text'"""
 _TITLES = "SELECT plate_id, title FROM plates WHERE plate_id IN (SELECT unnest(?::VARCHAR[]))"
 _WITHDRAWN = "SELECT withdrawn_reason FROM plates WHERE plate_id = ? AND withdrawn"
 
@@ -74,12 +77,12 @@ class SearchView:
 
 
 def search(archive: Archive, subject: str, **options: Unpack[SearchOptions]) -> SearchView:
-    """The `count` vectors of `of` (plates, tiles, segments) nearest to `subject` by cosine.
+    """The `count` vectors of `of` (plates, tiles, segments, texts) nearest to `subject` by cosine.
 
-    `subject` is the id of a plate, tile or segment, or the path of an image file. `of` is by
-    default what the subject is, and plates for a file. With `approximate` only those are compared
-    that the index of the space proposes. Raises `MissingInput` when there are no vectors, or no such
-    index, `UsageError` for what cannot be searched with, `UnreadableImage` for a broken file.
+    `subject` is the id of a plate, tile or segment, the path of an image file, or else words. `of` is
+    by default what the subject is, and plates for a file or words. With `approximate` only those are compared
+    that the index of the space proposes. Raises `MissingInput` when there are no vectors, no such
+    index, or no such model in the store, `UsageError` for what cannot be searched with, `UnreadableImage` for a broken file.
     """
     return _search(archive, archive.tree, subject, **options)
 
@@ -119,22 +122,27 @@ def _search(
     own = _kind_of(subject)
     image = None if own else _image_file(subject)
     kind = of or own or "plates"
+    one = kind.removesuffix("s")
 
     def question(ledgers: Ledgers) -> SearchView:
-        if image is None:
-            chosen, vector = _own_vector(ledgers, subject, kind == "texts", space)
+        left_out = ""
+        if image is not None:
+            chosen = only_space(ledgers, kind, space)
+            vector = described(ledgers, image, chosen)
+        elif own is None:
+            chosen, vector = of_words(ledgers, subject, kind, space)
         else:
-            chosen = _only_space(ledgers, kind, space)
-            vector = _described(ledgers, image, chosen)
+            chosen, vector, found = _own_vector(ledgers, subject, kind, space)
+            left_out = subject if found == one else ""
         index = None
         if approximate:
             if archive is None:
                 raise UsageError("ledgers outside of a repository have no index")
-            nearest, index = _proposed(archive, ledgers, vector, kind, chosen, subject, count)
+            nearest, index = _proposed(archive, ledgers, vector, kind, chosen, left_out, count)
         else:
-            nearest = _nearest(ledgers, vector, kind, chosen, subject, count, block_bytes)
-        if not nearest.seen and not _exists(ledgers, kind, chosen):
-            raise _no_vectors(kind, f" in the space {chosen}")
+            nearest = _nearest(ledgers, vector, kind, chosen, left_out, count, block_bytes)
+        if not nearest.seen and chosen not in spaces_of(ledgers, kind):
+            raise no_vectors(kind, f" in the space {chosen}")
         log_size = ledgers.document["log_size"] if ledgers.document else None
         hits = _hits(ledgers, nearest)
         return SearchView(subject, kind, chosen, len(vector), nearest.seen, log_size, hits, index)
@@ -150,36 +158,47 @@ def _kind_of(subject: str) -> str | None:
     return None if named == "plates" or os.path.lexists(subject) else named
 
 
-def _image_file(subject: str) -> Path:
+def _image_file(subject: str) -> Path | None:
+    """The file of that path; None for words. Raises `UsageError` for what looks like an id or a file."""
     path = Path(subject)
-    if not path.is_file():
+    if path.is_file():
+        return path
+    if not any(letter.isalnum() for letter in subject):
+        raise UsageError(f"there are no words in {subject!r}", 'Give some: "a bird with long legs"')
+    one_word = not any(letter.isspace() for letter in subject)
+    if one_word and (subject.startswith(tuple(KINDS)) or path.suffix or os.sep in subject):
         raise UsageError(
-            f"{subject!r} is no id of a plate, tile or segment, and no file lies there; search by "
-            "words needs a model of words and images, and there is none yet",
-            "Ask for words in titles and labels in SQL: "
-            "ledgerkit query \"SELECT plate_id, title FROM plates WHERE title ILIKE '%finch%'\"",
+            f"{subject!r} is no id of a plate, tile or segment, and no file lies there",
+            IN_SQL,
         )
-    return path
+    return None
 
 
 def _own_vector(
-    ledgers: Ledgers, subject: str, of_text: bool, space: str | None
-) -> tuple[str, NDArray[np.float32]]:
-    """Space and vector of a subject, or of what is written about it. Raises `MissingInput`, or `UsageError` for several spaces."""
+    ledgers: Ledgers, subject: str, of: str, space: str | None
+) -> tuple[str, NDArray[np.float32], str]:
+    """Space and vector of a subject, and whether it is that of the subject itself or of its text.
+
+    Among texts it is searched in a space that has texts, with the vector of the picture where that
+    space has one: words and pictures of one model lie in one space. Raises `MissingInput`, or
+    `UsageError` for several spaces.
+    """
     import numpy as np
 
-    rows = ledgers.table(_OWN, [subject, of_text]).to_pylist()
+    rows = ledgers.table(_OWN, [subject]).to_pylist()
+    written = spaces_of(ledgers, of) if of == "texts" else []
+    rows = [
+        row
+        for row in rows
+        if (row["space_id"] in written if of == "texts" else row["subject_kind"] != "text")
+    ]
     if not rows:
-        raise _without_vector(ledgers, subject, of_text)
-    spaces = [str(row["space_id"]) for row in rows]
-    chosen = _choose(spaces, space, f"{subject} has vectors")
-    found = rows[spaces.index(chosen)]["vector"]
-    return chosen, np.array(found, dtype=np.float32)
-
-
-def _maker(kind: str) -> str:
-    """The command that makes vectors of a kind."""
-    return "embed-texts" if kind == "texts" else f"embed --of {kind}"
+        raise _without_vector(ledgers, subject, of == "texts")
+    chosen = choose(
+        list(dict.fromkeys(str(row["space_id"]) for row in rows)), space, f"{subject} has vectors"
+    )
+    first = next(row for row in rows if row["space_id"] == chosen)
+    return chosen, np.array(first["vector"], dtype=np.float32), str(first["subject_kind"])
 
 
 def _without_vector(ledgers: Ledgers, subject: str, of_text: bool) -> LedgerkitError:
@@ -195,64 +214,8 @@ def _without_vector(ledgers: Ledgers, subject: str, of_text: bool) -> LedgerkitE
     among = f"there are {count} others" if count else "there are none at all"
     return MissingInput(
         f"{subject} has no vector in the ledgers; {among}",
-        f"Make them with: ledgerkit {_maker(kind)}, then: ledgerkit consolidate",
+        f"Make them with: ledgerkit {command_for(kind)}, then: ledgerkit consolidate",
     )
-
-
-def _only_space(ledgers: Ledgers, kind: str, space: str | None) -> str:
-    rows = ledgers.table(_SPACES, [kind.removesuffix("s")]).to_pylist()
-    if not rows:
-        raise _no_vectors(kind, "")
-    return _choose([str(row["space_id"]) for row in rows], space, f"there are vectors of {kind}")
-
-
-def _choose(spaces: list[str], wanted: str | None, said: str) -> str:
-    if wanted is not None and wanted not in spaces:
-        raise UsageError(f"{said} in {', '.join(spaces)}, none in {wanted!r}")
-    if wanted is None and len(set(spaces)) > 1:
-        raise UsageError(
-            f"{said} in {len(set(spaces))} spaces: {', '.join(spaces)}", "Name one with --space ID"
-        )
-    return wanted or spaces[0]
-
-
-def _no_vectors(kind: str, where: str) -> MissingInput:
-    return MissingInput(
-        f"the ledgers have no vectors of {kind}{where}",
-        f"Make them with: ledgerkit {_maker(kind)}, then: ledgerkit consolidate",
-    )
-
-
-def _exists(ledgers: Ledgers, kind: str, space: str) -> bool:
-    rows = ledgers.table(_SPACES, [kind.removesuffix("s")])["space_id"].to_pylist()
-    return space in rows
-
-
-def _described(ledgers: Ledgers, image: Path, space: str) -> NDArray[np.float32]:
-    """The vector of an outside image in `space`, made as the vectors there were made."""
-    made_by = ledgers.table(_MADE_BY, [space]).to_pylist()[0]
-    name = str(made_by["operation"])
-    loaded = operation.load(name) if name in operation.names() else None
-    if loaded is None or not hasattr(loaded.module, "describe_image"):
-        raise UsageError(
-            f"vectors of the space {space} are made by {name}, which describes no outside image",
-            "Search by the id of a plate, or name another space with --space ID",
-        )
-    if made_by["version"] != loaded.version:
-        raise UsageError(
-            f"vectors of the space {space} were made by {name} {made_by['version']}; "
-            f"here is {loaded.version}, whose vectors cannot be compared with them",
-            f"Make them again with: ledgerkit {name} --stale, then: ledgerkit consolidate",
-        )
-    parameters = loaded.make_parameters(json.loads(made_by["parameters"]))
-    try:
-        with image.open("rb") as file:
-            vector: NDArray[np.float32] = loaded.module.describe_image(file, parameters)
-    except LedgerkitError as error:
-        raise type(error)(f"{image}: {error.message}", error.hint) from error
-    except OSError as error:
-        raise UsageError(f"{image} cannot be read: {error.strerror or error}") from error
-    return vector
 
 
 def _nearest(
@@ -295,8 +258,7 @@ def _proposed(
     for part in vectors.parts(wanted, len(vector)):
         others = [row for row in range(len(part.matrix)) if part.name_of(row)[0] != subject]
         nearest.feed(part.matrix[others], partial(_named, part, others))
-    own = kind in (_kind_of(subject), "texts") and not os.path.lexists(subject)
-    nearest.seen = index.vectors - own
+    nearest.seen = index.vectors - bool(subject)
     return nearest, index
 
 

@@ -123,12 +123,16 @@ def _new_pool(workers: int, memory: int | None) -> ProcessPoolExecutor:
     context.set_forkserver_preload(["ledgerkit.worker"])
     shared = None if memory is None else budget.Budget(memory, context, workers)
     return ProcessPoolExecutor(
-        workers, mp_context=context, initializer=_start_worker, initargs=(shared,)
+        workers, mp_context=context, initializer=_start_worker, initargs=(shared, workers)
     )
 
 
-def _start_worker(shared: budget.Budget | None) -> None:
-    """Leave interrupts to the parent, and end with it: a killed parent must not leave workers behind."""
+def _start_worker(shared: budget.Budget | None, workers: int) -> None:
+    """Leave interrupts to the parent, and end with it: a killed parent must not leave workers behind.
+
+    `LEDGERKIT_WORKERS` tells libraries with threads of their own how many share the processors.
+    """
+    os.environ["LEDGERKIT_WORKERS"] = str(workers)
     budget.install(shared)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()

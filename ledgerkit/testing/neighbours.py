@@ -1,11 +1,12 @@
 """Judge vectors by labels: do the neighbours of a picture show the same kind of thing?
 
-    python -m ledgerkit.testing.neighbours FOLDER [LABELS.tsv] [--by COLUMN ...]
+    python -m ledgerkit.testing.neighbours FOLDER [LABELS.tsv] [--by COLUMN ...] [--model NAME ...]
 
 FOLDER holds images; LABELS.tsv (by default FOLDER/SOURCES.tsv) has a column `file` and columns of
 labels. For each kind of vector the table says, leave one out and by cosine: how often the majority of
 the 5 nearest have the label of the picture itself, and how many of the 10 nearest have it. Kinds are
-the classical vector of `embed` at its defaults, each of its blocks alone, all but its colours, and the spaces that `fuse`
+the classical vector of `embed` at its defaults, each of its blocks alone, all but its colours, that of
+`encode` for each model named, which is looked for in the store of models, and the spaces that `fuse`
 derives from it. Those are fitted on all images of the folder, the judged one among them, as `fuse` is
 on all plates of an archive; labels have no part in it.
 Source: imaging notes D.1 (the measures); Manning, Raghavan & Schütze 2008, 8.4 (precision at k).
@@ -20,6 +21,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from ledgerkit.weights import ModelStore
 
 if TYPE_CHECKING:
     import numpy as np
@@ -46,18 +49,24 @@ def read_labels(path: Path, columns: Sequence[str]) -> dict[str, dict[str, str]]
     return {column: {row["file"]: row[column] for row in rows if row[column]} for column in columns}
 
 
-def kinds_of(path: Path) -> dict[str, Vectors]:
-    """Vectors of one image by kind: the classical one, its blocks alone, all but its colours."""
+def kinds_of(path: Path, models: Mapping[str, Path] | None = None) -> dict[str, Vectors]:
+    """Vectors of one image by kind: the classical one, its blocks alone, and those of `models`,
+    folders by name.
+    """
     from ledgerkit.imaging.descriptor import blocks_of, describe
-    from ledgerkit.operations import embed
+    from ledgerkit.operations import embed, encode
 
     parameters = embed.Parameters()
     with path.open("rb") as file:
         subject = embed.subject_of(file, parameters)
-    whole = describe(subject, embed.weights_of(parameters))
+    whole, _ = describe(subject, embed.weights_of(parameters))
     blocks = {name: block.astype("float32") for name, block in blocks_of(subject).items()}
-    colourless = describe(subject, replace(embed.weights_of(parameters), colour=0))
-    return {"classical": whole, **blocks, "classical without colours": colourless}
+    colourless, _ = describe(subject, replace(embed.weights_of(parameters), colour=0))
+    found = {"classical": whole, **blocks, "classical without colours": colourless}
+    for name, folder in (models or {}).items():
+        with path.open("rb") as file:
+            found[name] = encode.describe_image(file, encode.Parameters(model=name), folder)
+    return found
 
 
 def fused(classical: Vectors) -> dict[str, Vectors]:
@@ -143,10 +152,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("labels", type=Path, nargs="?")
     parser.add_argument("--by", nargs="+", default=["work", "group"], metavar="COLUMN")
+    parser.add_argument("--model", nargs="+", default=[], metavar="NAME")
     given = parser.parse_args(arguments)
+    models = {name: ModelStore().path(name) for name in given.model}
     labels = read_labels(given.labels or given.folder / "SOURCES.tsv", given.by)
     paths = [path for path in sorted(given.folder.iterdir()) if path.suffix.lower() in SUFFIXES]
-    images = {path.name: kinds_of(path) for path in paths}
+    images = {path.name: kinds_of(path, models) for path in paths}
     for kind, vectors in fused(np.array([kinds["classical"] for kinds in images.values()])).items():
         for kinds, vector in zip(images.values(), vectors, strict=True):
             kinds[kind] = vector
