@@ -7,6 +7,7 @@ committed stays, whatever happens next.
 from __future__ import annotations
 
 import contextlib
+import itertools
 import time
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import replace
@@ -17,12 +18,12 @@ from ledgerkit.errors import LedgerkitError, MissingInput, UsageError
 from ledgerkit.history import History
 from ledgerkit.jobs import Job
 from ledgerkit.planning import Request, decide, failure_view
-from ledgerkit.records import Failure, Gate, Input, Resources, Run, Supersedes
+from ledgerkit.records import FailedItem, Failure, Gate, Input, Resources, Run, Supersedes
 from ledgerkit.repository import Archive
 from ledgerkit.sealing import seal_new
 from ledgerkit.staged import StagedRun
 from ledgerkit.views import FailureView, JobView, Progress
-from ledgerkit.worker import Result, Task, perform
+from ledgerkit.worker import Result, Task, perform_all
 
 BATCH_RUNS = 1024
 BATCH_SECONDS = 2.0
@@ -106,7 +107,7 @@ def run(
             _run_tasks(
                 work,
                 batch,
-                run_all(perform, work.tasks(), workers=workers, memory=room),
+                run_all(perform_all, work.bundles(room is None), workers=workers, memory=room),
             )
             for _ in range(1, ATTEMPTS):
                 _run_lost(work, batch, room)
@@ -128,24 +129,26 @@ def _refuse_without_footprint(name: str) -> None:
 
 
 def _run_tasks(
-    work: _Work, batch: _Batch, outcomes: Generator[Outcome[Result], None, None]
+    work: _Work, batch: _Batch, outcomes: Generator[Outcome[list[Result]], None, None]
 ) -> None:
     """Take outcomes as they come. Closing the generator ends the workers before staging is cleared."""
     with contextlib.closing(outcomes):
         for outcome in outcomes:
-            task = work.outstanding.pop(outcome.index)
+            tasks = work.outstanding.pop(outcome.index)
             if outcome.lost:
-                work.lost.append(task)
+                work.lost += tasks
                 continue
             if isinstance(outcome.error, budget.OverBudget):
-                work.leave_out(task.subject, outcome.error)
+                for task in tasks:
+                    work.leave_out(task.subject, outcome.error)
                 continue
             if outcome.error is not None:
                 batch.commit()
                 raise outcome.error
             assert outcome.value is not None
-            batch.add(work.finish(task, outcome.value))
-            work.report(task.subject)
+            for task, result in zip(tasks, outcome.value, strict=True):
+                batch.add(work.finish(task, result))
+                work.report(task.subject)
 
 
 def _run_lost(work: _Work, batch: _Batch, room: int | None) -> None:
@@ -153,10 +156,10 @@ def _run_lost(work: _Work, batch: _Batch, room: int | None) -> None:
     again, work.lost = work.lost, []
     if not again:
         return
-    work.outstanding = {index: work.staged_afresh(task) for index, task in enumerate(again)}
+    work.outstanding = {index: [work.staged_afresh(task)] for index, task in enumerate(again)}
     tasks = list(work.outstanding.values())
     _run_tasks(
-        work, batch, processes.run_all(perform, tasks, workers=1, isolated=True, memory=room)
+        work, batch, processes.run_all(perform_all, tasks, workers=1, isolated=True, memory=room)
     )
 
 
@@ -178,7 +181,7 @@ class _Work:
             request,
             progress,
         )
-        self.outstanding: dict[int, Task] = {}
+        self.outstanding: dict[int, list[Task]] = {}
         self.lost: list[Task] = []
         self.counts: dict[str, int] = {}
         self.blocked: list[FailureView] = []
@@ -187,6 +190,7 @@ class _Work:
         self.done = 0
         self._staged = 0
         loaded = operation.load(request.operation)
+        self._together = loaded.together(loaded.make_parameters(request.parameters))
         plates = archive.plate_ids() if request.plates is None else request.plates
         self.total = 1 if loaded.on_collection else len(plates)
 
@@ -194,9 +198,18 @@ class _Work:
         self._staged += 1
         return replace(task, staging=self.job.item(f"{self._staged:08d}"))
 
+    def bundles(self, together: bool) -> Iterator[list[Task]]:
+        """Tasks as workers get them: several at once for an operation that can do them `together`."""
+        tasks, size = self.tasks(), self._together if together else 1
+        for index in itertools.count():
+            bundle = list(itertools.islice(tasks, size))
+            if not bundle:
+                return
+            self.outstanding[index] = bundle
+            yield bundle
+
     def tasks(self) -> Iterator[Task]:
         """Tasks to run, decided as they are asked for; everything else is counted."""
-        index = 0
         for decision in decide(self.archive, self.history, self.request):
             self.counts[decision.kind] = self.counts.get(decision.kind, 0) + 1
             if decision.error:
@@ -208,8 +221,6 @@ class _Work:
             task = self.staged_afresh(decision.task)
             if decision.supersedes:
                 self.supersedes[decision.subject] = decision.supersedes
-            self.outstanding[index] = task
-            index += 1
             yield task
 
     def leave_out(self, subject: str, error: LedgerkitError) -> None:
@@ -233,13 +244,7 @@ class _Work:
     def finish(self, task: Task, result: Result) -> StagedRun:
         """A worker's answer as a run that can be committed."""
         loaded = operation.load(task.operation)
-        failure, staged = None, task.staging
-        if result.failure:
-            staged = f"{task.staging}-failed"
-            failure = Failure(result.failure.error, result.failure.message, result.failure.input)
-            self.failures.append(
-                FailureView(task.subject, failure.error, failure.message, result.failure.hint)
-            )
+        failure = self._failure_of(task, result)
         inputs = [
             Input(
                 given.path,
@@ -252,7 +257,7 @@ class _Work:
             for given in task.inputs
         ]
         return StagedRun(
-            staged=staged,
+            staged=f"{task.staging}-failed" if failure else task.staging,
             task_id=task.task_id,
             operation=task.operation,
             version=loaded.version,
@@ -268,10 +273,26 @@ class _Work:
             libraries=result.libraries,
             models=[given.pin for given in task.models],
             gates=[Gate(**gate) for gate in result.gates],
-            status="failed" if failure else "complete",
+            status="failed" if failure else "partial" if result.failed_items else "complete",
+            failed_items=[FailedItem(*item) for item in result.failed_items],
             failure=failure,
+            device=result.device,
             supersedes=None if failure else self.supersedes.get(task.subject),
         )
+
+    def _failure_of(self, task: Task, result: Result) -> Failure | None:
+        """Why a task failed, if it did; that and failed items are kept for the answer."""
+        self.failures += [
+            FailureView(f"{task.subject}, {item.item}", item.error, item.message)
+            for item in result.failed_items
+        ]
+        if result.failure is None:
+            return None
+        failure = Failure(result.failure.error, result.failure.message, result.failure.input)
+        self.failures.append(
+            FailureView(task.subject, failure.error, failure.message, result.failure.hint)
+        )
+        return failure
 
     def view(self, batch: _Batch, seconds: float) -> JobView:
         """The job's outcome. Raises `MissingInput` when nothing at all had its inputs."""
@@ -287,7 +308,8 @@ class _Work:
         return JobView(
             operation=self.request.operation,
             job_id=self.job.job_id,
-            complete=sum(one.status != "failed" for one in committed),
+            complete=sum(one.status == "complete" for one in committed),
+            partial=sum(one.status == "partial" for one in committed),
             failed=sum(one.status == "failed" for one in committed),
             skipped=self.counts.get("done", 0) + self.counts.get("other", 0) + batch.done_elsewhere,
             not_current=self.counts.get("other", 0),

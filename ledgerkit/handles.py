@@ -103,3 +103,12 @@ class Outputs(Protocol):
 
     def gate(self, gate: str, check: str, passed: bool, value: float | None, message: str) -> None:
         """A check of the operation's own result, kept in the record."""
+
+    def failed(self, item: str, error: Exception) -> None:
+        """An item that could not be done: the run is then `partial`, the item and why stand in it.
+
+        Where nothing could be done, raise instead: that is a failed run.
+        """
+
+    def device(self, name: str) -> None:
+        """What computed where it was not the processor, as `cuda NVIDIA H100`; kept in the record."""

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ledgerkit import layout, operation, schema
-from ledgerkit.errors import InvalidRecord, LedgerkitError, MissingInput, Withdrawn
+from ledgerkit.errors import InvalidRecord, LedgerkitError, MissingInput, UsageError, Withdrawn
 from ledgerkit.overlay import NOTHING, Overlay, overlay_of
 from ledgerkit.records import Output, Run, current_runs, policy_part
 from ledgerkit.repository import Archive
@@ -155,37 +155,42 @@ class History:
             return Resolved([policy], [f"policy-{policy.sha256[:8]}"])
         if token in IMAGES:
             return self._images(subject, IMAGES[token], parameters)
-        maker = operation.maker(token)
-        run = self._made(maker, layout.COLLECTION if maker.on_collection else subject, parameters)
+        found = makers(token, parameters)
+        run = self._made(
+            found, layout.COLLECTION if found[0].on_collection else subject, parameters
+        )
         return Resolved(
             [_output_input(output, output.role, run) for output in self._table(run, token)],
             [run.variant],
         )
 
-    def _made(self, maker: operation.Operation, subject: str, parameters: Any) -> Run:
-        """The newest current run of `maker` under the present policy that suits the parameters."""
+    def _made(self, found: tuple[operation.Operation, ...], subject: str, parameters: Any) -> Run:
+        """The newest current run of these operations under the present policy that suits the
+        parameters.
+        """
         policy = self.policy_variant()
+        names = [one.name for one in found]
         of = getattr(parameters, "of", None)
         for run in reversed(self.current(subject)):
-            if run.operation != maker.name or policy_part(run.variant) not in (None, policy):
+            if run.operation not in names or policy_part(run.variant) not in (None, policy):
                 continue
             if of is None or run.parameters.get("of", of) == of:
                 return run
         option = (
             f" --of {of}"
-            if of is not None and any(one.name == "of" for one in maker.parameters())
+            if of is not None and any(one.name == "of" for one in found[0].parameters())
             else ""
         )
         raise MissingInput(
-            f"{subject} has no {maker.name} run to read",
-            f"Make it with: ledgerkit {maker.name}{option}",
+            f"{subject} has no {' or '.join(names)} run to read",
+            f"Make it with: ledgerkit {names[0]}{option}",
         )
 
     def _table(self, run: Run, table: str) -> list[Output]:
         return [output for output in self.archive.outputs(run) if output.role == f"table:{table}"]
 
     def _images(self, plate: str, kind: str | None, parameters: Any) -> Resolved:
-        run = self._made(operation.maker("tiles"), plate, parameters)
+        run = self._made(operation.makers("tiles"), plate, parameters)
         outputs = self.archive.outputs(run)
         tables = self._table(run, "tiles")
         found = Resolved(
@@ -221,13 +226,30 @@ class History:
         return layout.sort_plates(list(self._sources))
 
 
+def makers(table: str, parameters: Any) -> tuple[operation.Operation, ...]:
+    """The operations whose runs may be read for a table: that which the parameter `made_by` names.
+
+    Without it those of each plate; those of the whole collection where there are no others.
+    Raises `UsageError`.
+    """
+    found = operation.makers(table)
+    named = getattr(parameters, "made_by", "")
+    if named and len(found) > 1:
+        chosen = tuple(one for one in found if one.name == named)
+        if not chosen:
+            names = ", ".join(one.name for one in found)
+            raise UsageError(f"{named} makes no {table}", f"These do: {names}")
+        return chosen
+    return tuple(one for one in found if one.on_collection == found[0].on_collection)
+
+
 def collect(
     history: History, tokens: tuple[str, ...], plates: list[str], parameters: Any
 ) -> tuple[Resolved, list[tuple[str, LedgerkitError]]]:
     """Inputs of a collection task over all `plates`, and the plates that have none, with the reason."""
     found = Resolved()
     lacking: list[tuple[str, LedgerkitError]] = []
-    of_collection = [token for token in tokens if _of_collection(token)]
+    of_collection = [token for token in tokens if _of_collection(token, parameters)]
     for token in of_collection:
         found.add(history.resolve(token, layout.COLLECTION, parameters))
     for plate in plates:
@@ -243,12 +265,12 @@ def collect(
     return found, lacking
 
 
-def _of_collection(token: str) -> bool:
+def _of_collection(token: str, parameters: Any) -> bool:
     """Whether a token of `takes` stands for files of the collection, not of each plate."""
     name = token.removesuffix("?")
     if name in IMAGES or name == "source":
         return False
-    return name == "policy" or operation.maker(name).on_collection
+    return name == "policy" or makers(name, parameters)[0].on_collection
 
 
 def _sealed_input(path: str, role: str, sealed: Sealed) -> TaskInput:

@@ -157,6 +157,18 @@ class Operation:
         return stated
 
     @property
+    def runs_many(self) -> bool:
+        """Whether it has `run_many(works, parameters)`, which does several tasks in one call.
+
+        A work has `inputs` and `outputs`. It gives back a list as long: None, or why a task failed.
+        """
+        return hasattr(self.module, "run_many")
+
+    def together(self, parameters: Any) -> int:
+        """How many tasks `run_many` is given at once; 1 for an operation without it."""
+        return int(self.module.together(parameters)) if self.runs_many else 1
+
+    @property
     def states_memory(self) -> bool:
         """Whether it says what memory a task takes: then `--memory` bounds it."""
         return hasattr(self.module, "memory")
@@ -193,12 +205,15 @@ def load(name: str) -> Operation:
 
 
 @cache
-def maker(table: str) -> Operation:
-    """The operation that makes a ledger table. Raises `UsageError` when none does."""
-    for name in names():
-        if table in load(name).makes:
-            return load(name)
-    raise UsageError(f"no operation makes the table {table}")
+def makers(table: str) -> tuple[Operation, ...]:
+    """The operations that make a ledger table, the one to begin with first: it needs no weights.
+
+    Raises `UsageError` when none does.
+    """
+    found = [load(name) for name in names() if table in load(name).makes]
+    if not found:
+        raise UsageError(f"no operation makes the table {table}")
+    return tuple(sorted(found, key=lambda one: (one.on_collection, hasattr(one.module, "models"))))
 
 
 @cache

@@ -131,6 +131,9 @@ def _decision(
         return (
             Decision("run", subject, task) if request.retry_failed else Decision("failed", subject)
         )
+    if request.retry_failed and done[-1].failed_items:
+        again = f"tried again: {len(done[-1].failed_items)} items had failed"
+        return Decision("run", subject, task, Supersedes(done[-1].run_id, again))
     reason = stale_reason(done[-1], loaded)
     if reason is None:
         current = {run.run_id for run in history.current(subject)}

@@ -10,12 +10,12 @@ import contextlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ledgerkit import schema
 from ledgerkit.canonical import canonical_bytes, canonical_lines
 from ledgerkit.durable import StagedFile
-from ledgerkit.errors import InvalidRecord
+from ledgerkit.errors import CommitFailed, InvalidRecord
 from ledgerkit.layout import name_key, written_path
 
 if TYPE_CHECKING:
@@ -46,6 +46,14 @@ class Artifact:
     pixels_sha256: str | None = None
 
 
+class FailedItem(NamedTuple):
+    """An item of a task that could not be done, and why."""
+
+    item: str
+    error: str
+    message: str
+
+
 def cache_of(folder: Path) -> Path:
     """Where the derived pixels of a run staged in `folder` lie."""
     return folder.with_name(f"{folder.name}.cache")
@@ -72,6 +80,8 @@ class StagedOutputs:
         self.folder = folder
         self.artifacts: list[Artifact] = []
         self.gates: list[dict[str, Any]] = []
+        self.failed_items: list[FailedItem] = []
+        self.computed_on = "cpu"
         self._rows: dict[str, list[bytes]] = {}
         self._taken: set[str] = set()
 
@@ -126,6 +136,17 @@ class StagedOutputs:
                 "message": message,
             }
         )
+
+    def failed(self, item: str, error: Exception) -> None:
+        """An item that could not be done. Errors of the disk are no property of it, and raised."""
+        if isinstance(error, CommitFailed):
+            raise error
+        said = (str(error) or type(error).__name__)[:2000]
+        self.failed_items.append(FailedItem(item, type(error).__name__, said))
+
+    def device(self, name: str) -> None:
+        """What computed."""
+        self.computed_on = name
 
     def close(self) -> list[Artifact]:
         """Write what is left; all staged files, sorted by name."""

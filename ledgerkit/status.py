@@ -51,6 +51,7 @@ class _Progress:
     done: Counter[str] = field(default_factory=Counter)
     stale: Counter[str] = field(default_factory=Counter)
     failed: Counter[str] = field(default_factory=Counter)
+    partial: Counter[str] = field(default_factory=Counter)
     failures: list[FailureView] = field(default_factory=list)
     reached: dict[str, str] = field(default_factory=dict)
     withdrawn: set[str] = field(default_factory=set)
@@ -77,6 +78,9 @@ class _Progress:
                     self.reached[subject] = phase
                 self.done[name] += 1
                 self.stale[name] += _is_stale(current[name])
+                if current[name].failed_items:
+                    self.partial[name] += 1
+                    self.failures.append(_first_item(current[name]))
             elif failed := _last_failure(runs, name):
                 self.failed[name] += 1
                 self.failures.append(failed)
@@ -139,7 +143,9 @@ def _phase(phase: str, name: str, progress: _Progress, plates: int) -> PhaseView
     done, failed = progress.done[name], progress.failed[name]
     ready = 1 if once else progress.done[UPSTREAM[name]] if name in UPSTREAM else plates
     missing = 0 if name in OPTIONAL else max(ready - done - failed, 0)
-    return PhaseView(phase, name, done, failed, progress.stale[name], missing)
+    return PhaseView(
+        phase, name, done, failed, progress.stale[name], missing, progress.partial[name]
+    )
 
 
 def _is_stale(run: Run) -> bool:
@@ -158,6 +164,14 @@ def _last_failure(runs: list[Run], name: str) -> FailureView | None:
     return None
 
 
+def _first_item(run: Run) -> FailureView:
+    """What a partial run lacks."""
+    item = run.failed_items[0]
+    more = f", and {len(run.failed_items) - 1} more" if len(run.failed_items) > 1 else ""
+    said = f"{run.operation}, {item.item}: {item.message}{more}"
+    return FailureView(run.subject, item.error, said)
+
+
 def _next_steps(phases: list[PhaseView], plates: int, ledgers: str | None) -> list[str]:
     if not plates:
         return ["ledgerkit ingest --catalogue data.json --images scans/"]
@@ -169,8 +183,10 @@ def _next_steps(phases: list[PhaseView], plates: int, ledgers: str | None) -> li
     for phase in phases:
         if phase.stale:
             steps.append(f"ledgerkit {phase.operation} --stale")
-        if phase.failed:
-            steps.append(f"ledgerkit {phase.operation} --retry-failed    # {phase.failed} failed")
+        if phase.failed or phase.partial:
+            said = [f"{phase.failed} failed"] * (phase.failed > 0)
+            said += [f"{phase.partial} done in part"] * (phase.partial > 0)
+            steps.append(f"ledgerkit {phase.operation} --retry-failed    # {', '.join(said)}")
     if ledgers:
         steps.append("ledgerkit consolidate")
     return steps or ['ledgerkit query "SELECT * FROM plates LIMIT 5"']

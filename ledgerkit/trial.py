@@ -34,7 +34,6 @@ from ledgerkit.worker import Result, Task, TaskInput, arguments, perform
 SAME_FAILURE = "same failure"
 SUCCEEDS = "succeeds now"
 PASSED = frozenset({SAME_BYTES, SAME_PIXELS, WITHIN_TOLERANCE, SAME_FAILURE})
-DEVICE = "cpu"
 OTHER_CODE = "the code, the libraries or the device are other ones"
 _MEDIA_TYPES = {"jsonl": JSON_LINES, "parquet": PARQUET}
 
@@ -164,9 +163,16 @@ def attempt(trial: Trial) -> Tried:
     run = trial.run
     if run.operation not in operation.names():
         why = f"ledgerkit {software.VERSION} has no operation {run.operation}"
-        return Tried(_all_of(trial, Difference(NOT_COMPARABLE, why=why), _changed(run, {})), None)
+        return Tried(
+            _all_of(
+                trial,
+                Difference(NOT_COMPARABLE, why=why),
+                _changed(run, {}, run.environment.device),
+            ),
+            None,
+        )
     result = perform(trial.task)
-    changed = _changed(run, result.libraries)
+    changed = _changed(run, result.libraries, result.device)
     problem = _failure(result) or _altered_input(trial, result)
     if run.status == "failed":
         return Tried([_verdict_of_failure(run, problem, changed)], result)
@@ -176,7 +182,7 @@ def attempt(trial: Trial) -> Tried:
     return Tried(_compared(trial, result.artifacts, changed), result)
 
 
-def _changed(run: Run, libraries: dict[str, str]) -> list[str]:
+def _changed(run: Run, libraries: dict[str, str], device: str) -> list[str]:
     """What of code, libraries, Python, platform and device is not as the record says."""
     then = {"ledgerkit": run.code.ledgerkit, **run.environment.libraries}
     now = {"ledgerkit": software.VERSION, **(libraries or run.environment.libraries)}
@@ -185,7 +191,7 @@ def _changed(run: Run, libraries: dict[str, str]) -> list[str]:
     then |= {"device": run.environment.device, f"operation {run.operation}": run.version}
     known = run.operation in operation.names()
     version = operation.load(run.operation).version if known else "absent"
-    now |= {"device": DEVICE, f"operation {run.operation}": version}
+    now |= {"device": device, f"operation {run.operation}": version}
     return [
         f"{name} {then.get(name, 'absent')} -> {now.get(name, 'absent')}"
         for name in sorted(then.keys() | now.keys())

@@ -19,7 +19,7 @@ from ledgerkit.differences import SAME_BYTES
 from ledgerkit.errors import LedgerkitError
 from ledgerkit.events import staged_name
 from ledgerkit.jobs import Job
-from ledgerkit.records import Gate, Input, Resources, Supersedes, task_id
+from ledgerkit.records import FailedItem, Gate, Input, Resources, Supersedes, task_id
 from ledgerkit.repository import Archive
 from ledgerkit.staged import StagedRun, write_staged
 from ledgerkit.staging import JSON_LINES, PART, Artifact
@@ -206,7 +206,7 @@ def superseding(trial: Trial, tried: Tried, reason: str) -> StagedRun:
             loaded.version,
             run.parameters,
             run.subject,
-            (),
+            [given.pin.sha256 for given in trial.task.models],
             [(given.role, given.sha256) for given in trial.task.inputs],
         ),
         operation=run.operation,
@@ -224,6 +224,10 @@ def superseding(trial: Trial, tried: Tried, reason: str) -> StagedRun:
         ended_at=result.ended_at,
         resources=Resources(result.seconds, result.cpu_seconds, result.peak_rss_bytes),
         libraries=result.libraries,
+        models=[given.pin for given in trial.task.models],
+        status="partial" if result.failed_items else "complete",
+        failed_items=[FailedItem(*item) for item in result.failed_items],
+        device=result.device,
         gates=[Gate(**gate) for gate in result.gates],
         supersedes=Supersedes(run.run_id, reason),
     )

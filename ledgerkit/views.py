@@ -36,6 +36,7 @@ class JobView:
     operation: str
     job_id: str | None
     complete: int = 0
+    partial: int = 0
     failed: int = 0
     skipped: int = 0
     not_current: int = 0
@@ -213,6 +214,8 @@ class PhaseView:
     failed: int
     stale: int
     missing: int
+    partial: int = 0
+    """How many of `done` are without some of their items."""
 
 
 @dataclass(frozen=True)

@@ -12,16 +12,16 @@ import resource
 import sys
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
 
 from ledgerkit import operation
 from ledgerkit.backends import budget
 from ledgerkit.errors import CommitFailed, LedgerkitError, MissingInput
 from ledgerkit.reading import RecordedFile, Tree
-from ledgerkit.staging import JSON_LINES, Artifact, StagedOutputs
+from ledgerkit.staging import JSON_LINES, Artifact, FailedItem, StagedOutputs
 from ledgerkit.weights.pinned import Pinned
 
 if TYPE_CHECKING:
@@ -83,6 +83,8 @@ class Result:
     peak_rss_bytes: int
     libraries: dict[str, str]
     failure: Failed | None = None
+    failed_items: list[FailedItem] = field(default_factory=list)
+    device: str = "cpu"
 
 
 class _CheckedFile:
@@ -184,48 +186,89 @@ def _parquet(data: bytes) -> pa.Table:
 
 def perform(task: Task) -> Result:
     """Run one task. What goes wrong in the operation or with its inputs is in `Result.failure`."""
+    return perform_all([task])[0]
+
+
+def perform_all(tasks: list[Task]) -> list[Result]:
+    """Run tasks of one operation with the same parameters: together where it has `run_many`.
+
+    What goes wrong with one is in its `Result.failure`; the others go on. Of tasks that ran together
+    each has an equal share of the time.
+    """
     began, started, cpu = time.perf_counter(), datetime.now(UTC), time.process_time()
-    inputs = TaskInputs(task)
-    outputs = StagedOutputs(Path(task.root) / task.staging)
-    failure: Failed | None = None
-    artifacts: list[Artifact] = []
-    loaded = operation.load(task.operation)
+    works = [
+        Work(TaskInputs(task), StagedOutputs(Path(task.root) / task.staging)) for task in tasks
+    ]
+    failures = _attempt(tasks, works)
+    artifacts = [
+        _closed(work, task) if failure is None else failure
+        for work, task, failure in zip(works, tasks, failures, strict=True)
+    ]
+    ended, share = datetime.now(UTC), 1 / len(tasks)
+    seconds = round((time.perf_counter() - began) * share, 6)
+    cpu_seconds = round((time.process_time() - cpu) * share, 6)
+    libraries = operation.load(tasks[0].operation).environment()
+    return [
+        Result(
+            [] if isinstance(made, Failed) else made,
+            [] if isinstance(made, Failed) else work.outputs.gates,
+            frozenset(work.inputs.fully_checked),
+            started.strftime(TIME_FORMAT),
+            ended.strftime(TIME_FORMAT),
+            seconds,
+            cpu_seconds,
+            peak_rss_bytes(),
+            libraries,
+            made if isinstance(made, Failed) else None,
+            [] if isinstance(made, Failed) else work.outputs.failed_items,
+            work.outputs.computed_on,
+        )
+        for work, made in zip(works, artifacts, strict=True)
+    ]
+
+
+class Work(NamedTuple):
+    """What an operation reads and where it writes, for one task: what `run_many` gets a list of."""
+
+    inputs: TaskInputs
+    outputs: StagedOutputs
+
+
+def _attempt(tasks: list[Task], works: list[Work]) -> list[Failed | None]:
+    """Run the operation. Why it failed is said in words, so that nothing holds on to its pixels."""
+    loaded = operation.load(tasks[0].operation)
     try:
-        parameters = loaded.make_parameters(arguments(task.parameters))
-        with budget.holding(_needed(loaded, inputs, parameters)):
-            failure = _attempt(loaded, inputs, parameters, outputs, task)
-            artifacts = outputs.close() if failure is None else []
+        parameters = loaded.make_parameters(arguments(tasks[0].parameters))
+        with budget.holding(sum(_needed(loaded, work.inputs, parameters) for work in works)):
+            if not loaded.runs_many:
+                return [
+                    _run(loaded, work, parameters, task)
+                    for work, task in zip(works, tasks, strict=True)
+                ]
+            errors: list[Exception | None] = loaded.module.run_many(works, parameters)
+            return [
+                None if error is None else _failure(error, task)
+                for error, task in zip(errors, tasks, strict=True)
+            ]
     except budget.OverBudget:
         raise  # no property of the plate
     except Exception as error:
-        failure = _failure(error, task)
-    return Result(
-        artifacts,
-        outputs.gates if failure is None else [],
-        frozenset(inputs.fully_checked),
-        started.strftime(TIME_FORMAT),
-        datetime.now(UTC).strftime(TIME_FORMAT),
-        round(time.perf_counter() - began, 6),
-        round(time.process_time() - cpu, 6),
-        peak_rss_bytes(),
-        loaded.environment(),
-        failure,
-    )
+        return [_failure(error, task) for task in tasks]
 
 
-def _attempt(
-    loaded: operation.Operation,
-    inputs: TaskInputs,
-    parameters: Any,
-    outputs: StagedOutputs,
-    task: Task,
-) -> Failed | None:
-    """Run the operation. Why it failed is said in words, so that nothing holds on to its pixels."""
+def _run(loaded: operation.Operation, work: Work, parameters: Any, task: Task) -> Failed | None:
     try:
-        loaded.module.run(inputs, parameters, outputs)
+        loaded.module.run(work.inputs, parameters, work.outputs)
     except Exception as error:
         return _failure(error, task)
     return None
+
+
+def _closed(work: Work, task: Task) -> list[Artifact] | Failed:
+    try:
+        return work.outputs.close()
+    except Exception as error:
+        return _failure(error, task)
 
 
 def _needed(loaded: operation.Operation, inputs: TaskInputs, parameters: Any) -> int:

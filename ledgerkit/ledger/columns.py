@@ -1,4 +1,4 @@
-"""Tables whose rows are records: plates, runs, artifacts, gates, and labels of the catalogue."""
+"""Tables whose rows are records: plates, runs, artifacts, gates, failed items, labels of the catalogue."""
 
 from __future__ import annotations
 
@@ -138,6 +138,18 @@ def gates_table(gathered: Gathered) -> pa.Table:
         "passed": [gate.passed for _, gate in found],
         "value": [gate.value for _, gate in found],
         "message": [gate.message for _, gate in found],
+        "log_index": [facts.log_index for facts, _ in found],
+    })  # fmt: skip
+
+
+def failed_items_table(gathered: Gathered) -> pa.Table:
+    """One row per item that a partial run could not do."""
+    found = [(facts, item) for facts in gathered.runs for item in facts.run.failed_items]
+    return as_table("failed_items", {
+        "run_id": [facts.run.run_id for facts, _ in found],
+        "item": [item.item for _, item in found],
+        "class": [item.error for _, item in found],
+        "message": [item.message for _, item in found],
         "log_index": [facts.log_index for facts, _ in found],
     })  # fmt: skip
 

@@ -11,7 +11,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ledgerkit import schema
-from ledgerkit.ledger.columns import artifacts_table, gates_table, plates_table, runs_table
+from ledgerkit.ledger.columns import (
+    artifacts_table,
+    failed_items_table,
+    gates_table,
+    plates_table,
+    runs_table,
+)
 from ledgerkit.ledger.gather import Gathered, LoggedPlate, Seals, gather_plates
 from ledgerkit.ledger.results import RESULTS, result_table
 from ledgerkit.repository import Archive
@@ -54,6 +60,7 @@ def tables_of(archive: Archive, gathered: Gathered) -> dict[str, pa.Table]:
         "runs": runs_table(gathered),
         "artifacts": artifacts_table(gathered),
         "gates": gates_table(gathered),
+        "failed_items": failed_items_table(gathered),
     }
     for name, table in found.items():
         schema.check_table(name, table, f"ledger {name}")

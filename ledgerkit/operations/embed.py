@@ -247,6 +247,7 @@ def _table(rows: list[Row], vectors: list[NDArray[np.float32]], parameters: Para
             "plate_id": pa.array([row["plate_id"] for row in rows], pa.string()),
             "space_id": pa.array([space_id(parameters)] * len(rows), pa.string()),
             "dim": pa.array([DIMENSION] * len(rows), pa.int32()),
+            "norm": pa.array([None] * len(rows), pa.float64()),
             "vector": pa.ListArray.from_arrays(pa.array(offsets), pa.array(flat, pa.float32())),
         }
     )

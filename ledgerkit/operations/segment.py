@@ -188,6 +188,7 @@ def _rows(scene: Scene, tile: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
                 "mean_lab": [round(float(value), 3) for value in means[index, :3]],
                 "contrast": round(float(means[index, 3]), 3),
                 "score": None,
+                "stability": None,
                 "source_sha256": tile["source_sha256"],
             }
             yield {"segment_id": segment_id(row), **row}

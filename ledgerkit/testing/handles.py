@@ -131,6 +131,8 @@ class Produced:
     documents: dict[str, Any] = field(default_factory=dict)
     file_outputs: dict[str, LocalOutputFile] = field(default_factory=dict)
     gates: list[tuple[str, str, bool, float | None, str]] = field(default_factory=list)
+    failed_items: list[tuple[str, Exception]] = field(default_factory=list)
+    computed_on: str = "cpu"
 
     def rows(self, table: str, rows: Iterable[Row]) -> None:
         self.row_tables.setdefault(table, []).extend(dict(row) for row in rows)
@@ -159,6 +161,12 @@ class Produced:
 
     def gate(self, gate: str, check: str, passed: bool, value: float | None, message: str) -> None:
         self.gates.append((gate, check, passed, value, message))
+
+    def failed(self, item: str, error: Exception) -> None:
+        self.failed_items.append((item, error))
+
+    def device(self, name: str) -> None:
+        self.computed_on = name
 
 
 def run_operation(

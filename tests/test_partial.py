@@ -1,0 +1,145 @@
+"""Items that fail make a run partial; tasks that run together fail one by one."""
+
+from __future__ import annotations
+
+import sys
+import types
+from collections.abc import Iterator
+
+import pytest
+
+from ledgerkit import operation
+from ledgerkit.api import Repository
+from ledgerkit.records import Run
+from ledgerkit.repository import Archive
+
+OPERATION = '''
+"""Count the letters of things, some of which cannot be counted."""
+from dataclasses import dataclass, field
+
+from ledgerkit.errors import UnreadableImage
+
+VERSION = "1"
+EVENT_TYPE = "analysis"
+SUBJECT = "plate"
+LIBRARIES = ()
+MAKES = ()
+bad = {"plate-002": ["b"]}
+broken = set()
+calls = []
+
+@dataclass(frozen=True)
+class Parameters:
+    together: int = field(default=1, metadata={"help": "Plates at once"})
+
+def takes(parameters):
+    return ("source",)
+
+def variant(parameters):
+    return ""
+
+def run(inputs, parameters, outputs):
+    if inputs.plate_id in broken:
+        raise UnreadableImage(f"{inputs.plate_id} cannot be counted")
+    for item in "abc":
+        if item in bad.get(inputs.plate_id, ()):
+            outputs.failed(item, UnreadableImage(f"{item} has no letters"))
+    outputs.device("cuda made up")
+    outputs.document("letters.json", "letters", {"plate": inputs.plate_id})
+'''
+MANY = """
+def together(parameters):
+    return parameters.together
+
+def run_many(works, parameters):
+    calls.append([work.inputs.plate_id for work in works])
+    errors = []
+    for work in works:
+        try:
+            run(work.inputs, parameters, work.outputs)
+            errors.append(None)
+        except Exception as error:
+            errors.append(error)
+    return errors
+"""
+
+
+@pytest.fixture(params=["one by one", "together"])
+def count(
+    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[types.ModuleType]:
+    """The operation `count`, there for one test, without and with `run_many`."""
+    module = types.ModuleType("ledgerkit.operations.count")
+    monkeypatch.setitem(sys.modules, module.__name__, module)
+    exec(OPERATION + (MANY if request.param == "together" else ""), vars(module))
+    known = (*operation.names(), "count")
+    monkeypatch.setattr(operation, "names", lambda: known)
+    yield module
+    operation.load.cache_clear()
+
+
+def newest(repository: Repository, plate: str) -> Run:
+    archive = Archive(repository.root)
+    return archive.run(plate, sorted(archive.run_ids(plate))[-1])
+
+
+def test_a_failed_item_makes_the_run_partial_and_is_a_row(
+    tiny: Repository, count: types.ModuleType
+) -> None:
+    job = tiny.run("count")
+    assert (job.complete, job.partial, job.failed, job.sound) == (2, 1, 0, False)
+    (failure,) = job.failures
+    assert (failure.subject, failure.message) == ("plate-002, b", "b has no letters")
+    run = newest(tiny, "plate-002")
+    assert (run.status, run.failure, run.environment.device) == ("partial", None, "cuda made up")
+    assert [output.role for output in run.outputs] == ["letters"]
+    tiny.consolidate()
+    found = tiny.query("SELECT item, class, message FROM current_failed_items").to_dicts()
+    assert found == [{"item": "b", "class": "UnreadableImage", "message": "b has no letters"}]
+    assert tiny.verify().sound
+
+
+def test_what_failed_in_part_is_done_and_can_be_tried_again(
+    tiny: Repository, count: types.ModuleType
+) -> None:
+    tiny.run("count")
+    assert tiny.run("count").skipped == 3
+    count.bad = {}
+    job = tiny.run("count", retry_failed=True)
+    assert (job.complete, job.partial, job.skipped) == (1, 0, 2)
+    run = newest(tiny, "plate-002")
+    assert run.status == "complete"
+    assert run.supersedes is not None
+    assert "1 items had failed" in run.supersedes.reason
+
+
+def test_a_plate_that_fails_costs_only_itself(tiny: Repository, count: types.ModuleType) -> None:
+    count.broken = {"plate-001"}
+    job = tiny.run("count", together=3)
+    assert (job.complete, job.partial, job.failed) == (1, 1, 1)
+    assert newest(tiny, "plate-001").status == "failed"
+    assert newest(tiny, "plate-001").outputs == []
+
+
+@pytest.mark.parametrize("count", ["together"], indirect=True)
+def test_plates_run_together_as_many_as_asked_for(
+    tiny: Repository, count: types.ModuleType
+) -> None:
+    tiny.run("count", together=2)
+    assert count.calls == [["plate-001", "plate-002"], ["plate-003"]]
+
+
+@pytest.mark.parametrize("count", ["one by one"], indirect=True)
+def test_status_says_what_is_lacking_and_how_to_try_again(
+    tiny: Repository, count: types.ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from ledgerkit import status
+
+    monkeypatch.setattr(status, "PHASES", (*status.PHASES, ("counting", "count")))
+    tiny.run("count")
+    view = tiny.status()
+    assert [phase.partial for phase in view.phases if phase.operation == "count"] == [1]
+    assert [(one.subject, one.message) for one in view.failures] == [
+        ("plate-002", "count, b: b has no letters")
+    ]
+    assert "ledgerkit count --retry-failed    # 1 done in part" in view.next_steps
