@@ -79,15 +79,15 @@ def judge_boxes(scans: Path, truth: Path, **parameters: Any) -> Iterator[Matched
     """Each plate of `truth` cut at the defaults of `segment` but for `parameters`."""
     for plate in json.loads(truth.read_text())["plates"]:
         rows, tile = segments_of(scans / plate["file"], **parameters)
-        size = (tile["width"], tile["height"]) * 2
-        found = [
-            tuple(row[side] / length for side, length in zip(("x0", "y0", "x1", "y1"), size))
-            for row in rows
-            if row["kind"] == "figure"
-        ]
-        wanted = [tuple(box) for box in plate["boxes"]]
-        right = match(wanted, found)  # type: ignore[arg-type]
+        found = [_share(row, tile) for row in rows if row["kind"] == "figure"]
+        wanted = [(box[0], box[1], box[2], box[3]) for box in plate["boxes"]]
+        right = match(wanted, found)
         yield Matched(plate["file"], plate["work"], len(wanted), len(found), right)
+
+
+def _share(row: Mapping[str, Any], tile: Mapping[str, Any]) -> Box:
+    width, height = tile["width"], tile["height"]
+    return row["x0"] / width, row["y0"] / height, row["x1"] / width, row["y1"] / height
 
 
 def report_boxes(judged: Sequence[Matched]) -> Iterator[str]:
