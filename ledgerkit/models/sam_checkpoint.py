@@ -8,6 +8,7 @@ Source: Kirillov et al. 2023, Segment Anything; segment_anything 1.0, `build_sam
 from __future__ import annotations
 
 import pickle
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -166,7 +167,7 @@ class CheckpointSam:
 
     def embed(self, images: Sequence[NDArray[np.uint8]]) -> list[Embedded]:
         torch = loading.torch()
-        frames = [frame_of(*image.shape[:2], self._side, padded=True) for image in images]
+        frames = [frame_of(image, self._side, padded=True) for image in images]
         pixels = []
         for image, frame in zip(images, frames, strict=True):
             tensor = torch.tensor(shrunk(image, frame), device=self.device)
@@ -208,7 +209,9 @@ def _read(path: Path) -> dict[str, Any]:
     """The weights in a file of torch, and nothing else of it. Raises `InvalidRecord`."""
     torch = loading.torch()
     try:
-        found = torch.load(path, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # torch on files that are no checkpoints: refused below
+            found = torch.load(path, map_location="cpu", weights_only=True)
     except (OSError, RuntimeError, EOFError, ValueError, pickle.UnpicklingError) as error:
         raise InvalidRecord(
             f"{path.name} cannot be read as weights alone: {str(error).splitlines()[0][:200]}",

@@ -299,9 +299,7 @@ def _finish(found: _Candidates, rule: MaskRule, size: tuple[int, ...]) -> list[F
     return made
 
 
-def _without_small_regions(
-    made: list[Found], rule: MaskRule, size: tuple[int, ...]
-) -> list[Found]:
+def _without_small_regions(made: list[Found], rule: MaskRule, size: tuple[int, ...]) -> list[Found]:
     """Masks less holes and islands smaller than `min_mask_region_area`, duplicates left out again.
 
     Masks that had none of them are preferred. Source: `postprocess_small_regions`.

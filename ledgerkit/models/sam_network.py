@@ -37,8 +37,8 @@ class Frame:
         """Points (..., 2) of the image as points of the square."""
         import numpy as np
 
-        scale = np.array([self.inner_width / self.width, self.inner_height / self.height])
-        return points * scale
+        scale = [self.inner_width / self.width, self.inner_height / self.height]
+        return np.asarray(points * np.array(scale), dtype=np.float64)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,12 +82,13 @@ class Network(Protocol):
         """
 
 
-def frame_of(height: int, width: int, side: int, *, padded: bool) -> Frame:
-    """Where an image of `height` x `width` pixels lies in a square of `side`.
+def frame_of(image: NDArray[np.uint8], side: int, *, padded: bool) -> Frame:
+    """Where an image, uint8 (h, w, 3), lies in a square of `side`.
 
     Source: `ResizeLongestSide.get_preprocess_shape` of segment_anything for padded ones; SAM 2
     stretches the image over the square.
     """
+    height, width = image.shape[:2]
     if not padded:
         return Frame(height, width, side, side, side, False)
     scale = side * 1.0 / max(height, width)

@@ -131,7 +131,7 @@ class TransformersSam:
 
         torch = loading.torch()
         steps = self._steps
-        frames = [frame_of(*image.shape[:2], steps.side, padded=steps.padded) for image in images]
+        frames = [frame_of(image, steps.side, padded=steps.padded) for image in images]
         pixels = np.stack(
             [steps.pixels(image, frame) for image, frame in zip(images, frames, strict=True)]
         )

@@ -45,7 +45,9 @@ def write_checkpoint(folder: Path, seed: int = 0, least: float = 3.0) -> Path:
     return folder
 
 
-def write_transformers(folder: Path, family: str = "sam", seed: int = 0, least: float = 3.0) -> Path:
+def write_transformers(
+    folder: Path, family: str = "sam", seed: int = 0, least: float = 3.0
+) -> Path:
     """A folder as `save_pretrained` writes it, of the family sam, sam_hq or sam2."""
     torch = loading.torch()
     torch.manual_seed(seed)
