@@ -69,6 +69,12 @@ class Inputs(Protocol):
         Raises `MissingInput`.
         """
 
+    def model_sha256(self, name: str) -> str:
+        """The digest of that model's weights and settings, as the record pins it.
+
+        Raises `MissingInput`.
+        """
+
     def image(self, tile: Row) -> InputFile:
         """The file whose pixels a row of `tiles` describes: a derivative, or the source itself."""
 

@@ -27,7 +27,7 @@ class Looking:
         space: str | None = None,
         limits: Limits | None = None,
     ) -> SearchView:
-        """The nearest `count` plates, tiles or segments to an id or an image file, by cosine."""
+        """The nearest `count` plates, tiles or segments to an id, an image file or words."""
         from ledgerkit.search import search
 
         return search(self._archive, str(subject), count=count, of=of, space=space, limits=limits)

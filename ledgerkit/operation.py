@@ -224,4 +224,7 @@ def _version(library: str) -> str:
         import pyvips
 
         return ".".join(str(pyvips.version(part)) for part in range(3))
-    return metadata.version(library)
+    try:
+        return metadata.version(library)
+    except metadata.PackageNotFoundError:
+        return "absent"  # of an extra; records of its operations are read without it

@@ -1,8 +1,9 @@
-"""What is most like a plate, tile, segment or outside image: exact neighbours by cosine.
+"""What is most like a plate, tile, segment, outside image or words: exact neighbours by cosine.
 
 The vectors are those of current runs in the ledgers, read in blocks, so that memory is that of a block
 and of DuckDB's reader, which `Limits` bounds. An outside image is described by the operation that made the vectors,
-with the parameters of its runs, and is not taken in. Nothing is written.
+with the parameters of its runs, and is not taken in; so are words, where the model that those runs pin
+has a tower of texts. Nothing is written.
 """
 
 from __future__ import annotations
@@ -18,7 +19,10 @@ from ledgerkit.clustering.nearest import Nearest
 from ledgerkit.errors import InvalidRecord, LedgerkitError, MissingInput, UsageError
 from ledgerkit.query import Ledgers, Limits, ask
 from ledgerkit.reading import Tree
+from ledgerkit.records import Model
 from ledgerkit.repository import Archive
+from ledgerkit.weights import ModelStore
+from ledgerkit.weights.pinned import take_again
 
 if TYPE_CHECKING:
     import numpy as np
@@ -39,7 +43,7 @@ _OTHERS = """
     SELECT subject_id, plate_id, log_index, vector FROM current_embeddings
     WHERE subject_kind = ? AND space_id = ? AND subject_id <> ?"""
 _MADE_BY = """
-    SELECT r.operation, r.version, r.parameters FROM runs r
+    SELECT r.operation, r.version, r.parameters, r.models FROM runs r
     WHERE r.run_id = (SELECT max(run_id) FROM current_embeddings WHERE space_id = ?)"""
 _TITLES = "SELECT plate_id, title FROM plates WHERE plate_id IN (SELECT unnest(?::VARCHAR[]))"
 _WITHDRAWN = "SELECT withdrawn_reason FROM plates WHERE plate_id = ? AND withdrawn"
@@ -100,9 +104,10 @@ def search_tree(
 ) -> SearchView:
     """The `count` vectors of `of` (plates, tiles, segments) nearest to `subject` by cosine.
 
-    `subject` is the id of a plate, tile or segment, or the path of an image file. `of` is by
-    default what the subject is, and plates for a file. Raises `MissingInput` when there are no
-    vectors, `UsageError` for what cannot be searched with, `UnreadableImage` for a broken file.
+    `subject` is the id of a plate, tile or segment, the path of an image file, or else words. `of` is
+    by default what the subject is, and plates for a file or words. Raises `MissingInput` when there
+    are no vectors or the model of words is not in the store, `UsageError` for what cannot be searched
+    with, `UnreadableImage` for a broken file.
     """
     if not 1 <= count <= MOST:
         raise UsageError(f"expected 1 to {MOST} neighbours, got {count}", "Give it as: -k 10")
@@ -110,10 +115,13 @@ def search_tree(
         raise UsageError(f"no kind of subject {of!r}", f"There are: {', '.join(KINDS.values())}")
     own = _kind_of(subject)
     image = None if own else _image_file(subject)
+    words = own is None and image is None
     kind = of or own or "plates"
 
     def question(ledgers: Ledgers) -> SearchView:
-        if image is None:
+        if words:
+            chosen, vector = _of_words(ledgers, subject, kind, space)
+        elif image is None:
             chosen, vector = _own_vector(ledgers, subject, space)
         else:
             chosen = _only_space(ledgers, kind, space)
@@ -136,16 +144,21 @@ def _kind_of(subject: str) -> str | None:
     return None if named == "plates" or os.path.lexists(subject) else named
 
 
-def _image_file(subject: str) -> Path:
+def _image_file(subject: str) -> Path | None:
+    """The file of that path; None for words. Raises `UsageError` for what looks like an id or a file."""
     path = Path(subject)
-    if not path.is_file():
+    if path.is_file():
+        return path
+    if not any(letter.isalnum() for letter in subject):
+        raise UsageError(f"there are no words in {subject!r}", 'Give some: "a bird with long legs"')
+    one_word = not any(letter.isspace() for letter in subject)
+    if one_word and (subject.startswith(tuple(KINDS)) or path.suffix or os.sep in subject):
         raise UsageError(
-            f"{subject!r} is no id of a plate, tile or segment, and no file lies there; search by "
-            "words needs a model of words and images, and there is none yet",
-            "Ask for words in titles and labels in SQL: "
+            f"{subject!r} is no id of a plate, tile or segment, and no file lies there",
+            "Search by words that describe a picture, or ask for words in titles and labels in SQL: "
             "ledgerkit query \"SELECT plate_id, title FROM plates WHERE title ILIKE '%finch%'\"",
         )
-    return path
+    return None
 
 
 def _own_vector(
@@ -209,31 +222,96 @@ def _exists(ledgers: Ledgers, kind: str, space: str) -> bool:
     return space in rows
 
 
+@dataclass(frozen=True)
+class _Maker:
+    """The operation that made the vectors of a space, with its parameters and the models it pins."""
+
+    space: str
+    loaded: operation.Operation
+    version: str
+    parameters: Any
+    pins: list[Model]
+
+    def describe(self, function: str, asked: Any) -> NDArray[np.float32]:
+        """What the operation's `function` makes of `asked`, with the same weights.
+
+        Raises `UsageError` for another version of the operation, `MissingInput` for weights that are
+        not in the store.
+        """
+        name = self.loaded.name
+        if self.version != self.loaded.version:
+            raise UsageError(
+                f"vectors of the space {self.space} were made by {name} {self.version}; "
+                f"here is {self.loaded.version}, whose vectors cannot be compared with them",
+                f"Make them again with: ledgerkit {name} --stale, then: ledgerkit consolidate",
+            )
+        models = take_again(self.loaded.models(self.parameters), self.pins)
+        folders = [Path(given.folder) for given in models]
+        vector: NDArray[np.float32] = getattr(self.loaded.module, function)(
+            asked, self.parameters, *folders
+        )
+        return vector
+
+    def speaks(self) -> bool:
+        """Whether its model takes words; one that is not in the store may."""
+        if not hasattr(self.loaded.module, "describe_text"):
+            return False
+        store = ModelStore()
+        names = [store.pinned(pin) for pin in self.pins]
+        return all(name is None or self.loaded.module.speaks(store.folder(name)) for name in names)
+
+
+def _maker(ledgers: Ledgers, space: str) -> _Maker:
+    row = ledgers.table(_MADE_BY, [space]).to_pylist()[0]
+    loaded = operation.load(str(row["operation"]))
+    return _Maker(
+        space,
+        loaded,
+        str(row["version"]),
+        loaded.make_parameters(json.loads(row["parameters"])),
+        [Model(**pin) for pin in json.loads(row["models"])],
+    )
+
+
 def _described(ledgers: Ledgers, image: Path, space: str) -> NDArray[np.float32]:
     """The vector of an outside image in `space`, made as the vectors there were made."""
-    made_by = ledgers.table(_MADE_BY, [space]).to_pylist()[0]
-    name = str(made_by["operation"])
-    loaded = operation.load(name)
-    if not hasattr(loaded.module, "describe_image"):
+    maker = _maker(ledgers, space)
+    if not hasattr(maker.loaded.module, "describe_image"):
         raise UsageError(
-            f"vectors of the space {space} are made by {name}, which describes plates only",
+            f"vectors of the space {space} are made by {maker.loaded.name}, which describes plates "
+            "only",
             "Search by the id of a plate, or name another space with --space ID",
         )
-    if made_by["version"] != loaded.version:
-        raise UsageError(
-            f"vectors of the space {space} were made by {name} {made_by['version']}; "
-            f"here is {loaded.version}, whose vectors cannot be compared with them",
-            f"Make them again with: ledgerkit {name} --stale, then: ledgerkit consolidate",
-        )
-    parameters = loaded.make_parameters(json.loads(made_by["parameters"]))
     try:
         with image.open("rb") as file:
-            vector: NDArray[np.float32] = loaded.module.describe_image(file, parameters)
+            return maker.describe("describe_image", file)
     except LedgerkitError as error:
         raise type(error)(f"{image}: {error.message}", error.hint) from error
     except OSError as error:
         raise UsageError(f"{image} cannot be read: {error.strerror or error}") from error
-    return vector
+
+
+def _of_words(
+    ledgers: Ledgers, words: str, kind: str, space: str | None
+) -> tuple[str, NDArray[np.float32]]:
+    """Space and vector of words, in a space whose model takes words."""
+    spaces = [
+        str(row["space_id"]) for row in ledgers.table(_SPACES, [kind.removesuffix("s")]).to_pylist()
+    ]
+    if not spaces:
+        raise _no_vectors(kind, "")
+    if space is not None:
+        spaces = [_choose(spaces, space, f"there are vectors of {kind}")]
+    makers = [maker for maker in (_maker(ledgers, one) for one in spaces) if maker.speaks()]
+    if not makers:
+        raise UsageError(
+            f"no model of words and pictures made the vectors of {kind} in {', '.join(spaces)}",
+            f"Make some with a CLIP or SigLIP model: ledgerkit encode --model NAME --of {kind}, then: "
+            "ledgerkit consolidate. Words in titles are asked for in SQL: ledgerkit query --help",
+        )
+    chosen = _choose([maker.space for maker in makers], space, f"there are vectors of {kind}")
+    maker = next(maker for maker in makers if maker.space == chosen)
+    return chosen, maker.describe("describe_text", words)
 
 
 def _nearest(

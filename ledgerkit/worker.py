@@ -120,12 +120,18 @@ class TaskInputs:
         self._root = Path(task.root)
         self._inputs = sorted(task.inputs, key=lambda given: (len(given.path), given.path))
         self._tree = Tree(self._root)
-        self._models = {given.name: Path(given.folder) for given in task.models}
+        self._models = {given.name: given for given in task.models}
 
-    def model(self, name: str) -> Path:
+    def _model(self, name: str) -> Pinned:
         if name not in self._models:
             raise MissingInput(f"the model {name} is not among those that the operation names")
         return self._models[name]
+
+    def model(self, name: str) -> Path:
+        return Path(self._model(name).folder)
+
+    def model_sha256(self, name: str) -> str:
+        return self._model(name).pin.sha256
 
     def _file(self, given: TaskInput) -> _CheckedFile:
         return _CheckedFile(given, self._root, self.fully_checked)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import socket
 import subprocess
 import sys
 from collections.abc import Callable
@@ -111,3 +112,24 @@ def command() -> Callable[..., subprocess.CompletedProcess[str]]:
         return subprocess.run(given, capture_output=True, text=True, timeout=timeout, check=False)
 
     return run
+
+
+@pytest.fixture(scope="session")
+def towers(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Folders of tiny models of random weights by family, as `save_pretrained` writes them."""
+    from ledgerkit.testing.towers import FAMILIES, write_tower
+
+    root = tmp_path_factory.mktemp("towers")
+    return {family: write_tower(root / family, family) for family in FAMILIES}
+
+
+@pytest.fixture
+def offline(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No socket connects and no name is looked up."""
+
+    def refuse(*arguments: object, **options: object) -> None:
+        raise AssertionError(f"something calls out: {arguments}")
+
+    for name in ("connect", "connect_ex", "sendto"):
+        monkeypatch.setattr(socket.socket, name, refuse)
+    monkeypatch.setattr(socket, "getaddrinfo", refuse)

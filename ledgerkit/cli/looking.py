@@ -19,14 +19,14 @@ TITLE = 60
 
 
 @click.command()
-@click.argument("subject", metavar="ID|FILE")
+@click.argument("subject", metavar="ID|FILE|WORDS")
 @click.option(
     "-k", "count", default=10, show_default=True, metavar="N", help="How many neighbours to show."
 )
 @click.option(
     "--of",
     type=click.Choice(KINDS),
-    help="Among what to look; by default what the ID is of, and plates for a file.",
+    help="Among what to look; by default what the ID is of, and plates for a file or words.",
 )
 @click.option("--space", metavar="ID", help="The vector space, where there are several.")
 @common_options
@@ -38,16 +38,18 @@ def search(
     path: Path | None,
     as_json: bool,
 ) -> None:
-    """Show what is most like a plate, a tile, a segment or an image file, by cosine of vectors.
+    """Show what is most like a plate, a tile, a segment, an image file or words, by cosine of vectors.
 
     Every vector of the space is compared: the answer is exact. An image file is described as a
-    plate would be and not taken in. Words in titles and labels are asked for with `query`.
+    plate would be and not taken in. Words describe a picture, and need vectors that `encode` made
+    with a CLIP or SigLIP model; words in titles and labels are asked for with `query`.
 
     \b
     Example:
       ledgerkit search plate-001
       ledgerkit search segment-0123456789abcdef0123 -k 20
       ledgerkit search ../found.jpg --of segments
+      ledgerkit search "a bird with long legs"
     """
     repository = open_repository(path)
     view = repository.search(subject, count=count, of=of, space=space)

@@ -1,4 +1,4 @@
-"""`models`: add, list, show, path, verify, remove."""
+"""`models`: add, list, show, path, verify, export-onnx, remove."""
 
 from __future__ import annotations
 
@@ -241,6 +241,54 @@ def verify(names: tuple[str, ...], root: Path | None, as_json: bool) -> int:
             f"models verify: {view.models} models, {view.files} files, {size(view.bytes)}: {said}"
         )
     return 0 if view.sound else 1
+
+
+@models.command("export-onnx")
+@click.argument("name")
+@click.option("--as", "new_name", required=True, metavar="NAME", help="The name it gets.")
+@click.option(
+    "--image",
+    "images",
+    multiple=True,
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    help="An image to compare both on; several may be given. By default three photographs.",
+)
+@wait_option
+@_store_options
+def export_onnx(
+    name: str,
+    new_name: str,
+    images: tuple[Path, ...],
+    wait: float,
+    root: Path | None,
+    as_json: bool,
+) -> None:
+    """Export the image tower of a model as ONNX, and add it to the store under a new name.
+
+    Its vectors are compared with torch's on noise and on real images. Where one is farther than a
+    cosine distance of 1e-5, nothing is added. It needs no torch to run: onnxruntime alone. Vectors of
+    both lie in spaces of their own.
+
+    \b
+    Example:
+      ledgerkit models export-onnx clip --as clip-onnx
+    """
+    from ledgerkit.weights.exporting import export_onnx as export
+
+    view = export(_store(root), name, new_name, images=images, wait=wait)
+    if as_json:
+        print_json(view)
+        return
+    proof = view.proof
+    click.echo(
+        f"{view.added.outcome} {new_name}: the image tower of {name}, "
+        f"{size(view.added.model.bytes)}"
+    )
+    click.echo(
+        f"  proof on {proof.random} pictures of noise and {proof.real} real ones: cosine distances "
+        f"up to {proof.most_cosine:.1e} ({proof.tolerance:.0e} allowed), components differ by up to "
+        f"{proof.most_difference:.1e}"
+    )
 
 
 @models.command()

@@ -1,4 +1,4 @@
-"""Many small tables of vectors to one matrix in canonical order.
+"""Vectors to the rows of `embeddings`, and many such tables to one matrix in canonical order.
 
 Streams: no vector becomes a Python list, so a million of them cost their float32 bytes twice at
 most.
@@ -6,10 +6,10 @@ most.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ledgerkit.errors import InvalidRecord, MissingInput, UsageError
 
@@ -24,12 +24,43 @@ class Vectors:
     """The vectors of one kind of subject in one space, rows sorted by subject id."""
 
     kind: str
-    """plate, tile or segment."""
+    """plate, tile, segment or text."""
     space: str
     subjects: list[str]
     plates: list[str]
     matrix: NDArray[np.float32]
     """float32 (n, d), finite, no row zero."""
+
+
+def table_of(
+    rows: Sequence[Mapping[str, Any]],
+    vectors: Sequence[NDArray[np.float32]],
+    norms: Sequence[float],
+    space: str,
+) -> pa.Table:
+    """Rows of `embeddings` as Arrow: ids of `rows`, float32 (d,) of length 1, their norms before.
+
+    Raises `InvalidRecord` for vectors of several dimensions.
+    """
+    import numpy as np
+    import pyarrow as pa
+
+    dimensions = {vector.size for vector in vectors}
+    if len(dimensions) > 1:
+        raise InvalidRecord(f"vectors of {sorted(dimensions)} numbers in one space")
+    dimension = dimensions.pop() if dimensions else 0
+    flat = np.concatenate(vectors) if vectors else np.zeros(0, dtype=np.float32)
+    offsets = np.arange(len(rows) + 1, dtype=np.int32) * dimension
+    names = ("subject_id", "subject_kind", "plate_id")
+    return pa.table(
+        {name: pa.array([row[name] for row in rows], pa.string()) for name in names}
+        | {
+            "space_id": pa.array([space] * len(rows), pa.string()),
+            "dim": pa.array([dimension] * len(rows), pa.int32()),
+            "norm": pa.array(norms, pa.float64()),
+            "vector": pa.ListArray.from_arrays(pa.array(offsets), pa.array(flat, pa.float32())),
+        }
+    )
 
 
 def gather(tables: Iterable[pa.Table], of: str, space: str) -> Vectors:

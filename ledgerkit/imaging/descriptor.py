@@ -51,8 +51,8 @@ class Weights:
     colour: float = 0.7
 
 
-def describe(subject: Subject, weights: Weights) -> NDArray[np.float32]:
-    """The descriptor, float32 (1274,), L2 norm 1.
+def describe(subject: Subject, weights: Weights) -> tuple[NDArray[np.float32], float]:
+    """The descriptor, float32 (1274,), L2 norm 1, and the norm that it had before.
 
     `subject`: a square of 128 pixels. Raises `InvalidRecord` where the result is not finite or
     zero:
@@ -76,7 +76,7 @@ def describe(subject: Subject, weights: Weights) -> NDArray[np.float32]:
         raise InvalidRecord(
             f"a descriptor of length {length} and {whole.size} numbers, expected {DIMENSION}"
         )
-    return (whole / length).astype(np.float32)
+    return (whole / length).astype(np.float32), length
 
 
 def blocks_of(subject: Subject) -> dict[str, Floats]:

@@ -1,4 +1,5 @@
-"""What a descriptor looks at: the figures of a plate, a tile or one region, laid on even paper.
+"""What a descriptor looks at: the figures of a plate, a tile or one region, laid on even paper;
+and what a learned model is shown of a region.
 
 Cropped to what is not paper, captions and dark surround painted over, brought to a square. So that
 layout, paper tone and lettering do not decide what is like what. Source: imaging notes D.1, lesson
@@ -8,15 +9,24 @@ layout, paper tone and lettering do not decide what is like what. Source: imagin
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from ledgerkit.imaging import rle
 from ledgerkit.imaging.lab import to_lab, to_rgb
+from ledgerkit.imaging.place import Box, box_of, to_image
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     import numpy as np
     from numpy.typing import NDArray
 
     from ledgerkit.imaging.regions import Scene
+
+GREY = 128
+"""Of samples 0..255: what lies around a region that is shown alone to a learned model."""
+DESCRIBED = ("figure", "part")
+"""Kinds of segments that get a vector: paper, surround and lettering get none."""
 
 MARGIN = 4
 """Pixels of paper left on each side of the longer side of the square."""
@@ -99,3 +109,45 @@ def lay_out(
         Image.fromarray(mask.astype(np.uint8) * 255).resize(size, Image.Resampling.BOX), place
     )
     return Subject(np.asarray(picture), np.asarray(cover, dtype=np.float32) / np.float32(255))
+
+
+def mask_in(segment: Mapping[str, Any], box: Box) -> NDArray[np.bool_]:
+    """The mask of a row of `segments` at the size of `box`, its box in pixels of an image.
+
+    bool (h, w). A mask too fine for the box is all of it. Raises `InvalidRecord`.
+    """
+    import numpy as np
+
+    left, top, right, bottom = box
+    mask = rle.decode(segment["mask"], segment["mask_height"], segment["mask_width"])
+    rows = np.arange(bottom - top) * mask.shape[0] // (bottom - top)
+    columns = np.arange(right - left) * mask.shape[1] // (right - left)
+    fitted = mask[rows[:, None], columns]
+    return fitted if fitted.any() else np.ones_like(fitted)
+
+
+def shown(
+    pixels: NDArray[np.uint8],
+    tile: Mapping[str, Any],
+    segment: Mapping[str, Any],
+    margin: float,
+    *,
+    alone: bool,
+) -> NDArray[np.uint8]:
+    """A row of `segments` cut out of `pixels`, uint8 (h, w, 3), which show the row of `tiles` `tile`.
+
+    With `margin` of the longer side of its box on each side, inside the image; `alone` has neutral
+    grey wherever its mask is not.
+    """
+    import numpy as np
+
+    height, width = pixels.shape[:2]
+    box = left, top, right, bottom = to_image(tile, width, height, box_of(segment))
+    more = round(margin * max(right - left, bottom - top))
+    x0, y0 = max(0, left - more), max(0, top - more)
+    x1, y1 = min(width, right + more), min(height, bottom + more)
+    if not alone:
+        return pixels[y0:y1, x0:x1]
+    mask = np.zeros((y1 - y0, x1 - x0), dtype=bool)
+    mask[top - y0 : bottom - y0, left - x0 : right - x0] = mask_in(segment, box)
+    return np.where(mask[..., None], pixels[y0:y1, x0:x1], np.uint8(GREY))

@@ -108,6 +108,7 @@ def pretrained(kind: Any, folder: Path, placement: Placement, **options: Any) ->
     Safetensors only, and every weight of the model must be in them: what the library would fill
     with random numbers is refused. Raises `InvalidRecord`.
     """
+    damaged = library("safetensors").SafetensorError
     try:
         model, told = kind.from_pretrained(
             str(folder),
@@ -117,7 +118,7 @@ def pretrained(kind: Any, folder: Path, placement: Placement, **options: Any) ->
             output_loading_info=True,
             **options,
         )
-    except (OSError, ValueError, RuntimeError, TypeError, KeyError) as error:
+    except (OSError, ValueError, RuntimeError, TypeError, KeyError, damaged) as error:
         raise InvalidRecord(
             f"{folder.name} cannot be loaded as {kind.__name__}: {_first_line(error)}",
             "It takes config.json and safetensors as transformers' save_pretrained writes them.",

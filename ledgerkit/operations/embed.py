@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 if TYPE_CHECKING:
     import numpy as np
-    import pyarrow as pa
     from numpy.typing import NDArray
 
     from ledgerkit.handles import Inputs, Outputs, Row
@@ -23,7 +22,9 @@ if TYPE_CHECKING:
     from ledgerkit.imaging.regions import Scene
     from ledgerkit.imaging.subject import Subject
 
-VERSION = "1"
+VERSION = "2"
+METHOD = "1"
+"""Version of the vectors themselves: what is new since is that their norm is kept."""
 EVENT_TYPE = "feature extraction"
 SUBJECT = "plate"
 LIBRARIES = (
@@ -39,9 +40,6 @@ LIBRARIES = (
 MAKES = ("embeddings",)
 TOLERANCE = {"vector": {"cosine": 1e-6}}
 """Cosine distance up to which a vector made again is the same; neighbours lie thousands of it away."""
-
-DESCRIBED = ("figure", "part")
-"""Kinds of segments that get a vector."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +87,7 @@ def variant(parameters: Parameters) -> str:
 
 
 def space_id(parameters: Parameters) -> str:
-    """The vector space: method, version and every parameter that moves a vector.
+    """The vector space: method, its version and every parameter that moves a vector.
 
     Plates, tiles and segments lie in one space and can be compared.
     """
@@ -99,21 +97,24 @@ def space_id(parameters: Parameters) -> str:
     from ledgerkit.canonical import canonical_bytes
 
     values = {name: value for name, value in asdict(parameters).items() if name != "of"}
-    return f"classical-{VERSION}-{hashlib.sha256(canonical_bytes(values)).hexdigest()[:8]}"
+    return f"classical-{METHOD}-{hashlib.sha256(canonical_bytes(values)).hexdigest()[:8]}"
 
 
 def run(inputs: Inputs, parameters: Parameters, outputs: Outputs) -> None:
     """Write one row of `embeddings` per subject. A vector that cannot be made is an error."""
+    from ledgerkit.clustering.vectors import table_of
     from ledgerkit.imaging.descriptor import describe
 
     subjects = {"plates": _plates, "tiles": _tiles, "segments": _segments}[parameters.of]
     weights = weights_of(parameters)
     rows: list[Row] = []
-    vectors = []
+    vectors, norms = [], []
     for row, subject in subjects(inputs, parameters):
+        vector, norm = describe(subject, weights)
         rows.append(row)
-        vectors.append(describe(subject, weights))
-    outputs.table("embeddings", _table(rows, vectors, parameters))
+        vectors.append(vector)
+        norms.append(norm)
+    outputs.table("embeddings", table_of(rows, vectors, norms, space_id(parameters)))
     message = f"{len(rows)} {parameters.of} described"
     outputs.gate("vectors", "count", bool(rows), float(len(rows)), message)
 
@@ -125,7 +126,7 @@ def describe_image(file: BinaryIO, parameters: Parameters) -> NDArray[np.float32
     """
     from ledgerkit.imaging.descriptor import describe
 
-    return describe(subject_of(file, parameters), weights_of(parameters))
+    return describe(subject_of(file, parameters), weights_of(parameters))[0]
 
 
 def subject_of(file: BinaryIO, parameters: Parameters) -> Subject:
@@ -193,6 +194,7 @@ def _tiles(inputs: Inputs, parameters: Parameters) -> Iterator[tuple[Row, Subjec
 def _segments(inputs: Inputs, parameters: Parameters) -> Iterator[tuple[Row, Subject]]:
     """Figures and parts; paper, surround and lettering get no vector."""
     from ledgerkit.imaging.place import whole_tile
+    from ledgerkit.imaging.subject import DESCRIBED
 
     segments = list(inputs.rows("segments"))
     tile = whole_tile(inputs.rows("tiles"))
@@ -215,39 +217,10 @@ def _cut_out(
     paper: tuple[float, float, float],
 ) -> Subject:
     """One segment by its mask, which is brought to the size of its crop."""
-    import numpy as np
-
-    from ledgerkit.imaging import rle
     from ledgerkit.imaging.descriptor import SIDE
     from ledgerkit.imaging.place import box_of, to_image
-    from ledgerkit.imaging.subject import lay_out
+    from ledgerkit.imaging.subject import lay_out, mask_in
 
-    left, top, right, bottom = to_image(tile, pixels.shape[1], pixels.shape[0], box_of(segment))
-    mask = rle.decode(segment["mask"], segment["mask_height"], segment["mask_width"])
-    rows = np.arange(bottom - top) * mask.shape[0] // (bottom - top)
-    columns = np.arange(right - left) * mask.shape[1] // (right - left)
-    fitted = mask[rows[:, None], columns]
-    fitted = fitted if fitted.any() else np.ones_like(fitted)
-    return lay_out(pixels[top:bottom, left:right], fitted, paper, SIDE)
-
-
-def _table(rows: list[Row], vectors: list[NDArray[np.float32]], parameters: Parameters) -> pa.Table:
-    """Rows of `embeddings` as Arrow: strings, int32, list<float32>."""
-    import numpy as np
-    import pyarrow as pa
-
-    from ledgerkit.imaging.descriptor import DIMENSION
-
-    flat = np.concatenate(vectors) if vectors else np.zeros(0, dtype=np.float32)
-    offsets = np.arange(len(rows) + 1, dtype=np.int32) * DIMENSION
-    return pa.table(
-        {
-            "subject_id": pa.array([row["subject_id"] for row in rows], pa.string()),
-            "subject_kind": pa.array([row["subject_kind"] for row in rows], pa.string()),
-            "plate_id": pa.array([row["plate_id"] for row in rows], pa.string()),
-            "space_id": pa.array([space_id(parameters)] * len(rows), pa.string()),
-            "dim": pa.array([DIMENSION] * len(rows), pa.int32()),
-            "norm": pa.array([None] * len(rows), pa.float64()),
-            "vector": pa.ListArray.from_arrays(pa.array(offsets), pa.array(flat, pa.float32())),
-        }
-    )
+    box = to_image(tile, pixels.shape[1], pixels.shape[0], box_of(segment))
+    left, top, right, bottom = box
+    return lay_out(pixels[top:bottom, left:right], mask_in(segment, box), paper, SIDE)

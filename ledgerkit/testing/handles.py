@@ -60,6 +60,13 @@ class LocalInputs:
             raise MissingInput(f"no model {name} among the inputs")
         return self.by_model[name]
 
+    def model_sha256(self, name: str) -> str:
+        """A digest of all files of the folder; the store's leaves out texts."""
+        found = hashlib.sha256()
+        for path in sorted(self.model(name).rglob("*")):
+            found.update(path.read_bytes() if path.is_file() else b"")
+        return found.hexdigest()
+
     def files(self, role: str) -> list[LocalFile]:
         return [LocalFile(path, path.name) for path in sorted(self.by_role.get(role, []))]
 

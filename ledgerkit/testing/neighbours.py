@@ -50,7 +50,7 @@ def kinds_of(path: Path) -> dict[str, Vectors]:
     parameters = embed.Parameters()
     with path.open("rb") as file:
         subject = embed.subject_of(file, parameters)
-    whole = describe(subject, embed.weights_of(parameters))
+    whole, _ = describe(subject, embed.weights_of(parameters))
     blocks = {name: block.astype("float32") for name, block in blocks_of(subject).items()}
     return {"classical": whole, **blocks}
 

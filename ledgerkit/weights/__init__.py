@@ -2,7 +2,7 @@
 
 `ModelStore` reads it: `names`, `show`, `path` (the folder to load from), `pin` (what a record says).
 `add`, `verify` and `remove` are in the modules `adding`, `checking` and `removing`. Nothing here
-loads a model, and nothing but a hub's own client (`services/hub.py`), asked by `add` alone, uses
+but `exporting` loads a model, and nothing but a hub's own client (`services/hub.py`), asked by `add` alone, uses
 the network.
 """
 

@@ -1,0 +1,384 @@
+"""Describe plates, tiles or segments by a vector of a learned model, given by its name in the store.
+
+CLIP, SigLIP, DINOv2, DINOv3, ViT, or any image tower as ONNX. Pictures of many plates go through the
+model in one batch; which pictures share a batch moves no vector beyond rounding. A picture that
+cannot be read, or whose vector is zero or not finite, is a failed item and gets no vector.
+Source: imaging notes C.16; the families are in `models/towers.py`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple, Protocol
+
+from ledgerkit.errors import InvalidRecord, UsageError
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from ledgerkit.handles import Inputs, Outputs, Row
+    from ledgerkit.models.tower import Tower
+
+    Picture = NDArray[np.uint8]
+
+VERSION = "1"
+EVENT_TYPE = "feature extraction"
+SUBJECT = "plate"
+LIBRARIES = (
+    "numpy",
+    "onnxruntime",
+    "pillow",
+    "pyarrow",
+    "pyvips",
+    "pyvips-binary",
+    "libvips",
+    "torch",
+    "transformers",
+)
+MAKES = ("embeddings",)
+TOLERANCE = {"vector": {"cosine": 1e-5}, "norm": {"relative": 1e-4}}
+"""How far a vector may lie from itself when made again: float32 with other batches and threads.
+
+bfloat16 on a GPU of another kind may lie further; the verdict of a re-run then says so.
+"""
+TOGETHER = 64
+"""Plates that are done in one call: batches fill across them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Parameters:
+    """Settings of `encode`."""
+
+    model: str = field(
+        default="", metadata={"help": "Name of a model in the store: ledgerkit models list"}
+    )
+    of: str = field(
+        default="plates",
+        metadata={
+            "help": "What gets a vector",
+            "unit": "",
+            "choices": ("plates", "tiles", "segments"),
+        },
+    )
+    pool: str = field(
+        default="none",
+        metadata={
+            "help": "For plates: the plate as one picture, or the mean of its tiles' unit vectors",
+            "unit": "",
+            "choices": ("none", "tiles"),
+        },
+    )
+    background: str = field(
+        default="context",
+        metadata={
+            "help": "For segments: cut out with what surrounds them, or alone on neutral grey",
+            "unit": "",
+            "choices": ("context", "grey"),
+        },
+    )
+    margin: float = field(
+        default=0.1,
+        metadata={
+            "help": "For segments: what is added on each side, as a share of the longer side",
+            "unit": "1",
+            "minimum": 0,
+            "maximum": 1,
+        },
+    )
+    long_side: int = field(
+        default=1024,
+        metadata={
+            "help": "Long side to which images are shrunk while they are read",
+            "unit": "pixel",
+            "minimum": 64,
+        },
+    )
+    device: str = field(
+        default="auto",
+        metadata={
+            "help": "What computes: auto is a GPU where there is one",
+            "unit": "",
+            "choices": ("auto", "cpu", "cuda"),
+        },
+    )
+    precision: str = field(
+        default="auto",
+        metadata={
+            "help": "Numbers that it computes in: auto is bfloat16 on a GPU, else float32",
+            "unit": "",
+            "choices": ("auto", "float32", "bfloat16"),
+        },
+    )
+
+
+class Work(Protocol):
+    """One task: what it reads and where it writes."""
+
+    @property
+    def inputs(self) -> Inputs: ...
+    @property
+    def outputs(self) -> Outputs: ...
+
+
+class _Single(NamedTuple):
+    inputs: Any
+    outputs: Any
+
+
+def takes(parameters: Parameters) -> tuple[str, ...]:
+    """What is described, and for segments the image they lie on."""
+    if parameters.of == "plates" and parameters.pool == "tiles":
+        return ("tiles",)
+    return {"plates": ("whole",), "tiles": ("tiles",), "segments": ("whole", "segments")}[
+        parameters.of
+    ]
+
+
+def models(parameters: Parameters) -> tuple[str, ...]:
+    """The model. Raises `UsageError` where none is named."""
+    if not parameters.model:
+        raise UsageError(
+            "encode needs a model, and none is named",
+            "Name one of `ledgerkit models list` with --model NAME.",
+        )
+    return (parameters.model,)
+
+
+def variant(parameters: Parameters) -> str:
+    """What was described by which model, and how where that is not the usual way."""
+    parts = [parameters.of, parameters.model]
+    return "-".join([*parts, *_unusual(parameters)])
+
+
+def _unusual(parameters: Parameters) -> dict[str, str]:
+    """What moves the vectors of these subjects away from where the model alone would put them."""
+    usual = Parameters()
+    names = {"plates": ("pool",), "tiles": (), "segments": ("background", "margin")}[parameters.of]
+    changed = [name for name in (*names, "long_side") if _differs(parameters, usual, name)]
+    return {f"{name}={getattr(parameters, name)}": name for name in changed}
+
+
+def _differs(one: Parameters, other: Parameters, name: str) -> bool:
+    return bool(getattr(one, name) != getattr(other, name))
+
+
+def space_id(parameters: Parameters, weights: str, tower: Tower) -> str:
+    """The vector space: family, version, and 8 hex digits over what moves a vector.
+
+    That is the digest of the model's weights and settings, its preprocessing, the precision, and
+    how subjects are shown where it is not the usual way. So plates, tiles, segments and words of one
+    model lie in one space, and vectors that are not made alike in another.
+    """
+    from ledgerkit.canonical import canonical_bytes, sha256_hex
+
+    moved = {
+        "weights": weights,
+        "preprocessing": tower.preprocessing.digest,
+        "precision": tower.placement.precision,
+        "unusual": sorted(_unusual(parameters)),
+    }
+    return f"{tower.family}-{VERSION}-{sha256_hex(canonical_bytes(moved))[:8]}"
+
+
+def together(parameters: Parameters) -> int:
+    """Plates in one call of `run_many`."""
+    return TOGETHER
+
+
+def run(inputs: Inputs, parameters: Parameters, outputs: Outputs) -> None:
+    """One plate alone. Raises what kept it from getting any vector."""
+    error = run_many([_Single(inputs, outputs)], parameters)[0]
+    if error is not None:
+        raise error
+
+
+def run_many(works: Sequence[Work], parameters: Parameters) -> list[Exception | None]:
+    """Write one row of `embeddings` per subject of each work; why a work has none, where it has not.
+
+    They have the same parameters. Batches fill across them; images are read ahead, in threads.
+    """
+    from ledgerkit.models.pipeline import encoded
+    from ledgerkit.models.tower import open_tower
+
+    (name,) = models(parameters)
+    folder, weights = works[0].inputs.model(name), works[0].inputs.model_sha256(name)
+    tower = open_tower(folder, parameters.device, parameters.precision)
+    plates = [_Plate(work) for work in works]
+    for (plate, row), vector in encoded(_pictures(plates, parameters), tower):
+        plate.take(row, vector)
+    space = space_id(parameters, weights, tower)
+    return [plate.finish(parameters, space, tower.placement.name) for plate in plates]
+
+
+def describe_image(file: BinaryIO, parameters: Parameters, folder: Path) -> NDArray[np.float32]:
+    """The vector of an image file as that of a plate by the model in `folder`, float32 (d,), norm 1.
+
+    Raises `UnreadableImage`, `LimitExceeded`, and what `models.tower.open_tower` raises.
+    """
+    from ledgerkit.imaging.decode import read_shrunk
+    from ledgerkit.models.tower import open_tower
+
+    tower = open_tower(folder, precision=parameters.precision)
+    pixels = tower.preprocessing.apply(read_shrunk(file, parameters.long_side))
+    return _unit(tower.images(pixels[None])[0])[0]
+
+
+def describe_text(text: str, parameters: Parameters, folder: Path) -> NDArray[np.float32]:
+    """The vector of words in the space of the pictures, float32 (d,), norm 1.
+
+    Raises `UsageError` where the model in `folder` has no tower of texts, or takes fewer words.
+    """
+    from ledgerkit.models.tower import open_tower
+
+    tower = open_tower(folder, precision=parameters.precision)
+    return _unit(tower.texts([text])[0])[0]
+
+
+def speaks(folder: Path) -> bool:
+    """Whether the model in `folder` takes words; reads its settings only. Raises as `family_of`."""
+    from ledgerkit.models.tower import is_onnx
+    from ledgerkit.models.towers import family_of
+
+    return not is_onnx(folder) and family_of(folder)[1].speaks
+
+
+def _unit(vector: NDArray[np.float32]) -> tuple[NDArray[np.float32], float]:
+    """A raw vector at length 1, and its norm. Raises `InvalidRecord` where it has no direction."""
+    import numpy as np
+
+    exact = vector.astype(np.float64)
+    norm = float(np.linalg.norm(exact))
+    if not np.isfinite(norm) or norm == 0:
+        raise InvalidRecord(f"the model gives a vector of length {norm}, which has no direction")
+    return (exact / norm).astype(np.float32), norm
+
+
+@dataclass
+class _Plate:
+    """One work while it is done: what came of its pictures."""
+
+    work: Work
+    rows: list[Row] = field(default_factory=list)
+    vectors: list[NDArray[np.float32]] = field(default_factory=list)
+    norms: list[float] = field(default_factory=list)
+    failed: list[tuple[str, Exception]] = field(default_factory=list)
+    error: Exception | None = None
+
+    def take(self, row: Row, raw: NDArray[np.float32] | Exception) -> None:
+        """The raw vector of one subject, or why it has none."""
+        try:
+            if isinstance(raw, Exception):
+                raise raw
+            vector, norm = _unit(raw)
+        except Exception as error:
+            self.failed.append((row["subject_id"], error))
+            return
+        self.rows.append(row)
+        self.vectors.append(vector)
+        self.norms.append(norm)
+
+    def finish(self, parameters: Parameters, space: str, device: str) -> Exception | None:
+        """Write what was made. Gives back why nothing was."""
+        try:
+            self._write(parameters, space, device)
+        except Exception as error:
+            return error
+        return None
+
+    def _write(self, parameters: Parameters, space: str, device: str) -> None:
+        from ledgerkit.clustering.vectors import table_of
+
+        if self.error is not None:
+            raise self.error
+        if self.failed and not self.rows:
+            raise self.failed[0][1]
+        outputs = self.work.outputs
+        for item, error in self.failed:
+            outputs.failed(item, error)
+        if parameters.of == "plates" and parameters.pool == "tiles":
+            self._pool()
+        outputs.table("embeddings", table_of(self.rows, self.vectors, self.norms, space))
+        outputs.device(device)
+        message = f"{len(self.rows)} {parameters.of} encoded"
+        outputs.gate("vectors", "count", bool(self.rows), float(len(self.rows)), message)
+
+    def _pool(self) -> None:
+        """The mean of the tiles' unit vectors, at length 1; its norm says how much they agree."""
+        import numpy as np
+
+        plate = self.rows[0]["plate_id"]
+        vector, norm = _unit(np.mean(np.array(self.vectors, dtype=np.float64), axis=0))
+        self.rows, self.vectors, self.norms = [_row("plate", plate, plate)], [vector], [norm]
+
+
+def _pictures(
+    plates: Sequence[_Plate], parameters: Parameters
+) -> Iterator[tuple[tuple[_Plate, Row], Callable[[], Picture]]]:
+    """The pictures of all works; a work whose inputs are wrong has none, and says why."""
+    listed = {"plates": _whole, "tiles": _tiles, "segments": _segments}[parameters.of]
+    if parameters.of == "plates" and parameters.pool == "tiles":
+        listed = _tiles
+    for plate in plates:
+        try:
+            for row, read in listed(plate.work.inputs, parameters):
+                yield (plate, row), read
+        except Exception as error:
+            plate.error = error
+
+
+def _row(kind: str, subject: str, plate: str) -> Row:
+    return {"subject_id": subject, "subject_kind": kind, "plate_id": plate}
+
+
+def _read(inputs: Inputs, tile: Row, parameters: Parameters) -> Picture:
+    from ledgerkit.imaging.decode import read_shrunk
+
+    with inputs.image(tile).open() as file:
+        return read_shrunk(file, parameters.long_side)
+
+
+def _whole(inputs: Inputs, parameters: Parameters) -> Iterator[tuple[Row, Callable[[], Picture]]]:
+    from ledgerkit.imaging.place import whole_tile
+
+    tile = whole_tile(inputs.rows("tiles"))
+    row = _row("plate", tile["plate_id"], tile["plate_id"])
+    yield row, partial(_read, inputs, tile, parameters)
+
+
+def _tiles(inputs: Inputs, parameters: Parameters) -> Iterator[tuple[Row, Callable[[], Picture]]]:
+    """Every tile of the plate; a plate that was not tiled is its own tile."""
+    from ledgerkit.imaging.place import whole_tile
+
+    rows: list[Row] = list(inputs.rows("tiles"))
+    for tile in [row for row in rows if row["kind"] == "tile"] or [whole_tile(rows)]:
+        row = _row("tile", tile["tile_id"], tile["plate_id"])
+        yield row, partial(_read, inputs, tile, parameters)
+
+
+def _segments(
+    inputs: Inputs, parameters: Parameters
+) -> Iterator[tuple[Row, Callable[[], Picture]]]:
+    """Figures and parts, cut out of the plate, which is read once."""
+    from ledgerkit.imaging.place import whole_tile
+    from ledgerkit.imaging.subject import DESCRIBED
+    from ledgerkit.models.pipeline import Once
+
+    tile = whole_tile(inputs.rows("tiles"))
+    segments = [row for row in inputs.rows("segments") if row["kind"] in DESCRIBED]
+    pixels = Once(partial(_read, inputs, tile, parameters))
+    for segment in segments:
+        row = _row("segment", segment["segment_id"], segment["plate_id"])
+        yield row, partial(_cut_out, pixels, tile, segment, parameters)
+
+
+def _cut_out(
+    pixels: Callable[[], Picture], tile: Row, segment: Row, parameters: Parameters
+) -> Picture:
+    from ledgerkit.imaging.subject import shown
+
+    alone = parameters.background == "grey"
+    return shown(pixels(), tile, segment, parameters.margin, alone=alone)
