@@ -9,13 +9,14 @@ How to use it:
 
 Places and masks are in pixels of the frame. A pass over the whole frame at low resolution is given as
 pieces with `window_index=None`, their masks brought to the frame's pixels. Only pieces of one `kind`
-meet. The regions depend neither on the order of the pieces nor on that of the windows: all is decided
-by (score, digest of the content). No mask is ever larger than its box.
+meet, and only where windows overlap: `halo` is at least 1. The regions depend neither on the order of
+the pieces nor on that of the windows: all is decided by (score, digest of the content). No mask is ever
+larger than its box.
 
 1. Of pieces of one window that are the same (IoMin >= `contained`, areas alike) the best stays.
 2. Two pieces of two windows are compared within the overlap of the windows alone. They are joined
-   where one is cut by the other's facing border and their IoU there is at least `iou`: one to one
-   between two windows, best first. A piece that is cut and lies within the other there, and in no
+   where at least one is cut there by its own window's border, and their IoU is at least `iou`: one to
+   one between two windows, best first. A piece that is cut and lies within the other there, and in no
    other piece of its own window, is a fragment of it and joined, too. Union-find closes chains.
 3. An object of the whole pass larger than `large` of a window keeps its extent; within the core of
    each window that saw it the tile's mask stands. A smaller one gives way to what tiles saw of it.

@@ -25,13 +25,13 @@ def link(items: list[Item], rule: JoinRule) -> tuple[Links, dict[int, int]]:
     """
     pairs = sorted(overlapping([item.box for item in items], [item.kind for item in items]))
     if rule.partition:
-        outer = [pair for pair in pairs if not items[pair[0]].shares_window(items[pair[1]])]
+        outer = [(i, j) for i, j in pairs if items[i].index != items[j].index]
         return [(i, j) for i, j in outer if common(items[i], items[j])], {}
     same, inside = _own_window(items, pairs, rule)
     outer = [
         (i, j)
         for i, j in pairs
-        if i not in same and j not in same and not items[i].shares_window(items[j])
+        if i not in same and j not in same and items[i].index != items[j].index
     ]
     return _matched(items, outer, inside, rule) + [(i, j) for j, i in same.items()], same
 
@@ -42,7 +42,7 @@ def _own_window(items: list[Item], pairs: Links, rule: JoinRule) -> tuple[dict[i
     inside: set[int] = set()
     for i, j in pairs:
         one, other = items[i], items[j]
-        if not one.shares_window(other) or i in same:
+        if one.index != other.index or i in same:
             continue
         if common(one, other) < rule.contained * min(one.area, other.area):
             continue
@@ -122,7 +122,8 @@ def _matched(items: list[Item], pairs: Links, inside: set[int], rule: JoinRule) 
 
 
 def _window(item: Item) -> tuple[int, int, int, int, bool]:
-    return item.window.x0, item.window.y0, item.window.x1, item.window.y1, item.whole
+    core = item.window.core
+    return core.x0, core.y0, core.x1, core.y1, item.whole
 
 
 def _between(seen: list[tuple[int, int, _Seen]], inside: set[int], rule: JoinRule) -> Links:

@@ -108,16 +108,17 @@ class Item:
     score: float | None
     kind: str
     window: Window
-    whole: bool
-    """Whether it is of the whole pass; `window` is then the frame."""
+    index: int | None
+    """Place of the window; None for the whole pass, whose `window` is the frame."""
     place: int
     """Where the piece was given."""
     digest: bytes
     """Of kind, place, mask and window."""
 
-    def shares_window(self, other: Item) -> bool:
-        """Whether both were found in one window."""
-        return self.window == other.window and self.whole == other.whole
+    @property
+    def whole(self) -> bool:
+        """Whether it is of the whole pass."""
+        return self.index is None
 
 
 def frame_of(tiles: Sequence[Window]) -> Box:
@@ -153,7 +154,7 @@ def _item(place: int, piece: Piece, tiles: Sequence[Window], whole: Window) -> I
     told = f"{piece.kind} {box} {window} {index is None}".encode()
     digest = hashlib.sha256(told + np.packbits(mask).tobytes()).digest()
     area = int(np.count_nonzero(mask))
-    return Item(box, mask, area, piece.score, piece.kind, window, index is None, place, digest)
+    return Item(box, mask, area, piece.score, piece.kind, window, index, place, digest)
 
 
 def trim(x0: int, y0: int, mask: Mask) -> tuple[Box, Mask] | None:

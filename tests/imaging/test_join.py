@@ -249,6 +249,14 @@ def test_refuses_pieces_that_cannot_be(piece: Piece, told: str) -> None:
         join([piece], windows(10, 10, 10, 0), JoinRule())
 
 
+def test_windows_that_show_the_same_are_still_two() -> None:
+    tiles = windows(6, 6, 5, 6)
+    assert len({(tile.x0, tile.x1) for tile in tiles}) == 1
+    truth = np.ones((6, 6), dtype=bool)
+    for rule in (JoinRule(), PARTITION):
+        assert len(join(seen_on(truth, tiles), tiles, rule).regions) == 1
+
+
 def test_nothing_joined_is_nothing() -> None:
     joined = join([], windows(10, 10, 10, 0), JoinRule())
     assert joined.regions == ()
