@@ -64,6 +64,7 @@ __all__ = [
     "Region",
     "Window",
     "join",
+    "nested",
     "windows",
 ]
 
@@ -144,7 +145,7 @@ def join(pieces: Sequence[Piece], tiles: Sequence[Window], rule: JoinRule) -> Jo
         regions = _best(regions, rule)
     regions.sort(key=lambda region: (-region.area, region.y0, region.x0, region.digest))
     if not rule.partition:
-        regions = _nested(regions, rule)
+        regions = nested(regions, rule)
     return Joined(tuple(regions), _conservation(items, regions))
 
 
@@ -265,8 +266,8 @@ def _best(regions: list[Region], rule: JoinRule) -> list[Region]:
     return list(kept.values())
 
 
-def _nested(regions: list[Region], rule: JoinRule) -> list[Region]:
-    """With parents: the smallest region of more than twice the area that contains one."""
+def nested(regions: list[Region], rule: JoinRule) -> list[Region]:
+    """Regions by falling area with parents: the smallest of more than twice the area that contains one."""
     parents: dict[int, int] = {}
     pairs = overlapping([region.box for region in regions], [region.kind for region in regions])
     for large, small in pairs:

@@ -20,14 +20,16 @@ gigabytes.
 _kept: dict[tuple[object, ...], Network] = {}
 
 
-def load(folder: Path, placement: Placement) -> Network:
+def load(folder: Path, placement: Placement, sha256: str = "") -> Network:
     """The network in `folder`, kept for the next task of this process while its files stay the same.
+
+    `sha256` is the digest under which the record pins it.
 
     A folder with config.json is loaded by transformers, one with a single checkpoint by
     segment_anything. Raises `InvalidRecord` for a folder with neither and for weights that do not
     fit, `MissingExtra` without the libraries.
     """
-    key = (str(folder), loading.state_of(folder), placement)
+    key = (str(folder), sha256, loading.state_of(folder), placement)
     if key not in _kept:
         _kept.clear()  # one network at a time: two would take twice the memory
         _kept[key] = _load(folder, placement)

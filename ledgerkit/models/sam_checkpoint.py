@@ -13,12 +13,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from ledgerkit.errors import InvalidRecord
 from ledgerkit.models import loading
 from ledgerkit.models.loading import Placement
-from ledgerkit.models.sam_network import Embedded, Prompts, frame_of, shrunk
+from ledgerkit.models.sam_network import Embedded, Prompts, frame_of, refuse_infinite, shrunk
 from ledgerkit.models.sam_torchvision import import_segment_anything
 
 if TYPE_CHECKING:
@@ -99,23 +100,9 @@ def build(shape: Shape) -> Any:
     import_segment_anything()
     from segment_anything import modeling
 
-    torch = loading.torch()
     grid = shape.side // shape.patch
     return modeling.Sam(
-        image_encoder=modeling.ImageEncoderViT(
-            depth=shape.depth,
-            embed_dim=shape.width,
-            img_size=shape.side,
-            mlp_ratio=shape.mlp_ratio,
-            norm_layer=partial(torch.nn.LayerNorm, eps=1e-6),
-            num_heads=shape.heads,
-            patch_size=shape.patch,
-            qkv_bias=True,
-            use_rel_pos=True,
-            global_attn_indexes=list(shape.whole),
-            window_size=shape.window,
-            out_chans=shape.channels,
-        ),
+        image_encoder=_encoder(modeling, shape),
         prompt_encoder=modeling.PromptEncoder(
             embed_dim=shape.channels,
             image_embedding_size=(grid, grid),
@@ -136,6 +123,23 @@ def build(shape: Shape) -> Any:
         ),
         pixel_mean=list(MEAN),
         pixel_std=list(DEVIATION),
+    )
+
+
+def _encoder(modeling: ModuleType, shape: Shape) -> Any:
+    return modeling.ImageEncoderViT(
+        depth=shape.depth,
+        embed_dim=shape.width,
+        img_size=shape.side,
+        mlp_ratio=shape.mlp_ratio,
+        norm_layer=partial(loading.torch().nn.LayerNorm, eps=1e-6),
+        num_heads=shape.heads,
+        patch_size=shape.patch,
+        qkv_bias=True,
+        use_rel_pos=True,
+        global_attn_indexes=list(shape.whole),
+        window_size=shape.window,
+        out_chans=shape.channels,
     )
 
 
@@ -162,12 +166,12 @@ class CheckpointSam:
         self.kind = f"segment_anything {shape.name}"
         self.device = placement.device
         self._dtype = placement.dtype
-        self._side = shape.side
+        self.side = shape.side
         self._sam.eval().requires_grad_(False).to(placement.device)
 
     def embed(self, images: Sequence[NDArray[np.uint8]]) -> list[Embedded]:
         torch = loading.torch()
-        frames = [frame_of(image, self._side, padded=True) for image in images]
+        frames = [frame_of(image, self.side, padded=True) for image in images]
         pixels = []
         for image, frame in zip(images, frames, strict=True):
             tensor = torch.tensor(shrunk(image, frame), device=self.device)
@@ -175,10 +179,12 @@ class CheckpointSam:
         half = self._dtype != torch.float32
         with torch.inference_mode(), torch.autocast(self.device, self._dtype, enabled=half):
             found = self._sam.image_encoder(torch.stack(pixels)).float()
-        return [
+        embedded = [
             Embedded({"image_embeddings": found[index : index + 1]}, frame)
             for index, frame in enumerate(frames)
         ]
+        refuse_infinite(embedded)
+        return embedded
 
     def predict(
         self, embedded: Embedded, prompts: Prompts, several: bool

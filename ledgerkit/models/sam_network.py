@@ -12,6 +12,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
+from ledgerkit.errors import InvalidRecord
+
 if TYPE_CHECKING:
     import numpy as np
     import torch
@@ -69,9 +71,14 @@ class Network(Protocol):
     kind: str
     """What it is, for people: `segment_anything vit_b`, `transformers Sam2Model`."""
     device: str
+    side: int
+    """Pixels a side of the square that it sees."""
 
     def embed(self, images: Sequence[NDArray[np.uint8]]) -> list[Embedded]:
-        """Each image, sRGB uint8 (h, w, 3), after the encoder; all in one forward pass."""
+        """Each image, sRGB uint8 (h, w, 3), after the encoder; all in one forward pass.
+
+        Raises `InvalidRecord` where its numbers are not finite.
+        """
 
     def predict(
         self, embedded: Embedded, prompts: Prompts, several: bool
@@ -93,6 +100,20 @@ def frame_of(image: NDArray[np.uint8], side: int, *, padded: bool) -> Frame:
         return Frame(height, width, side, side, side, False)
     scale = side * 1.0 / max(height, width)
     return Frame(height, width, int(height * scale + 0.5), int(width * scale + 0.5), side, True)
+
+
+def refuse_infinite(embedded: Sequence[Embedded]) -> None:
+    """Raise `InvalidRecord` where an embedding is not finite: its masks would silently be none."""
+    import torch
+
+    for one in embedded:
+        for value in one.tensors.values():
+            for tensor in value if isinstance(value, list) else [value]:
+                if not torch.isfinite(tensor).all():
+                    raise InvalidRecord(
+                        "the network gives numbers that are not finite for this image",
+                        "Try --precision float32, and check the weights: ledgerkit models verify",
+                    )
 
 
 def enlarge(low: torch.Tensor, frame: Frame) -> torch.Tensor:

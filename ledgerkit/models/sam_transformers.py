@@ -17,7 +17,14 @@ from typing import TYPE_CHECKING, Any
 from ledgerkit.errors import InvalidRecord
 from ledgerkit.models import loading
 from ledgerkit.models.loading import Placement
-from ledgerkit.models.sam_network import Embedded, Frame, Prompts, frame_of, shrunk
+from ledgerkit.models.sam_network import (
+    Embedded,
+    Frame,
+    Prompts,
+    frame_of,
+    refuse_infinite,
+    shrunk,
+)
 
 if TYPE_CHECKING:
     import numpy as np
@@ -118,6 +125,7 @@ class TransformersSam:
         self.device = placement.device
         self._dtype = placement.dtype
         self._steps = preprocessing_of(folder)
+        self.side = self._steps.side
         self._model = loading.pretrained(kind, folder, replace(placement, precision="float32"))
         expected = int(self._model.prompt_encoder.input_image_size)
         if expected != self._steps.side:
@@ -138,7 +146,11 @@ class TransformersSam:
         half = self._dtype != torch.float32
         with torch.inference_mode(), torch.autocast(self.device, self._dtype, enabled=half):
             found = self._model.get_image_embeddings(torch.from_numpy(pixels).to(self.device))
-        return [Embedded(self._named(found, index), frame) for index, frame in enumerate(frames)]
+        embedded = [
+            Embedded(self._named(found, index), frame) for index, frame in enumerate(frames)
+        ]
+        refuse_infinite(embedded)
+        return embedded
 
     def _named(self, found: Any, index: int) -> dict[str, Any]:
         """What the decoder takes of one image of the batch, in float32."""

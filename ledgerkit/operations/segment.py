@@ -17,8 +17,6 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
 
     from ledgerkit.handles import Inputs, Outputs
     from ledgerkit.imaging.regions import RegionRule, Scene
@@ -168,76 +166,27 @@ def _rows(scene: Scene, tile: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     import numpy as np
     from scipy import ndimage
 
+    from ledgerkit.imaging.segment_rows import Measured, Place, segment_row
+
+    place = Place(tile, *scene.labels.shape)
     labels, kinds = scene.labels, len(scene.kinds)
     flat = labels.ravel()
     count = np.bincount(flat, minlength=kinds)
-    channels = [scene.lab[..., place].ravel() for place in range(3)] + [
+    channels = [scene.lab[..., channel].ravel() for channel in range(3)] + [
         scene.paper.distance.ravel()
     ]
     sums = np.stack([np.bincount(flat, channel, kinds) for channel in channels], axis=1)
     means = sums / np.maximum(count, 1)[:, None]
     for index, box in enumerate(ndimage.find_objects(labels + 1, max_label=kinds)):
         if box is not None:
-            mask = labels[box] == index
-            row = {
-                "plate_id": tile["plate_id"],
-                "tile_id": tile["tile_id"],
-                "kind": scene.kinds[index],
-                "parent_id": None,
-                **_geometry(mask, box[1].start, box[0].start, labels.shape, tile),
-                "mean_lab": [round(float(value), 3) for value in means[index, :3]],
-                "contrast": round(float(means[index, 3]), 3),
-                "score": None,
-                "stability": None,
-                "source_sha256": tile["source_sha256"],
-            }
-            yield {"segment_id": segment_id(row), **row}
-
-
-def _geometry(
-    mask: NDArray[np.bool_], left: int, top: int, shape: tuple[int, ...], tile: Mapping[str, Any]
-) -> dict[str, Any]:
-    """Box, area, centroid, mask and solidity of a region whose box starts at `left`, `top`.
-
-    `shape`: height and width of the working image. Lengths come out in oriented source pixels.
-    """
-    import numpy as np
-
-    from ledgerkit.imaging import rle
-    from ledgerkit.imaging.place import scale_of, to_source
-    from ledgerkit.imaging.scanbed import hull_area
-
-    across, down = scale_of(tile, shape[1], shape[0])
-    place = (left, top, left + mask.shape[1], top + mask.shape[0])
-    x0, y0, x1, y1 = to_source(tile, shape[1], shape[0], place)
-    y, x = np.nonzero(mask)
-    return {
-        "x0": x0,
-        "y0": y0,
-        "x1": x1,
-        "y1": y1,
-        "area": x.size * across * down,
-        "centroid_x": round(tile["x0"] + (left + float(x.mean()) + 0.5) * across, 3),
-        "centroid_y": round(tile["y0"] + (top + float(y.mean()) + 0.5) * down, 3),
-        "mask": rle.encode(mask),
-        "mask_width": mask.shape[1],
-        "mask_height": mask.shape[0],
-        "solidity": round(x.size / hull_area(mask), 4),
-    }
-
-
-def segment_id(row: Mapping[str, Any]) -> str:
-    """The identity of a region: from plate, source, kind and geometry alone, so a re-run gives it
-    again.
-    """
-    import hashlib
-
-    from ledgerkit.canonical import canonical_bytes
-
-    box = [row["x0"], row["y0"], row["x1"], row["y1"]]
-    size = [row["mask_width"], row["mask_height"]]
-    identity = [row["plate_id"], row["source_sha256"], row["kind"], box, row["mask"], size]
-    return "segment-" + hashlib.sha256(canonical_bytes(identity)).hexdigest()[:20]
+            yield segment_row(
+                place,
+                scene.kinds[index],
+                box[1].start,
+                box[0].start,
+                labels[box] == index,
+                Measured(means[index, :3], means[index, 3]),
+            )
 
 
 def _check(
