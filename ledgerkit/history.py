@@ -20,6 +20,8 @@ from ledgerkit.worker import TaskInput
 
 IMAGES = {"whole": "whole", "tiles": None}
 """Tokens of `takes` that mean pixels: rows of `tiles` and the image files they name."""
+PROMPTS = "prompts"
+"""Token of `takes`, event and role of what a person pointed at on a plate."""
 
 
 @dataclass
@@ -128,6 +130,24 @@ class History:
             'Make one with: ledgerkit policy propose, then: ledgerkit policy accept --by NAME --reason "..."',
         )
 
+    def prompts(self, plate: str) -> TaskInput | None:
+        """The prompts that a person gave last for a plate; None where there are none."""
+        for run in reversed(self.runs(plate)):
+            if run.operation == PROMPTS and run.status == "complete":
+                for output in self.archive.outputs(run):
+                    if output.role == PROMPTS:
+                        return _output_input(output, PROMPTS, run)
+        return None
+
+    def _prompted(self, plate: str) -> Resolved:
+        found = self.prompts(plate)
+        if found is None:
+            raise MissingInput(
+                f"{plate} has no prompts",
+                "Give them with: ledgerkit prompts FILE --by NAME --reason TEXT",
+            )
+        return Resolved([found])
+
     def policy_variant(self) -> str | None:
         """The variant part of the newest accepted policy; None when there is none."""
         try:
@@ -153,6 +173,8 @@ class History:
         if token == "policy":
             policy = self.accepted_policy()
             return Resolved([policy], [f"policy-{policy.sha256[:8]}"])
+        if token == PROMPTS:
+            return self._prompted(subject)
         if token in IMAGES:
             return self._images(subject, IMAGES[token], parameters)
         found = makers(token, parameters)
@@ -268,7 +290,7 @@ def collect(
 def _of_collection(token: str, parameters: Any) -> bool:
     """Whether a token of `takes` stands for files of the collection, not of each plate."""
     name = token.removesuffix("?")
-    if name in IMAGES or name == "source":
+    if name in IMAGES or name in ("source", PROMPTS):
         return False
     return name == "policy" or makers(name, parameters)[0].on_collection
 

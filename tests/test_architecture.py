@@ -75,6 +75,7 @@ RANKS = {
     "cache": 10,
     "ingest": 10,
     "policy": 10,
+    "prompts": 10,
     "audit": 10,
     "asof": 10,
     "status": 10,

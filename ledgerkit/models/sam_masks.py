@@ -17,7 +17,7 @@ from itertools import product
 from typing import TYPE_CHECKING
 
 from ledgerkit.models.sam_boxes import suppress
-from ledgerkit.models.sam_network import MASK_THRESHOLD, Embedded, Network, Prompts, enlarge
+from ledgerkit.models.sam_network import MASK_THRESHOLD, Embedded, Frame, Network, Prompts, enlarge
 
 if TYPE_CHECKING:
     import numpy as np
@@ -32,6 +32,8 @@ NEAR_CROP_EDGE = 20.0
 """Pixels within which a box touches the edge of its crop: `is_box_near_crop_edge`."""
 AT_FULL_SIZE = 128 << 20
 """Bytes of logits at full size that are held at once."""
+MARGIN = 1e-3
+"""Logits by which rounding can lift an interpolated value above its neighbours, and far more."""
 
 Box = tuple[int, int, int, int]
 
@@ -137,13 +139,13 @@ def pointed_at(network: Network, embedded: Embedded, prompts: Prompts, offset: f
     points = 0 if prompts.points is None else prompts.points.shape[1]
     low, quality = network.predict(embedded, prompts, prompts.boxes is None and points == 1)
     best = int(quality[0].argmax())
-    logits = enlarge(low[0, best : best + 1].float(), embedded.frame)[0]
+    logits = enlarge(low[0, best : best + 1].float(), embedded.frame)[0].cpu().numpy()
     mask = logits > MASK_THRESHOLD
-    score, stability = float(quality[0, best]), float(stability_of(logits[None], offset)[0])
+    score, stability = float(quality[0, best]), stability_of(logits, offset)
     if not mask.any():
         return Found(0, 0, np.zeros((0, 0), dtype=bool), score, 0.0)
-    x0, y0, x1, y1 = boxes_of(mask[None])[0].tolist()
-    return Found(x0, y0, mask[y0 : y1 + 1, x0 : x1 + 1].cpu().numpy(), score, stability)
+    x0, y0, x1, y1 = box_of(mask)
+    return Found(x0, y0, mask[y0 : y1 + 1, x0 : x1 + 1], score, stability)
 
 
 def point_grid(side: int) -> NDArray[np.float64]:
@@ -169,33 +171,27 @@ def crop_boxes(height: int, width: int, layers: int, overlap: float) -> Iterator
             yield (x0, y0, min(x0 + across, width), min(y0 + down, height)), layer
 
 
-def stability_of(logits: torch.Tensor, offset: float) -> torch.Tensor:
-    """IoU of the masks of logits (n, h, w) at offset above and below the threshold, float32 (n,)."""
-    import torch
+def stability_of(logits: NDArray[np.float32], offset: float) -> float:
+    """IoU of the masks of logits (h, w) at `offset` above and below the threshold, rounded to float32.
 
-    strict = (logits > MASK_THRESHOLD + offset).sum((-2, -1), dtype=torch.int32)
-    lax = (logits > MASK_THRESHOLD - offset).sum((-2, -1), dtype=torch.int32)
-    return strict / lax
-
-
-def boxes_of(masks: torch.Tensor) -> torch.Tensor:
-    """Least boxes int64 (n, 4) around masks bool (n, h, w), each with a pixel at least.
-
-    Right and bottom are the last pixels of the mask, as in `batched_mask_to_box`.
+    0 / 0 is 0: nothing is above either.
     """
-    import torch
+    import numpy as np
 
-    height, width = masks.shape[-2:]
-    rows, columns = masks.any(dim=2).int(), masks.any(dim=1).int()
-    return torch.stack(
-        [
-            columns.argmax(dim=1),
-            rows.argmax(dim=1),
-            width - 1 - columns.flip(1).argmax(dim=1),
-            height - 1 - rows.flip(1).argmax(dim=1),
-        ],
-        dim=1,
-    )
+    strict = int(np.count_nonzero(logits > np.float32(MASK_THRESHOLD + offset)))
+    lax = int(np.count_nonzero(logits > np.float32(MASK_THRESHOLD - offset)))
+    return float(np.float32(strict) / np.float32(max(lax, 1)))
+
+
+def box_of(mask: NDArray[np.bool_]) -> Box:
+    """The least box around a mask bool (h, w) that has a pixel; right and bottom are its last ones.
+
+    As `batched_mask_to_box` of segment_anything has it.
+    """
+    import numpy as np
+
+    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+    return int(columns[0]), int(rows[0]), int(columns[-1]), int(rows[-1])
 
 
 def _of_crop(
@@ -235,37 +231,51 @@ def _of_crop(
 def _at_full_size(
     low: torch.Tensor, quality: torch.Tensor, embedded: Embedded, crop: Box, rule: MaskRule
 ) -> _Candidates:
-    """Candidates of low-resolution logits (n, h, w): stable and not empty, cut to their boxes."""
-    frame = embedded.frame
+    """Candidates of low-resolution logits (n, h, w): stable and not empty, cut to their boxes.
+
+    Each is looked at only where its logits can be above the laxer threshold, which its
+    low-resolution logits tell: most masks are much smaller than the image. That is done by numpy:
+    in torch, threads would wait for each other thousands of times.
+    """
+    import numpy as np
+
     found = _Candidates([], [], [], [])
-    each = 4 * (frame.height * frame.width + frame.side**2 * frame.padded)
-    at_once = max(1, AT_FULL_SIZE // each)
-    for start in range(0, len(low), at_once):
-        logits = enlarge(low[start : start + at_once].float(), frame)
-        stability = stability_of(logits, rule.stability_score_offset)
-        masks = logits > MASK_THRESHOLD
-        kept = masks.flatten(1).any(dim=1)
-        if rule.stability_score_thresh > 0:
-            kept &= stability >= rule.stability_score_thresh
-        masks, stable = masks[kept], stability[kept].tolist()
-        if not len(masks):
+    frame = embedded.frame
+    above = (low > MASK_THRESHOLD - rule.stability_score_offset - MARGIN).cpu().numpy()
+    places = [at for at in range(len(above)) if above[at].any()]
+    low, quality = low[places].float(), quality[places].float().cpu()
+    at_once = max(1, AT_FULL_SIZE // (4 * (frame.height * frame.width + frame.side**2)))
+    for index, place in enumerate(places):
+        if index % at_once == 0:
+            logits = enlarge(low[index : index + at_once], frame)
+        x0, y0, x1, y1 = _reach(box_of(above[place]), above.shape[1:], frame)
+        inside = logits[index % at_once, y0:y1, x0:x1].cpu().numpy()
+        mask = inside > MASK_THRESHOLD
+        stability = stability_of(inside, rule.stability_score_offset)
+        if not mask.any() or stability < rule.stability_score_thresh:
             continue
-        scores = quality[start : start + at_once][kept].float().cpu()
-        for mask, box in zip(masks, boxes_of(masks).tolist(), strict=True):
-            found.masks.append(_packed(mask, box))
-            left, top = crop[:2]
-            found.boxes.append((box[0] + left, box[1] + top, box[2] + left, box[3] + top))
-        found.scores += list(scores)
-        found.stabilities += stable
+        left, top, right, bottom = box_of(mask)
+        # As bits: thousands of candidates wait for suppression.
+        kept = mask[top : bottom + 1, left : right + 1]
+        found.masks.append((np.packbits(kept).tobytes(), kept.shape))
+        x, y = x0 + crop[0], y0 + crop[1]
+        found.boxes.append((left + x, top + y, right + x, bottom + y))
+        found.scores.append(quality[index])
+        found.stabilities.append(stability)
     return found
 
 
-def _packed(mask: torch.Tensor, box: Sequence[int]) -> tuple[bytes, tuple[int, int]]:
-    """The mask within its box as bits: thousands of candidates wait for suppression."""
-    import numpy as np
-
-    inside = mask[box[1] : box[3] + 1, box[0] : box[2] + 1].cpu().numpy()
-    return np.packbits(inside).tobytes(), inside.shape
+def _reach(box: Box, low: Sequence[int], frame: Frame) -> Box:
+    """The box of the image, half open, that logits within a box of low-resolution ones (right and
+    bottom inclusive) reach when they are enlarged: interpolation takes one pixel more each time.
+    """
+    found = []
+    sides = ((low[1], frame.inner_width, frame.width), (low[0], frame.inner_height, frame.height))
+    for axis, (small, inner, full) in enumerate(sides):
+        for end, reach in ((box[axis], -2), (box[axis + 2], 3)):
+            square = (end + reach) * frame.side / small + reach
+            found.append(min(max(math.floor(square * full / inner) + reach, 0), full))
+    return found[0], found[2], found[1], found[3]
 
 
 def _unpacked(packed: tuple[bytes, tuple[int, int]]) -> NDArray[np.bool_]:

@@ -17,7 +17,6 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-
     from ledgerkit.handles import Inputs, Outputs
     from ledgerkit.imaging.regions import RegionRule, Scene
 
