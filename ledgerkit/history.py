@@ -22,6 +22,8 @@ IMAGES = {"whole": "whole", "tiles": None}
 """Tokens of `takes` that mean pixels: rows of `tiles` and the image files they name."""
 PROMPTS = "prompts"
 """Token of `takes`, event and role of what a person pointed at on a plate."""
+AMENDMENTS = "amendments"
+"""Token of `takes` that means the records which amend a plate's manifest; there may be none."""
 
 
 @dataclass
@@ -108,6 +110,15 @@ class History:
             )
         return self._sources[plate]
 
+    def manifest(self, plate: str) -> TaskInput:
+        """The manifest of a plate as sealed, catalogue entry included. Raises `MissingInput`."""
+        path = f"{layout.plate_folder(plate)}/{layout.MANIFEST}"
+        if path not in self.seals:
+            raise MissingInput(
+                f"{plate} has no sealed manifest", "See what is wrong with: ledgerkit audit"
+            )
+        return _sealed_input(path, "manifest", self.seals[path])
+
     def current(self, subject: str) -> list[Run]:
         """Current runs of a plate or of the collection, oldest first."""
         runs = self.runs(subject)
@@ -168,8 +179,10 @@ class History:
                 return self.resolve(token[:-1], subject, parameters)
             except MissingInput:
                 return Resolved()
-        if token == "source":
-            return Resolved([self.source(subject)])
+        if token in SEALED:
+            return Resolved([SEALED[token](self, subject)])
+        if token == AMENDMENTS:
+            return Resolved(self._amendments(subject))
         if token == "policy":
             policy = self.accepted_policy()
             return Resolved([policy], [f"policy-{policy.sha256[:8]}"])
@@ -185,6 +198,21 @@ class History:
             [_output_input(output, output.role, run) for output in self._table(run, token)],
             [run.variant],
         )
+
+    def _amendments(self, plate: str) -> list[TaskInput]:
+        """The records that amend the manifest of a plate, oldest first."""
+        found = []
+        for run in self.runs(plate):
+            logged = self.archive.log.index().run(plate, run.run_id)
+            if run.operation == "amend" and run.status == "complete" and logged is not None:
+                path = f"{run.folder}/{layout.RECORD}"
+                size = self.archive.tree.size(path) or 0
+                found.append(
+                    TaskInput(
+                        path, "amendment", "application/json", size, logged.sha256, run.run_id
+                    )
+                )
+        return found
 
     def _made(self, found: tuple[operation.Operation, ...], subject: str, parameters: Any) -> Run:
         """The newest current run of these operations under the present policy that suits the
@@ -248,6 +276,10 @@ class History:
         return layout.sort_plates(list(self._sources))
 
 
+SEALED = {"source": History.source, "manifest": History.manifest}
+"""Tokens of `takes` that mean one sealed file of a plate."""
+
+
 def makers(table: str, parameters: Any) -> tuple[operation.Operation, ...]:
     """The operations whose runs may be read for a table: that which the parameter `made_by` names.
 
@@ -290,7 +322,7 @@ def collect(
 def _of_collection(token: str, parameters: Any) -> bool:
     """Whether a token of `takes` stands for files of the collection, not of each plate."""
     name = token.removesuffix("?")
-    if name in IMAGES or name in ("source", PROMPTS):
+    if name in IMAGES or name in SEALED or name in (AMENDMENTS, PROMPTS):
         return False
     return name == "policy" or makers(name, parameters)[0].on_collection
 

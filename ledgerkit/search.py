@@ -30,23 +30,31 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 KINDS = {"plate-": "plates", "tile-": "tiles", "segment-": "segments"}
+OF = (*KINDS.values(), "texts")
+"""Among what may be searched: subjects, and titles of plates."""
+_MADE_WITH = {"texts": "encode --model NAME"}
 BLOCK_BYTES = 32 << 20
 """Bytes of vectors that are read at a time."""
 MOST = 10_000
 """Neighbours that may be asked for at once: they are kept in memory and compared exactly."""
 _OWN = """
     SELECT space_id, vector FROM current_embeddings
-    WHERE subject_id = ? ORDER BY space_id"""
+    WHERE subject_id = ? AND subject_kind = ? ORDER BY space_id"""
 _SPACES = """
     SELECT DISTINCT space_id FROM current_embeddings WHERE subject_kind = ? ORDER BY space_id"""
 _OTHERS = """
     SELECT subject_id, plate_id, log_index, vector FROM current_embeddings
-    WHERE subject_kind = ? AND space_id = ? AND subject_id <> ?"""
+    WHERE subject_kind = ? AND space_id = ? AND NOT (subject_id = ? AND subject_kind = ?)"""
 _MADE_BY = """
     SELECT r.operation, r.version, r.parameters, r.models FROM runs r
     WHERE r.run_id = (SELECT max(run_id) FROM current_embeddings WHERE space_id = ?)"""
 _TITLES = "SELECT plate_id, title FROM plates WHERE plate_id IN (SELECT unnest(?::VARCHAR[]))"
 _WITHDRAWN = "SELECT withdrawn_reason FROM plates WHERE plate_id = ? AND withdrawn"
+
+_IN_SQL = (
+    "Ask for words in titles and labels in SQL: "
+    "ledgerkit query \"SELECT plate_id, title FROM plates WHERE title ILIKE '%finch%'\""
+)
 
 
 @dataclass(frozen=True)
@@ -102,7 +110,7 @@ def search_tree(
     limits: Limits | None = None,
     block_bytes: int = BLOCK_BYTES,
 ) -> SearchView:
-    """The `count` vectors of `of` (plates, tiles, segments) nearest to `subject` by cosine.
+    """The `count` vectors of `of` (plates, tiles, segments, texts) nearest to `subject` by cosine.
 
     `subject` is the id of a plate, tile or segment, the path of an image file, or else words. `of` is
     by default what the subject is, and plates for a file or words. Raises `MissingInput` when there
@@ -111,8 +119,8 @@ def search_tree(
     """
     if not 1 <= count <= MOST:
         raise UsageError(f"expected 1 to {MOST} neighbours, got {count}", "Give it as: -k 10")
-    if of is not None and of not in KINDS.values():
-        raise UsageError(f"no kind of subject {of!r}", f"There are: {', '.join(KINDS.values())}")
+    if of is not None and of not in OF:
+        raise UsageError(f"no kind of subject {of!r}", f"There are: {', '.join(OF)}")
     own = _kind_of(subject)
     image = None if own else _image_file(subject)
     words = own is None and image is None
@@ -155,8 +163,7 @@ def _image_file(subject: str) -> Path | None:
     if one_word and (subject.startswith(tuple(KINDS)) or path.suffix or os.sep in subject):
         raise UsageError(
             f"{subject!r} is no id of a plate, tile or segment, and no file lies there",
-            "Search by words that describe a picture, or ask for words in titles and labels in SQL: "
-            "ledgerkit query \"SELECT plate_id, title FROM plates WHERE title ILIKE '%finch%'\"",
+            _IN_SQL,
         )
     return None
 
@@ -167,7 +174,8 @@ def _own_vector(
     """Space and vector of a subject. Raises `MissingInput`, or `UsageError` for several spaces."""
     import numpy as np
 
-    rows = ledgers.table(_OWN, [subject]).to_pylist()
+    kind = str(_kind_of(subject)).removesuffix("s")
+    rows = ledgers.table(_OWN, [subject, kind]).to_pylist()
     if not rows:
         raise _without_vector(ledgers, subject)
     spaces = [str(row["space_id"]) for row in rows]
@@ -213,7 +221,8 @@ def _choose(spaces: list[str], wanted: str | None, said: str) -> str:
 def _no_vectors(kind: str, where: str) -> MissingInput:
     return MissingInput(
         f"the ledgers have no vectors of {kind}{where}",
-        f"Make them with: ledgerkit embed --of {kind}, then: ledgerkit consolidate",
+        f"Make them with: ledgerkit {_MADE_WITH.get(kind, 'embed')} --of {kind}, "
+        "then: ledgerkit consolidate",
     )
 
 
@@ -307,7 +316,7 @@ def _of_words(
         raise UsageError(
             f"no model of words and pictures made the vectors of {kind} in {', '.join(spaces)}",
             f"Make some with a CLIP or SigLIP model: ledgerkit encode --model NAME --of {kind}, then: "
-            "ledgerkit consolidate. Words in titles are asked for in SQL: ledgerkit query --help",
+            f"ledgerkit consolidate. {_IN_SQL}",
         )
     chosen = _choose([maker.space for maker in makers], space, f"there are vectors of {kind}")
     maker = next(maker for maker in makers if maker.space == chosen)
@@ -324,7 +333,8 @@ def _nearest(
     block_bytes: int,
 ) -> Nearest[dict[str, Any]]:
     nearest: Nearest[dict[str, Any]] = Nearest(vector, count)
-    given = [kind.removesuffix("s"), space, subject]
+    own = (_kind_of(subject) or "").removesuffix("s")
+    given = [kind.removesuffix("s"), space, subject, own]
     rows = max(1, block_bytes // vector.nbytes)
     for batch in ledgers.batches(_OTHERS, given, rows):
         _feed(nearest, batch, len(vector))

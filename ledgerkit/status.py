@@ -26,6 +26,7 @@ PHASES = (
     ("4 segment", "segment"),
     ("4 segment", "sam"),
     ("5 embed", "embed"),
+    ("5 embed", "encode"),
     ("clustering", "cluster"),
     ("looking", "montage"),
     ("looking", "overlay"),
@@ -33,7 +34,7 @@ PHASES = (
     ("looking", "pyramid"),
     ("looking", "hash"),
 )
-OPTIONAL = frozenset({"contact", "hash", "overlay", "pyramid", "sam"})
+OPTIONAL = frozenset({"contact", "encode", "hash", "overlay", "pyramid", "sam"})
 """Shown, but never what a plate waits for: nothing reads it, or another operation does as well."""
 UPSTREAM = {"segment": "normalize", "embed": "normalize"}
 """Phases on plates that wait for another: only plates that it has done are to do."""
@@ -173,6 +174,14 @@ def _first_item(run: Run) -> FailureView:
     return FailureView(run.subject, item.error, said)
 
 
+def _asked(name: str) -> str:
+    """An operation as its command is given: one that loads a model needs the name of it."""
+    has_model = (
+        hasattr(operation.load(name).module, "models") if name in operation.names() else False
+    )
+    return f"{name} --model NAME" if has_model else name
+
+
 def _next_steps(phases: list[PhaseView], plates: int, ledgers: str | None) -> list[str]:
     if not plates:
         return ["ledgerkit ingest --catalogue data.json --images scans/"]
@@ -183,11 +192,13 @@ def _next_steps(phases: list[PhaseView], plates: int, ledgers: str | None) -> li
             break
     for phase in phases:
         if phase.stale:
-            steps.append(f"ledgerkit {phase.operation} --stale")
+            steps.append(f"ledgerkit {_asked(phase.operation)} --stale")
         if phase.failed or phase.partial:
             said = [f"{phase.failed} failed"] * (phase.failed > 0)
             said += [f"{phase.partial} done in part"] * (phase.partial > 0)
-            steps.append(f"ledgerkit {phase.operation} --retry-failed    # {', '.join(said)}")
+            steps.append(
+                f"ledgerkit {_asked(phase.operation)} --retry-failed    # {', '.join(said)}"
+            )
     if ledgers:
         steps.append("ledgerkit consolidate")
     return steps or ['ledgerkit query "SELECT * FROM plates LIMIT 5"']

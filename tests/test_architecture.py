@@ -29,6 +29,7 @@ RANKS = {
     "intent": 1.5,
     "note": 2,
     "schema": 2,
+    "titles": 2,
     "durable": 2,
     "reading": 2,
     "backends": 2,

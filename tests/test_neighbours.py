@@ -17,6 +17,8 @@ from ledgerkit.testing.neighbours import (
     read_labels,
     similarities,
 )
+from ledgerkit.weights import ModelStore
+from ledgerkit.weights.adding import add
 
 
 def around(count: int, *angles: float) -> np.ndarray:
@@ -68,9 +70,14 @@ def test_labels_come_from_named_columns(tmp_path: Path) -> None:
         read_labels(path, ["subject"])
 
 
-def test_the_command_prints_a_row_for_each_kind_of_vector(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+def test_the_command_prints_a_row_for_each_kind_of_vector_and_each_model_named(
+    towers: dict[str, Path],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setenv("LEDGERKIT_MODELS", str(tmp_path / "store"))
+    add(ModelStore(), "tiny", str(towers["clip"]))
     lines = ["file\tgroup"]
     for place, family in enumerate(["bird", "shell"] * 6):
         image = Image.fromarray(draw(family, 300 + place).pixels)
@@ -78,9 +85,10 @@ def test_the_command_prints_a_row_for_each_kind_of_vector(
         image.save(tmp_path / f"{place}.png")
         lines.append(f"{place}.png\t{family}")
     (tmp_path / "SOURCES.tsv").write_text("\n".join(lines))
-    main([str(tmp_path), "--by", "group"])
+    main([str(tmp_path), "--by", "group", "--model", "tiny"])
     said = capsys.readouterr().out.splitlines()
     assert said[0] == "12 images: 12 in 2 classes by group"
     rows = [line.split(" | ") for line in said[4:]]
-    assert [row[0].lstrip("| ") for row in rows] == list(kinds_of(tmp_path / "0.png"))
+    assert [row[0].lstrip("| ") for row in rows] == [*kinds_of(tmp_path / "0.png"), "tiny"]
+    assert rows[-1][1] == "12"
     assert all(0 <= float(cell.rstrip(" |")) <= 1 for row in rows for cell in row[2:])

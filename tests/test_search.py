@@ -154,7 +154,7 @@ def test_several_spaces_must_be_chosen_from(worked: Repository) -> None:
 
 
 def test_words_are_refused_with_the_way_to_ask_for_them(described: Repository) -> None:
-    with pytest.raises(UsageError, match="no id") as refused:
+    with pytest.raises(UsageError, match="no model of words") as refused:
         described.search("a small finch")
     assert "title ILIKE" in str(refused.value.hint)
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from ledgerkit.api import Repository
     from ledgerkit.duplicates import DuplicatesView
 
-KINDS = ("plates", "tiles", "segments")
+KINDS = ("plates", "tiles", "segments", "texts")
 TITLE = 60
 
 

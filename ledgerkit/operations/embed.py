@@ -22,9 +22,7 @@ if TYPE_CHECKING:
     from ledgerkit.imaging.regions import Scene
     from ledgerkit.imaging.subject import Subject
 
-VERSION = "2"
-METHOD = "1"
-"""Version of the vectors themselves: what is new since is that their norm is kept."""
+VERSION = "1"
 EVENT_TYPE = "feature extraction"
 SUBJECT = "plate"
 LIBRARIES = (
@@ -87,7 +85,7 @@ def variant(parameters: Parameters) -> str:
 
 
 def space_id(parameters: Parameters) -> str:
-    """The vector space: method, its version and every parameter that moves a vector.
+    """The vector space: method, version and every parameter that moves a vector.
 
     Plates, tiles and segments lie in one space and can be compared.
     """
@@ -97,7 +95,7 @@ def space_id(parameters: Parameters) -> str:
     from ledgerkit.canonical import canonical_bytes
 
     values = {name: value for name, value in asdict(parameters).items() if name != "of"}
-    return f"classical-{METHOD}-{hashlib.sha256(canonical_bytes(values)).hexdigest()[:8]}"
+    return f"classical-{VERSION}-{hashlib.sha256(canonical_bytes(values)).hexdigest()[:8]}"
 
 
 def run(inputs: Inputs, parameters: Parameters, outputs: Outputs) -> None:

@@ -1,4 +1,4 @@
-"""Describe plates, tiles or segments by a vector of a learned model, given by its name in the store.
+"""Describe plates, tiles, segments or titles by a vector of a learned model from the store.
 
 CLIP, SigLIP, DINOv2, DINOv3, ViT, or any image tower as ONNX. Pictures of many plates go through the
 model in one batch; which pictures share a batch moves no vector beyond rounding. A picture that
@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple, Protocol
 
@@ -59,9 +58,9 @@ class Parameters:
     of: str = field(
         default="plates",
         metadata={
-            "help": "What gets a vector",
+            "help": "What gets a vector; texts are the titles of plates, for models of words",
             "unit": "",
-            "choices": ("plates", "tiles", "segments"),
+            "choices": ("plates", "tiles", "segments", "texts"),
         },
     )
     pool: str = field(
@@ -130,12 +129,15 @@ class _Single(NamedTuple):
 
 
 def takes(parameters: Parameters) -> tuple[str, ...]:
-    """What is described, and for segments the image they lie on."""
+    """What is described, and for segments the image they lie on; for texts what is said of a plate."""
     if parameters.of == "plates" and parameters.pool == "tiles":
         return ("tiles",)
-    return {"plates": ("whole",), "tiles": ("tiles",), "segments": ("whole", "segments")}[
-        parameters.of
-    ]
+    return {
+        "plates": ("whole",),
+        "tiles": ("tiles",),
+        "segments": ("whole", "segments"),
+        "texts": ("manifest", "amendments"),
+    }[parameters.of]
 
 
 def models(parameters: Parameters) -> tuple[str, ...]:
@@ -157,8 +159,13 @@ def variant(parameters: Parameters) -> str:
 def _unusual(parameters: Parameters) -> dict[str, str]:
     """What moves the vectors of these subjects away from where the model alone would put them."""
     usual = Parameters()
-    names = {"plates": ("pool",), "tiles": (), "segments": ("background", "margin")}[parameters.of]
-    changed = [name for name in (*names, "long_side") if _differs(parameters, usual, name)]
+    names = {
+        "plates": ("pool", "long_side"),
+        "tiles": ("long_side",),
+        "segments": ("background", "margin", "long_side"),
+        "texts": (),
+    }[parameters.of]
+    changed = [name for name in names if _differs(parameters, usual, name)]
     return {f"{name}={getattr(parameters, name)}": name for name in changed}
 
 
@@ -208,8 +215,11 @@ def run_many(works: Sequence[Work], parameters: Parameters) -> list[Exception | 
     folder, weights = works[0].inputs.model(name), works[0].inputs.model_sha256(name)
     tower = open_tower(folder, parameters.device, parameters.precision)
     plates = [_Plate(work) for work in works]
-    for (plate, row), vector in encoded(_pictures(plates, parameters), tower):
-        plate.take(row, vector)
+    if parameters.of == "texts":
+        _texts(plates, tower)
+    else:
+        for (plate, row), vector in encoded(_pictures(plates, parameters), tower):
+            plate.take(row, vector)
     space = space_id(parameters, weights, tower)
     return [plate.finish(parameters, space, tower.placement.name) for plate in plates]
 
@@ -310,75 +320,34 @@ class _Plate:
         """The mean of the tiles' unit vectors, at length 1; its norm says how much they agree."""
         import numpy as np
 
+        from ledgerkit.operations._encode_subjects import row_of
+
         plate = self.rows[0]["plate_id"]
         vector, norm = _unit(np.mean(np.array(self.vectors, dtype=np.float64), axis=0))
-        self.rows, self.vectors, self.norms = [_row("plate", plate, plate)], [vector], [norm]
+        self.rows, self.vectors, self.norms = [row_of("plate", plate, plate)], [vector], [norm]
 
 
 def _pictures(
     plates: Sequence[_Plate], parameters: Parameters
 ) -> Iterator[tuple[tuple[_Plate, Row], Callable[[], Picture]]]:
     """The pictures of all works; a work whose inputs are wrong has none, and says why."""
-    listed = {"plates": _whole, "tiles": _tiles, "segments": _segments}[parameters.of]
-    if parameters.of == "plates" and parameters.pool == "tiles":
-        listed = _tiles
+    from ledgerkit.operations._encode_subjects import pictures_of
+
     for plate in plates:
         try:
-            for row, read in listed(plate.work.inputs, parameters):
+            for row, read in pictures_of(plate.work.inputs, parameters):
                 yield (plate, row), read
         except Exception as error:
             plate.error = error
 
 
-def _row(kind: str, subject: str, plate: str) -> Row:
-    return {"subject_id": subject, "subject_kind": kind, "plate_id": plate}
+def _texts(plates: Sequence[_Plate], tower: Tower) -> None:
+    """The vectors of all titles, one after another: they are short."""
+    from ledgerkit.operations._encode_subjects import texts_of
 
-
-def _read(inputs: Inputs, tile: Row, parameters: Parameters) -> Picture:
-    from ledgerkit.imaging.decode import read_shrunk
-
-    with inputs.image(tile).open() as file:
-        return read_shrunk(file, parameters.long_side)
-
-
-def _whole(inputs: Inputs, parameters: Parameters) -> Iterator[tuple[Row, Callable[[], Picture]]]:
-    from ledgerkit.imaging.place import whole_tile
-
-    tile = whole_tile(inputs.rows("tiles"))
-    row = _row("plate", tile["plate_id"], tile["plate_id"])
-    yield row, partial(_read, inputs, tile, parameters)
-
-
-def _tiles(inputs: Inputs, parameters: Parameters) -> Iterator[tuple[Row, Callable[[], Picture]]]:
-    """Every tile of the plate; a plate that was not tiled is its own tile."""
-    from ledgerkit.imaging.place import whole_tile
-
-    rows: list[Row] = list(inputs.rows("tiles"))
-    for tile in [row for row in rows if row["kind"] == "tile"] or [whole_tile(rows)]:
-        row = _row("tile", tile["tile_id"], tile["plate_id"])
-        yield row, partial(_read, inputs, tile, parameters)
-
-
-def _segments(
-    inputs: Inputs, parameters: Parameters
-) -> Iterator[tuple[Row, Callable[[], Picture]]]:
-    """Figures and parts, cut out of the plate, which is read once."""
-    from ledgerkit.imaging.place import whole_tile
-    from ledgerkit.imaging.subject import DESCRIBED
-    from ledgerkit.models.pipeline import Once
-
-    tile = whole_tile(inputs.rows("tiles"))
-    segments = [row for row in inputs.rows("segments") if row["kind"] in DESCRIBED]
-    pixels = Once(partial(_read, inputs, tile, parameters))
-    for segment in segments:
-        row = _row("segment", segment["segment_id"], segment["plate_id"])
-        yield row, partial(_cut_out, pixels, tile, segment, parameters)
-
-
-def _cut_out(
-    pixels: Callable[[], Picture], tile: Row, segment: Row, parameters: Parameters
-) -> Picture:
-    from ledgerkit.imaging.subject import shown
-
-    alone = parameters.background == "grey"
-    return shown(pixels(), tile, segment, parameters.margin, alone=alone)
+    for plate in plates:
+        try:
+            for row, text in texts_of(plate.work.inputs):
+                plate.take(row, tower.texts([text])[0])
+        except Exception as error:
+            plate.error = error

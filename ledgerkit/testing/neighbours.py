@@ -1,11 +1,12 @@
 """Judge vectors by labels: do the neighbours of a picture show the same kind of thing?
 
-    python -m ledgerkit.testing.neighbours FOLDER [LABELS.tsv] [--by COLUMN ...]
+    python -m ledgerkit.testing.neighbours FOLDER [LABELS.tsv] [--by COLUMN ...] [--model NAME ...]
 
 FOLDER holds images; LABELS.tsv (by default FOLDER/SOURCES.tsv) has a column `file` and columns of
 labels. For each kind of vector the table says, leave one out and by cosine: how often the majority of
 the 5 nearest have the label of the picture itself, and how many of the 10 nearest have it. Kinds are
-the classical vector of `embed` at its defaults and each of its blocks alone.
+the classical vector of `embed` at its defaults and each of its blocks alone, and that of `encode` for
+each model named, which is looked for in the store of models.
 Source: imaging notes D.1 (the measures); Manning, Raghavan & Schütze 2008, 8.4 (precision at k).
 """
 
@@ -17,6 +18,8 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from ledgerkit.weights import ModelStore
 
 if TYPE_CHECKING:
     import numpy as np
@@ -42,17 +45,23 @@ def read_labels(path: Path, columns: Sequence[str]) -> dict[str, dict[str, str]]
     return {column: {row["file"]: row[column] for row in rows if row[column]} for column in columns}
 
 
-def kinds_of(path: Path) -> dict[str, Vectors]:
-    """Vectors of one image by kind: the classical one, and each of its blocks alone."""
+def kinds_of(path: Path, models: Mapping[str, Path] | None = None) -> dict[str, Vectors]:
+    """Vectors of one image by kind: the classical one, its blocks alone, and those of `models`,
+    folders by name.
+    """
     from ledgerkit.imaging.descriptor import blocks_of, describe
-    from ledgerkit.operations import embed
+    from ledgerkit.operations import embed, encode
 
     parameters = embed.Parameters()
     with path.open("rb") as file:
         subject = embed.subject_of(file, parameters)
     whole, _ = describe(subject, embed.weights_of(parameters))
     blocks = {name: block.astype("float32") for name, block in blocks_of(subject).items()}
-    return {"classical": whole, **blocks}
+    found = {"classical": whole, **blocks}
+    for name, folder in (models or {}).items():
+        with path.open("rb") as file:
+            found[name] = encode.describe_image(file, encode.Parameters(model=name), folder)
+    return found
 
 
 def similarities(vectors: Vectors) -> Vectors:
@@ -116,10 +125,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("labels", type=Path, nargs="?")
     parser.add_argument("--by", nargs="+", default=["work", "group"], metavar="COLUMN")
+    parser.add_argument("--model", nargs="+", default=[], metavar="NAME")
     given = parser.parse_args(arguments)
+    models = {name: ModelStore().path(name) for name in given.model}
     labels = read_labels(given.labels or given.folder / "SOURCES.tsv", given.by)
     paths = [path for path in sorted(given.folder.iterdir()) if path.suffix.lower() in SUFFIXES]
-    images = {path.name: kinds_of(path) for path in paths}
+    images = {path.name: kinds_of(path, models) for path in paths}
     counts = {
         scheme: (sum(name in named for name in images), len(set(named.values())))
         for scheme, named in labels.items()
