@@ -17,6 +17,7 @@ from ledgerkit.imaging.lab import to_lab
 from ledgerkit.imaging.lettering import find_lines
 from ledgerkit.imaging.marks import Levels, fill_holes, grow, smoothed, touched
 from ledgerkit.imaging.paper import Paper, PaperRule, model_paper
+from ledgerkit.imaging.ruling import RulingRule, ruled_lines
 from ledgerkit.imaging.scanbed import SurroundRule, find_sheet
 from ledgerkit.imaging.stability import stability
 
@@ -37,6 +38,7 @@ class RegionRule:
     otsu_share: float = 0.6
     faint_share: float = 0.45
     floor: float = 6.0
+    ruled_share: float = 0.5
     closing: int = 3
     opening: int = 3
     hole: float = 3.0
@@ -45,6 +47,7 @@ class RegionRule:
     edge: float = 0.03
     paper: PaperRule = field(default_factory=PaperRule)
     surround: SurroundRule = field(default_factory=SurroundRule)
+    ruling: RulingRule = field(default_factory=RulingRule)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -87,6 +90,9 @@ def cut(rgb: NDArray[np.uint8], rule: RegionRule) -> Scene:
         labels, kinds = _assemble(sheet, [sheet], [])
         return Scene(labels, kinds, paper, levels, lab, sheet, (None,) * len(kinds))
     mark = grow(paper.distance, levels) & sheet
+    thin = (paper.distance > max(rule.ruled_share * levels.faint, paper.noise)) & sheet
+    ruled = morphology.dilate(ruled_lines(thin, sheet, rule.ruling), 1)
+    mark &= ~ruled
     solid = fill_holes(
         morphology.closing(mark, pixels(rule.closing, scale)) & sheet, paper.distance, rule.hole
     )
@@ -95,7 +101,7 @@ def cut(rgb: NDArray[np.uint8], rule: RegionRule) -> Scene:
     sheet = sheet & ~slivers
     labels, kinds = _assemble(sheet, figures, lines)
     steady = stability(labels, kinds, paper, levels, sheet, pixels(rule.closing, scale), rule.hole)
-    return Scene(labels, kinds, paper, levels, lab, sheet, steady)
+    return Scene(labels, kinds, paper, levels, lab, sheet & ~ruled, steady)
 
 
 def _levels(paper: Paper, sheet: NDArray[np.bool_], rule: RegionRule) -> Levels:
