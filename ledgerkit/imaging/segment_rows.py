@@ -7,7 +7,7 @@ Source: imaging notes F.2, F.3; run lengths as in COCO (Lin et al. 2014).
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -34,7 +34,7 @@ class Place:
 class Measured:
     """What is measured of a region beside its geometry."""
 
-    mean_lab: NDArray[np.floating]
+    mean_lab: Iterable[float]
     """Mean CIELAB colour (L, a, b)."""
     contrast: float
     """Mean CIEDE76 distance to the paper."""
@@ -77,19 +77,22 @@ def _geometry(place: Place, left: int, top: int, mask: NDArray[np.bool_]) -> dic
     across, down = scale_of(tile, place.width, place.height)
     box = (left, top, left + mask.shape[1], top + mask.shape[0])
     x0, y0, x1, y1 = to_source(tile, place.width, place.height, box)
-    y, x = np.nonzero(mask)
+    columns, lines = (np.count_nonzero(mask, axis=axis) for axis in (0, 1))
+    area = int(columns.sum())
+    x = float(np.dot(columns, np.arange(columns.size))) / area
+    y = float(np.dot(lines, np.arange(lines.size))) / area
     return {
         "x0": x0,
         "y0": y0,
         "x1": x1,
         "y1": y1,
-        "area": x.size * across * down,
-        "centroid_x": round(tile["x0"] + (left + float(x.mean()) + 0.5) * across, 3),
-        "centroid_y": round(tile["y0"] + (top + float(y.mean()) + 0.5) * down, 3),
+        "area": area * across * down,
+        "centroid_x": round(tile["x0"] + (left + x + 0.5) * across, 3),
+        "centroid_y": round(tile["y0"] + (top + y + 0.5) * down, 3),
         "mask": rle.encode(mask),
         "mask_width": mask.shape[1],
         "mask_height": mask.shape[0],
-        "solidity": round(x.size / hull_area(mask), 4),
+        "solidity": round(area / hull_area(mask), 4),
     }
 
 
