@@ -77,14 +77,8 @@ class Scene:
 
 def cut(rgb: NDArray[np.uint8], rule: RegionRule) -> Scene:
     """The regions of an sRGB image, uint8 (h, w, 3), with h, w >= 1."""
-    import numpy as np
-
     scale = max(rgb.shape[:2]) / REFERENCE
-    lab = to_lab(rgb)
-    smooth = smoothed(lab, rule.smoothing * scale)
-    found = find_sheet(smooth[..., 0], rule.surround)
-    sheet = np.ones(rgb.shape[:2], dtype=bool) if found is None else found
-    paper = model_paper(smooth, sheet, rule.paper)
+    lab, sheet, paper = paper_of(rgb, rule)
     levels = _levels(paper, sheet, rule)
     if not paper.found:
         labels, kinds = _assemble(sheet, [sheet], [])
@@ -102,6 +96,19 @@ def cut(rgb: NDArray[np.uint8], rule: RegionRule) -> Scene:
     labels, kinds = _assemble(sheet, figures, lines)
     steady = stability(labels, kinds, paper, levels, sheet, pixels(rule.closing, scale), rule.hole)
     return Scene(labels, kinds, paper, levels, lab, sheet & ~ruled, steady)
+
+
+def paper_of(
+    rgb: NDArray[np.uint8], rule: RegionRule
+) -> tuple[NDArray[np.float32], NDArray[np.bool_], Paper]:
+    """CIELAB of an sRGB image, float32 (h, w, 3), the sheet on it, bool (h, w), and the paper's model."""
+    import numpy as np
+
+    lab = to_lab(rgb)
+    smooth = smoothed(lab, rule.smoothing * max(rgb.shape[:2]) / REFERENCE)
+    found = find_sheet(smooth[..., 0], rule.surround)
+    sheet = np.ones(rgb.shape[:2], dtype=bool) if found is None else found
+    return lab, sheet, model_paper(smooth, sheet, rule.paper)
 
 
 def _levels(paper: Paper, sheet: NDArray[np.bool_], rule: RegionRule) -> Levels:

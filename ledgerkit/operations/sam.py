@@ -253,36 +253,30 @@ def _paper_distance(pixels: Pixels) -> NDArray[np.float32]:
     """CIEDE76 of each pixel to the paper, float32, on at most `PAPER_SIDE` pixels a side."""
     import numpy as np
     from PIL import Image
-    from scipy import ndimage
 
     from ledgerkit.imaging.geometry import fit_long_side
-    from ledgerkit.imaging.lab import to_lab
-    from ledgerkit.imaging.paper import PaperRule, model_paper
-    from ledgerkit.imaging.scanbed import SurroundRule, find_sheet
+    from ledgerkit.imaging.regions import RegionRule, paper_of
 
     size = fit_long_side(pixels.shape[1], pixels.shape[0], PAPER_SIDE)
-    lab = to_lab(np.asarray(Image.fromarray(pixels).resize(size, Image.Resampling.BOX)))
-    smooth = np.stack([ndimage.gaussian_filter(lab[..., at], 0.67) for at in range(3)], axis=-1)
-    sheet = find_sheet(smooth[..., 0], SurroundRule())
-    if sheet is None:
-        sheet = np.ones(smooth.shape[:2], dtype=bool)
-    return model_paper(smooth, sheet, PaperRule()).distance
+    small = np.asarray(Image.fromarray(pixels).resize(size, Image.Resampling.BOX))
+    return paper_of(small, RegionRule())[2].distance
 
 
 def _colour(
     region: Region, pixels: Pixels, ground: NDArray[np.float32]
 ) -> tuple[NDArray[np.floating], float]:
-    """Mean CIELAB of a region, and its mean distance to the paper, sampled where that is smaller."""
+    """Mean CIELAB of a region, and its mean distance to the paper."""
     import numpy as np
 
+    from ledgerkit.imaging.found import Frame, covered
     from ledgerkit.imaging.lab import to_lab
 
     box = region.box
     inside = to_lab(pixels[box.y0 : box.y1, box.x0 : box.x1][region.mask])
-    rows = np.arange(box.y0, box.y1) * ground.shape[0] // pixels.shape[0]
-    columns = np.arange(box.x0, box.x1) * ground.shape[1] // pixels.shape[1]
-    off = ground[np.ix_(rows, columns)][region.mask]
-    return inside.mean(axis=0, dtype=np.float64), float(off.mean(dtype=np.float64))
+    frame = Frame(pixels.shape[1], pixels.shape[0])
+    area, weights = covered(box, region.mask, frame, ground.shape)
+    off = np.vdot(ground[area.y0 : area.y1, area.x0 : area.x1], weights) / weights.sum()
+    return inside.mean(axis=0, dtype=np.float64), float(off)
 
 
 def _check(found: Regions, pixels: Pixels, outputs: Outputs) -> None:
