@@ -327,9 +327,9 @@ def _without_small_regions(made: list[Found], rule: MaskRule, size: tuple[int, .
 
 
 def _cleaned(one: Found, area: int, size: tuple[int, ...]) -> tuple[Found, bool]:
-    """A mask with its small holes filled and its small islands gone, and whether it changed.
+    """A mask with its small holes filled and its small islands gone, and whether it had any.
 
-    The largest island stays, however small.
+    The largest island stays, however small, and still counts as one.
     """
     import numpy as np
 
@@ -341,12 +341,13 @@ def _cleaned(one: Found, area: int, size: tuple[int, ...]) -> tuple[Found, bool]
     holes[0] = False
     islands, sizes = _components(mask | holes[outside])
     small = sizes < area
+    small[0] = False
+    if not holes.any() and not small.any():
+        return one, False
     small[0] = True
     if small.all():
         small[int(np.argmax(sizes[1:])) + 1] = False
     kept = ~small[islands]
-    if (kept == mask).all():
-        return one, False
     y, x = np.nonzero(kept)
     box = kept[y.min() : y.max() + 1, x.min() : x.max() + 1]
     return Found(int(x.min()), int(y.min()), box, one.score, one.stability), True

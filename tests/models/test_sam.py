@@ -6,7 +6,9 @@ import os
 import pickle
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -34,7 +36,7 @@ LOOSE = {"pred_iou_thresh": 0.01, "stability_score_thresh": 0.1, "stability_scor
 def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """A folder of each kind of tiny network, with its least logit chosen for many masks."""
     root = tmp_path_factory.mktemp("sam")
-    found = {"checkpoint": write_checkpoint(root / "checkpoint", seed=11, least=5)}
+    found = {"checkpoint": write_checkpoint(root / "checkpoint", seed=4, least=4)}
     for family in ("sam", "sam_hq", "sam2"):
         found[family] = write_transformers(root / family, family)
     return found
@@ -103,6 +105,34 @@ def test_masks_of_a_checkpoint_are_those_of_its_library(
     assert [one.score for one in found] == [one["predicted_iou"] for one in theirs]
     assert [one.stability for one in found] == [one["stability_score"] for one in theirs]
     assert [one.mask.sum() for one in found] == [one["area"] for one in theirs]
+
+
+def test_masks_without_small_regions_are_those_of_the_library(
+    network: Callable[[str], Network], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It asks OpenCV for components, which is not installed: scipy gives the same ones."""
+    from scipy import ndimage
+
+    def components(mask: np.ndarray, connectivity: int) -> tuple[Any, ...]:
+        assert connectivity == 8
+        labels, count = ndimage.label(mask, np.ones((3, 3)))
+        sizes = np.bincount(labels.ravel(), minlength=count + 1)
+        return count + 1, labels, sizes[:, None], None
+
+    opencv = ModuleType("cv2")
+    vars(opencv)["connectedComponentsWithStats"] = components
+    monkeypatch.setitem(sys.modules, "cv2", opencv)
+    image, ours = picture(), network("checkpoint")
+    rule = MaskRule(8, 64, box_nms_thresh=0.9, min_mask_region_area=30, **LOOSE)
+    (found,) = everything(ours, [image], rule)
+    settings = {name: getattr(rule, name) for name in MaskRule.__slots__}
+    theirs = import_segment_anything().SamAutomaticMaskGenerator(
+        ours._sam, output_mode="uncompressed_rle", **settings
+    )
+    expected = [compressed(one["segmentation"]) for one in theirs.generate(image)]
+    assert [run_lengths(one, image) for one in found] == expected
+    (plain,) = everything(ours, [image], replace(rule, min_mask_region_area=0))
+    assert expected != [run_lengths(one, image) for one in plain]
 
 
 @pytest.mark.parametrize("family", ["sam", "sam_hq"])
@@ -234,6 +264,7 @@ def test_small_islands_and_holes_go_and_the_largest_island_stays() -> None:
     found, changed = _cleaned(Found(2, 3, mask, 0.9, 1.0), 20, (40, 40))
     assert (found.x0, found.y0, found.mask.shape) == (7, 8, (2, 3))
     assert _cleaned(found, 6, (40, 40)) == (found, False)
+    assert _cleaned(found, 7, (40, 40))[1]
 
 
 def test_suppression_keeps_the_best_of_boxes_that_overlap() -> None:

@@ -85,7 +85,7 @@ def flood(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Flood]:
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_checkpoint(tmp_path_factory.mktemp("models") / "tiny", seed=11, least=5)
+    return write_checkpoint(tmp_path_factory.mktemp("models") / "tiny", seed=4, least=4)
 
 
 def cut(plate: Plate, folder: Path, files: dict[str, Any] | None = None, **given: Any) -> Produced:
