@@ -60,7 +60,7 @@ def of_tiles(
     """Regions of an image from its tiles, and of large objects from one pass over all of it.
 
     A tile is a `core` and up to `halo` pixels around it. One that cannot be done is given to
-    `failed`; the others go on. Raises the error of the last where none can be done.
+    `failed`; the others go on. Raises the error of the last where no tile can be done.
     """
     tiles = windows(pixels.shape[1], pixels.shape[0], core, halo)
     joining = JoinRule()
@@ -70,7 +70,7 @@ def of_tiles(
     for index, found in _of_each(network, pixels, rule, tiles):
         if isinstance(found, Exception):
             failed(_named(index, tiles), found)
-            errors.append(found)
+            errors += [found] if index is not None else []
             continue
         left, top = (0, 0) if index is None else (tiles[index].x0, tiles[index].y0)
         for one in found:
@@ -81,7 +81,7 @@ def of_tiles(
                     continue  # what tiles see better
             pieces.append(Piece(x0, y0, mask, min(max(one.score, 0.0), 1.0), index))
             stability.append(one.stability)
-    if len(errors) > len(tiles):
+    if len(errors) == len(tiles):
         raise errors[-1]
     joined = join(pieces, tiles, joining)
     steady = [_mean(region, pieces, stability) for region in joined.regions]

@@ -180,7 +180,7 @@ def _found(
         groups = _groups(inputs, tile, pixels)
         offset = rule.stability_score_offset
         return _sam_regions.pointed_at(network, pixels, groups, offset, outputs.failed)
-    if parameters.tile:
+    if 0 < parameters.tile < max(pixels.shape[:2]):
         return _sam_regions.of_tiles(
             network, pixels, rule, parameters.tile, parameters.halo, outputs.failed
         )
