@@ -64,7 +64,8 @@ def _print(readings: dict[str, list[tuple[float, float]]]) -> None:
             for place in (0, 1)
         ]
         rates = [f"{more / wall:.1f}", f"{more / work:.1f}"]
-        rows.append([name, *rates, *(f"{share:.2f}" for share in shares)])
+        same_model = "embed" not in name
+        rows.append([name, *rates, *(f"{share:.2f}" if same_model else "-" for share in shares)])
     table(
         f"Vectors of {more} further plates, one process, median of {ROUNDS}",
         ["what", "plates/s", "plates a processor second", "of bare", "of bare, processor time"],

@@ -107,7 +107,9 @@ def run(
             _run_tasks(
                 work,
                 batch,
-                run_all(perform_all, work.bundles(room is None), workers=workers, memory=room),
+                run_all(
+                    perform_all, work.bundles(workers, room is None), workers=workers, memory=room
+                ),
             )
             for _ in range(1, ATTEMPTS):
                 _run_lost(work, batch, room)
@@ -198,9 +200,13 @@ class _Work:
         self._staged += 1
         return replace(task, staging=self.job.item(f"{self._staged:08d}"))
 
-    def bundles(self, together: bool) -> Iterator[list[Task]]:
-        """Tasks as workers get them: several at once for an operation that can do them `together`."""
-        tasks, size = self.tasks(), self._together if together else 1
+    def bundles(self, workers: int, together: bool) -> Iterator[list[Task]]:
+        """Tasks as workers get them: several at once for an operation that can do them `together`.
+
+        No more than half of a worker's share, so that none of several goes without.
+        """
+        share = -(-self.total // (2 * workers)) if workers > 1 else self.total
+        tasks, size = self.tasks(), max(1, min(self._together, share)) if together else 1
         for index in itertools.count():
             bundle = list(itertools.islice(tasks, size))
             if not bundle:

@@ -95,6 +95,15 @@ class Operation:
         named = getattr(self.module, "models", None)
         return () if named is None else tuple(named(parameters))
 
+    def check_models(self, parameters: Any, folders: Mapping[str, Path]) -> None:
+        """Let it refuse models, by name, that it could not load: before there is any work.
+
+        Raises what its `check_models` raises; where it has none, nothing.
+        """
+        check = getattr(self.module, "check_models", None)
+        if check is not None:
+            check(parameters, folders)
+
     def variant(self, parameters: Any) -> str:
         return str(self.module.variant(parameters))
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from ledgerkit import layout, operation, software
@@ -62,11 +63,14 @@ def decide(archive: Archive, history: History, request: Request) -> Iterator[Dec
     """One decision for each subject of the request, in order, made when asked for.
 
     Models that the operation names are read and compared first: raises `UsageError`, `MissingInput`
-    or `DigestMismatch` for one that is not what was added, before there is any decision.
+    or `DigestMismatch` for one that is not what was added, and what the operation raises for one that it
+    cannot load, before there is any decision.
     """
     loaded = operation.load(request.operation)
     parameters = loaded.make_parameters(request.parameters)
-    asked = _Asked(request, loaded, parameters, take(loaded.models(parameters)))
+    models = take(loaded.models(parameters))
+    loaded.check_models(parameters, {one.name: Path(one.folder) for one in models})
+    asked = _Asked(request, loaded, parameters, models)
     tokens = loaded.takes(parameters)
     plates = archive.plate_ids() if request.plates is None else request.plates
     if loaded.on_collection:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import shutil
 from pathlib import Path
@@ -11,7 +12,7 @@ import pytest
 
 from ledgerkit.api import Repository
 from ledgerkit.cli import cli
-from ledgerkit.errors import DigestMismatch, MissingInput, UsageError
+from ledgerkit.errors import DigestMismatch, MissingExtra, MissingInput, UsageError
 from ledgerkit.models.tower import BATCH, open_tower
 from ledgerkit.records import Run
 from ledgerkit.repository import Archive
@@ -182,7 +183,8 @@ def test_titles_as_they_are_now_lie_in_the_space_of_the_pictures(
     assert own.search("plate-002", of="plates", space=clip).searched == 3
     own.amend({"plate-002": {"title": "shells"}}, by="A. Curator", reason="a test")
     assert own.run("encode", model="clip", of="texts").complete == 1
-    assert own.run("encode", model="dinov2", of="texts").failed == 4
+    with pytest.raises(UsageError, match="no tower of texts"):
+        own.run("encode", model="dinov2", of="texts")
 
 
 def test_plates_are_searched_among_segments_of_the_same_model(encoded: Repository) -> None:
@@ -226,6 +228,24 @@ def test_a_plate_whose_image_is_broken_fails_and_the_others_are_done(own: Reposi
     view = own.run("encode", model="dinov2", force=True)
     assert (view.complete, view.failed) == (3, 1)
     assert view.failures[0].subject == "plate-003"
+
+
+def test_what_a_model_lacks_is_said_before_there_is_any_work(
+    own: Repository, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = write_tower(tmp_path / "undeclared", "vit")
+    (folder / "preprocessor_config.json").unlink()
+    add(ModelStore(), "undeclared", str(folder))
+    before = len(runs_of(own))
+    with pytest.raises(MissingInput, match="how pictures are prepared"):
+        own.run("encode", model="undeclared")
+    find = importlib.util.find_spec
+    monkeypatch.setattr(
+        importlib.util, "find_spec", lambda name: None if name == "torch" else find(name)
+    )
+    with pytest.raises(MissingExtra, match="torch"):
+        own.run("encode", model="dinov2", force=True)
+    assert len(runs_of(own)) == before
 
 
 def test_without_a_model_the_way_out_is_said(encoded: Repository) -> None:

@@ -8,8 +8,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from ledgerkit import operation
+from ledgerkit import engine, operation
 from ledgerkit.api import Repository
+from ledgerkit.backends import serial
 from ledgerkit.records import Run
 from ledgerkit.repository import Archive
 
@@ -127,6 +128,16 @@ def test_plates_run_together_as_many_as_asked_for(
 ) -> None:
     tiny.run("count", together=2)
     assert count.calls == [["plate-001", "plate-002"], ["plate-003"]]
+
+
+@pytest.mark.parametrize("count", ["together"], indirect=True)
+def test_no_worker_gets_what_others_could_do_meanwhile(
+    tiny: Repository, count: types.ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # In this process, where calls can be seen, the bundles are those for two workers.
+    monkeypatch.setattr(engine, "run_all", serial.run_all)
+    tiny.run("count", together=3, workers=2)
+    assert count.calls == [["plate-001"], ["plate-002"], ["plate-003"]]
 
 
 @pytest.mark.parametrize("count", ["one by one"], indirect=True)

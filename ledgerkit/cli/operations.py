@@ -30,7 +30,8 @@ def command_of(name: str, group: str = "") -> click.Command:
     def callback(**given: Any) -> int:
         return _perform(name, **given)
 
-    selection = "" if loaded.on_collection else " --plates plate-001,plate-010..020"
+    selection = " --model NAME" if hasattr(loaded.module, "models") else ""
+    selection += "" if loaded.on_collection else " --plates plate-001,plate-010..020"
     document = (loaded.module.__doc__ or "").strip()
     command: Any = common_options(callback)
     for parameter in reversed(loaded.parameters()):

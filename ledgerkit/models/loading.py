@@ -6,6 +6,7 @@ torch and transformers are imported when first used, and only in this package.
 from __future__ import annotations
 
 import importlib
+import importlib.util
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -50,15 +51,26 @@ def library(name: str) -> ModuleType:
     try:
         found = importlib.import_module(name)
     except ModuleNotFoundError as error:
-        raise MissingExtra(
-            f"learned models need {name}, which is not installed ({error})",
-            "Install it with: pip install 'ledgerkit[models]'",
-        ) from error
+        raise _missing(name, str(error)) from error
     if name == "transformers":
         logging = importlib.import_module("transformers.utils.logging")
         logging.set_verbosity_error()
         logging.disable_progress_bar()
     return found
+
+
+def require(*names: str) -> None:
+    """Raise `MissingExtra` for a library that is not installed. Imports none."""
+    for name in names:
+        if importlib.util.find_spec(name) is None:
+            raise _missing(name, "it is not found")
+
+
+def _missing(name: str, why: str) -> MissingExtra:
+    return MissingExtra(
+        f"learned models need {name}, which is not installed ({why})",
+        "Install it with: pip install 'ledgerkit[models]'",
+    )
 
 
 def torch() -> Any:
@@ -91,6 +103,8 @@ def place(device: str = "auto", precision: str = "auto") -> Placement:
         precision = "bfloat16" if on_gpu else "float32"
     library_.set_num_threads(threads())
     if on_gpu:
+        # Else convolutions of float32 are rounded to 10 bits: the library's default.
+        library_.backends.cudnn.allow_tf32 = False
         return Placement("cuda", precision, f"cuda: {library_.cuda.get_device_name()}")
     return Placement("cpu", precision, "cpu")
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from ledgerkit.errors import InvalidRecord, UsageError
 from ledgerkit.models import loading, preprocessing
 from ledgerkit.models.loading import Placement
+from ledgerkit.models.towers import misfit, speechless
 
 if TYPE_CHECKING:
     import numpy as np
@@ -70,7 +71,10 @@ class OnnxTower:
         for start in range(0, len(pixels), size):
             part = pixels[start : start + size]
             filled = part if len(part) == size else np.resize(part, (size, *part.shape[1:]))
-            (vectors,) = self.session.run([self._output], {self._input: filled})
+            try:
+                (vectors,) = self.session.run([self._output], {self._input: filled})
+            except Exception as error:  # the library's own classes of errors share no base
+                raise misfit(self.folder, pixels, error) from error
             found.append(np.asarray(vectors, dtype=np.float32)[: len(part)])
         if found[0].ndim != 2:
             raise InvalidRecord(
@@ -82,10 +86,7 @@ class OnnxTower:
 
     def texts(self, texts: Sequence[str]) -> Vectors:
         """As `Tower.texts`: there is none."""
-        raise UsageError(
-            f"{self.folder.name} is an image tower as ONNX: it has no tower of texts",
-            "Search by words in a space that a CLIP or SigLIP model made.",
-        )
+        raise speechless(self.folder)
 
     def batch(self) -> int:
         """As `Tower.batch`."""

@@ -76,6 +76,26 @@ def _opened(folder: Path, state: object, device: str, precision: str) -> Tower:
     return TorchTower(folder, device, precision)
 
 
+def check(folder: Path, device: str, precision: str, *, words: bool) -> None:
+    """Raise what `open_tower` would, as far as settings and installed libraries tell; loads nothing.
+
+    With `words`, also `UsageError` for a model without a tower of texts.
+    """
+    from ledgerkit.models import loading, preprocessing, towers
+
+    preprocessing.read(folder)
+    if is_onnx(folder):
+        loading.require("onnxruntime")
+        speaks = False
+    else:
+        speaks = towers.family_of(folder)[1].speaks
+        loading.require("torch", "transformers", "safetensors")
+        if device == "cuda":
+            loading.place(device, precision)
+    if words and not speaks:
+        raise towers.speechless(folder)
+
+
 def batch_size(tower: Tower) -> int:
     """Pictures a batch: what `LEDGERKIT_BATCH` says, else the tower's own. Raises `UsageError`."""
     stated = os.environ.get(BATCH, "0")

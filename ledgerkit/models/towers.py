@@ -99,6 +99,23 @@ def family_of(folder: Path) -> tuple[str, Family]:
     return str(name), FAMILIES[name]
 
 
+def speechless(folder: Path) -> UsageError:
+    """That a model takes no words."""
+    return UsageError(
+        f"{folder.name} is a model of pictures only: it has no tower of texts",
+        "Words need a CLIP or SigLIP model.",
+    )
+
+
+def misfit(folder: Path, pixels: NDArray[np.float32], error: Exception) -> InvalidRecord:
+    """That a model does not take what its preprocessing makes."""
+    return InvalidRecord(
+        f"{folder.name} does not take pictures of the shape {pixels.shape[1:]}, which its "
+        f"preprocessing makes: {str(error).splitlines()[0][:300]}",
+        "Its preprocessing and its weights are not of one model.",
+    )
+
+
 class TorchTower:
     """A model of one of the `FAMILIES`, loaded whole from a folder."""
 
@@ -135,7 +152,10 @@ class TorchTower:
         torch = loading.torch()
         with torch.inference_mode():
             given = torch.from_numpy(pixels).to(self.placement.device, self.placement.dtype)
-            found: Vectors = self.ask(self.model, given).float().cpu().numpy()
+            try:
+                found: Vectors = self.ask(self.model, given).float().cpu().numpy()
+            except ValueError as error:
+                raise misfit(self.folder, pixels, error) from error
         return found
 
     def texts(self, texts: Sequence[str]) -> Vectors:
@@ -143,10 +163,7 @@ class TorchTower:
         padding, and is asked so.
         """
         if not self.speaks:
-            raise UsageError(
-                f"{self.folder.name} is a model of pictures only: it has no tower of texts",
-                "Search by words in a space that a CLIP or SigLIP model made.",
-            )
+            raise speechless(self.folder)
         torch = loading.torch()
         longest = int(self.model.config.text_config.max_position_embeddings)
         siglip = self.family == "siglip"

@@ -8,7 +8,7 @@ Source: imaging notes C.16; the families are in `models/towers.py`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple, Protocol
@@ -148,6 +148,14 @@ def models(parameters: Parameters) -> tuple[str, ...]:
             "Name one of `ledgerkit models list` with --model NAME.",
         )
     return (parameters.model,)
+
+
+def check_models(parameters: Parameters, folders: Mapping[str, Path]) -> None:
+    """Refuse a model that gives no such vectors, or cannot run here, before there is any work."""
+    from ledgerkit.models.tower import check
+
+    folder = folders[parameters.model]
+    check(folder, parameters.device, parameters.precision, words=parameters.of == "texts")
 
 
 def variant(parameters: Parameters) -> str:

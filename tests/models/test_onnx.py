@@ -107,6 +107,8 @@ def test_what_a_declaration_names_must_be_in_the_file(tmp_path: Path) -> None:
         open_tower(hand_made(tmp_path / "wrong", ["n", 4, 4, 3], input="pixels"))
     folder = hand_made(tmp_path / "two", ["n", 4, 4, 3], input="x", output="means")
     assert open_tower(folder).images(np.zeros((1, 4, 4, 3), np.float32)).shape == (1, 3)
+    with pytest.raises(InvalidRecord, match="does not take pictures"):
+        open_tower(folder).images(np.zeros((1, 5, 5, 3), np.float32))
     with pytest.raises(UsageError, match="bfloat16"):
         open_tower(folder, "cpu", "bfloat16")
     shutil.copy(folder / "any.onnx", folder / "second.onnx")

@@ -59,13 +59,13 @@ def test_neither_the_batch_nor_its_other_pictures_move_a_vector(
     towers: dict[str, Path], family: str
 ) -> None:
     tower = open_tower(towers[family])
-    pixels = prepared(tower, 9)
-    alone = np.concatenate([tower.images(pixels[one : one + 1]) for one in range(9)])
+    pixels = prepared(tower, 5)
+    alone = np.concatenate([tower.images(pixels[one : one + 1]) for one in range(5)])
     others = prepared(tower, 5, seed=7)
     for made in (
         tower.images(pixels),
         tower.images(pixels[::-1].copy())[::-1],
-        tower.images(np.concatenate([others, pixels]))[5:],
+        tower.images(np.concatenate([others, pixels]))[len(others) :],
     ):
         assert np.abs(made - alone).max() < 1e-5
 
@@ -142,6 +142,17 @@ def test_a_model_that_is_not_whole_or_not_known_is_refused(
     with pytest.raises(LedgerkitError, match=said) as caught:
         open_tower(folder)
     assert caught.value.hint
+
+
+def test_preprocessing_that_does_not_fit_the_model_is_named(
+    towers: dict[str, Path], tmp_path: Path
+) -> None:
+    folder = shutil.copytree(towers["vit"], tmp_path / "vit")
+    declared = json.loads((folder / "preprocessor_config.json").read_text())
+    (folder / "preprocessor_config.json").write_text(json.dumps(declared | {"size": 40}))
+    tower = open_tower(folder)
+    with pytest.raises(InvalidRecord, match="vit does not take pictures"):
+        tower.images(prepared(tower, 1))
 
 
 def test_a_model_is_loaded_once_while_its_files_stay(

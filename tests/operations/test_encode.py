@@ -69,30 +69,28 @@ def test_a_plate_has_the_models_vector_at_length_1_and_its_norm(
     assert np.abs(outside - unit).max() < 1e-6
 
 
-@pytest.mark.parametrize("batch", ["1", "3", "0"])
 def test_plates_done_together_have_the_vectors_that_they_have_alone(
-    towers: dict[str, Path],
-    sheet: Sheet,
-    write_plate: Write,
-    monkeypatch: pytest.MonkeyPatch,
-    batch: str,
+    towers: dict[str, Path], sheet: Sheet, write_plate: Write, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    plates = [write_plate(f"plate-00{n}", sheet((200, 200, 20 * n, RED))) for n in range(1, 8)]
+    model = towers["dinov2"]
+    plates = [write_plate(f"plate-00{n}", sheet((200, 200, 30 * n, RED))) for n in range(1, 6)]
     broken, row = write_plate("plate-008", sheet())
     broken.write_bytes(broken.read_bytes()[:300])
-    alone = [vectors_of(encoded(towers["dinov2"], [p], {"tiles": [t]})) for p, t in plates]
-    monkeypatch.setenv(BATCH, batch)
-    works = [Work(towers["dinov2"], [p], [t]) for p, t in [*plates[:3], (broken, row), *plates[3:]]]
-    works.append(Work(towers["dinov2"], [], [{**plates[0][1], "kind": "tile"}]))
-    errors = encode.run_many(works, encode.Parameters(model="m"))
-    assert [type(error).__name__ for error in errors] == (
-        ["NoneType"] * 3 + ["UnreadableImage"] + ["NoneType"] * 4 + ["MissingInput"]
-    )
-    sound = [one for one, error in zip(works, errors, strict=True) if error is None]
-    for work, expected in zip(sound, alone, strict=True):
-        (subject,) = expected
-        assert np.abs(vectors_of(work.outputs)[subject] - expected[subject]).max() < 1e-5
-    assert works[3].outputs.arrow_tables == {}
+    alone = [vectors_of(encoded(model, [path], {"tiles": [tile]})) for path, tile in plates]
+    for batch in ("1", "3", "0"):
+        monkeypatch.setenv(BATCH, batch)
+        given = [*plates[:2], (broken, row), *plates[2:]]
+        works = [Work(model, [path], [tile]) for path, tile in given]
+        works.append(Work(model, [], [{**plates[0][1], "kind": "tile"}]))
+        errors = encode.run_many(works, encode.Parameters(model="m"))
+        assert [type(error).__name__ for error in errors] == (
+            ["NoneType"] * 2 + ["UnreadableImage"] + ["NoneType"] * 3 + ["MissingInput"]
+        )
+        sound = [one for one, error in zip(works, errors, strict=True) if error is None]
+        for work, expected in zip(sound, alone, strict=True):
+            (subject,) = expected
+            assert np.abs(vectors_of(work.outputs)[subject] - expected[subject]).max() < 1e-5
+        assert works[2].outputs.arrow_tables == {}
 
 
 def test_tiles_have_vectors_of_their_own_and_a_plate_may_have_their_mean(
