@@ -1,7 +1,7 @@
 """The colour of the paper over a sheet, and how far every pixel is from it.
 
 One model per plate, never per tile: a tile without paper would invent one. Special cases are named:
-digital white (no spread at all), uneven light (a surface of second order), full bleed (no paper).
+digital white (no spread at all), uneven light and yellow edges (a smooth surface), full bleed (no paper).
 Source: imaging notes D.2; distances are CIEDE76, CIE 15:2004, 8.2.2.1.
 """
 
@@ -45,7 +45,7 @@ class PaperModel:
     lab: tuple[float, float, float]
     """Median colour of the border ring (CIELAB)."""
     coefficients: NDArray[np.float64] | None
-    """(6, 3) of a surface of second order over -1..1; None where the paper is `lab` everywhere."""
+    """(8, 3) of a smooth surface over -1..1, see `_terms`; None where the paper is `lab` everywhere."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -106,10 +106,13 @@ def _ring(inside: NDArray[np.bool_], width: int) -> NDArray[np.bool_]:
 
 
 def _terms(rows: NDArray[np.float32], columns: NDArray[np.float32]) -> list[NDArray[np.float32]]:
-    """1, x, y, x*x, x*y, y*y for coordinates scaled to -1..1."""
+    """1, x, y, x^2, x y, y^2, x^6, y^6 for coordinates scaled to -1..1: old paper is yellow within
+    a few hundredths of its edges, which no term of second order follows.
+    """
     import numpy as np
 
-    return [np.ones_like(rows), columns, rows, columns * columns, columns * rows, rows * rows]
+    across, down = columns * columns, rows * rows
+    return [np.ones_like(rows), columns, rows, across, columns * rows, down, across**3, down**3]
 
 
 def _line(start: int, stop: int, length: int, step: int = 1) -> NDArray[np.float32]:
@@ -126,7 +129,7 @@ def _fit(
     spread: float,
     size: tuple[int, int],
 ) -> NDArray[np.float64]:
-    """Coefficients (6, 3) of the paper's surface, fitted twice to the pixels that look like paper.
+    """Coefficients (8, 3) of the paper's surface, fitted twice to the pixels that look like paper.
 
     `<=` and not `<`: on a sheet whose median distance is 0 the strict form selects nothing and the
     fit collapses. The bound by the ring's own spread keeps a figure that covers most of the sheet
@@ -168,8 +171,8 @@ def distance_to(
     factors = model.coefficients.astype(np.float32)
     for channel in range(3):
         c = factors[:, channel]
-        line = c[0] + c[1] * columns + c[3] * columns * columns
-        surface = line + rows * (c[2] + c[4] * columns) + c[5] * rows * rows
+        line = c[0] + c[1] * columns + c[3] * columns**2 + c[6] * columns**6
+        surface = line + rows * (c[2] + c[4] * columns) + c[5] * rows**2 + c[7] * rows**6
         middle = np.float32(model.lab[channel])
         np.clip(surface, middle - REACH, middle + REACH, out=surface)
         total += np.square(lab[..., channel] - surface)

@@ -16,6 +16,7 @@ from ledgerkit.imaging import morphology
 from ledgerkit.imaging.lab import to_lab
 from ledgerkit.imaging.lettering import find_lines
 from ledgerkit.imaging.marks import Levels, fill_holes, grow, smoothed, touched
+from ledgerkit.imaging.pale import PaleRule, fill_pale, roughness
 from ledgerkit.imaging.paper import Paper, PaperRule, model_paper
 from ledgerkit.imaging.ruling import RulingRule, ruled_lines
 from ledgerkit.imaging.scanbed import SurroundRule, find_sheet
@@ -48,6 +49,7 @@ class RegionRule:
     paper: PaperRule = field(default_factory=PaperRule)
     surround: SurroundRule = field(default_factory=SurroundRule)
     ruling: RulingRule = field(default_factory=RulingRule)
+    pale: PaleRule = field(default_factory=PaleRule)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -90,6 +92,8 @@ def cut(rgb: NDArray[np.uint8], rule: RegionRule) -> Scene:
     solid = fill_holes(
         morphology.closing(mark, pixels(rule.closing, scale)) & sheet, paper.distance, rule.hole
     )
+    rough = roughness(lab[..., 0], smooth[..., 0])
+    solid = fill_pale(solid, sheet, rough, scale, rule.smallest * sheet.sum(), rule.pale)
     solid = _without_edge_strips(solid, sheet)
     figures, lines, slivers = _sort_components(solid, mark, sheet, rule, scale)
     sheet = sheet & ~slivers
