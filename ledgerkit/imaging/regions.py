@@ -80,7 +80,9 @@ class Scene:
 def cut(rgb: NDArray[np.uint8], rule: RegionRule) -> Scene:
     """The regions of an sRGB image, uint8 (h, w, 3), with h, w >= 1."""
     scale = max(rgb.shape[:2]) / REFERENCE
-    lab, sheet, paper = paper_of(rgb, rule)
+    lab = to_lab(rgb)
+    smooth = smoothed(lab, rule.smoothing * scale)
+    sheet, paper = paper_of(smooth, rule)
     levels = _levels(paper, sheet, rule)
     if not paper.found:
         labels, kinds = _assemble(sheet, [sheet], [])
@@ -102,17 +104,13 @@ def cut(rgb: NDArray[np.uint8], rule: RegionRule) -> Scene:
     return Scene(labels, kinds, paper, levels, lab, sheet & ~ruled, steady)
 
 
-def paper_of(
-    rgb: NDArray[np.uint8], rule: RegionRule
-) -> tuple[NDArray[np.float32], NDArray[np.bool_], Paper]:
-    """CIELAB of an sRGB image, float32 (h, w, 3), the sheet on it, bool (h, w), and the paper's model."""
+def paper_of(smooth: NDArray[np.float32], rule: RegionRule) -> tuple[NDArray[np.bool_], Paper]:
+    """The sheet on an image in smoothed CIELAB, float32 (h, w, 3), as bool (h, w), and its paper."""
     import numpy as np
 
-    lab = to_lab(rgb)
-    smooth = smoothed(lab, rule.smoothing * max(rgb.shape[:2]) / REFERENCE)
     found = find_sheet(smooth[..., 0], rule.surround)
-    sheet = np.ones(rgb.shape[:2], dtype=bool) if found is None else found
-    return lab, sheet, model_paper(smooth, sheet, rule.paper)
+    sheet = np.ones(smooth.shape[:2], dtype=bool) if found is None else found
+    return sheet, model_paper(smooth, sheet, rule.paper)
 
 
 def _levels(paper: Paper, sheet: NDArray[np.bool_], rule: RegionRule) -> Levels:

@@ -255,11 +255,15 @@ def _paper_distance(pixels: Pixels) -> NDArray[np.float32]:
     from PIL import Image
 
     from ledgerkit.imaging.geometry import fit_long_side
-    from ledgerkit.imaging.regions import RegionRule, paper_of
+    from ledgerkit.imaging.lab import to_lab
+    from ledgerkit.imaging.marks import smoothed
+    from ledgerkit.imaging.regions import REFERENCE, RegionRule, paper_of
 
+    rule = RegionRule()
     size = fit_long_side(pixels.shape[1], pixels.shape[0], PAPER_SIDE)
     small = np.asarray(Image.fromarray(pixels).resize(size, Image.Resampling.BOX))
-    return paper_of(small, RegionRule())[2].distance
+    smooth = smoothed(to_lab(small), rule.smoothing * max(size) / REFERENCE)
+    return paper_of(smooth, rule)[1].distance
 
 
 def _colour(
