@@ -153,9 +153,9 @@ def test_the_record_says_the_threshold_that_the_models_family_has(
 ) -> None:
     network = flood()
     plate = write_plate("plate-001", drawn())
-    assert gates(cut(plate, folder))["pred_iou_thresh"][1] == 0.88
+    assert gates(cut(plate, folder, points_per_side=3))["pred_iou_thresh"][1] == 0.88
     network.family = "sam2"  # type: ignore[misc]
-    assert gates(cut(plate, folder))["pred_iou_thresh"][1] == 0.8
+    assert gates(cut(plate, folder, points_per_side=3))["pred_iou_thresh"][1] == 0.8
 
 
 def test_colours_and_the_distance_to_the_paper_are_measured(
