@@ -1,7 +1,7 @@
 """A tower: pictures in, one vector each out; and how one is opened from a model's folder.
 
 `towers` holds those that run in torch, `onnx` those that run in onnxruntime. Which batch they run in
-moves no vector beyond rounding: cosine distances of 1e-6 in float32 were not exceeded in tests.
+moves no vector beyond the rounding of the numbers that it computes in.
 """
 
 from __future__ import annotations
