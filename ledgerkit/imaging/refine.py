@@ -93,6 +93,7 @@ def _cut_tile(
     sure = distance > scene.levels.sure
     mark = _marks(distance, sure, scene, window, frame) & sheet
     solid = morphology.closing(mark, pixels(rule.closing, scale)) & sheet
+    solid |= np.asarray(enlarged(scene.pale, box, frame), dtype=bool) & sheet
     solid = _filled(solid, distance, scene, box, frame, rule)
     labels, count = morphology.label(solid)
     area = np.bincount(labels.ravel(), minlength=count + 1)

@@ -68,6 +68,8 @@ class Scene:
     """Unsmoothed CIELAB, float32 (h, w, 3)."""
     sheet: NDArray[np.bool_]
     """Where marks may be, bool (h, w): neither surround nor ruled frame."""
+    pale: NDArray[np.bool_]
+    """What is in a figure for what surrounds it, not for its own colour, bool (h, w)."""
     stability: tuple[float | None, ...]
     """Of each region, see `stability.py`; None for paper and background."""
 
@@ -86,7 +88,7 @@ def cut(rgb: NDArray[np.uint8], rule: RegionRule) -> Scene:
     levels = _levels(paper, sheet, rule)
     if not paper.found:
         labels, kinds = _assemble(sheet, [sheet], [])
-        return Scene(labels, kinds, paper, levels, lab, sheet, (None,) * len(kinds))
+        return Scene(labels, kinds, paper, levels, lab, sheet, ~sheet, (None,) * len(kinds))
     mark = grow(paper.distance, levels) & sheet
     thin = (paper.distance > max(rule.ruled_share * levels.faint, paper.noise)) & sheet
     ruled = morphology.dilate(ruled_lines(thin, sheet, rule.ruling), 1)
@@ -95,13 +97,14 @@ def cut(rgb: NDArray[np.uint8], rule: RegionRule) -> Scene:
         morphology.closing(mark, pixels(rule.closing, scale)) & sheet, paper.distance, rule.hole
     )
     rough = roughness(lab[..., 0], smooth[..., 0])
-    solid = fill_pale(solid, sheet, rough, scale, rule.smallest * sheet.sum(), rule.pale)
-    solid = _without_edge_strips(solid, sheet)
+    drawn = fill_pale(solid, sheet, rough, scale, rule.smallest * sheet.sum(), rule.pale)
+    pale = drawn & ~solid
+    solid = _without_edge_strips(drawn, sheet)
     figures, lines, slivers = _sort_components(solid, mark, sheet, rule, scale)
     sheet = sheet & ~slivers
     labels, kinds = _assemble(sheet, figures, lines)
     steady = stability(labels, kinds, paper, levels, sheet, pixels(rule.closing, scale), rule.hole)
-    return Scene(labels, kinds, paper, levels, lab, sheet & ~ruled, steady)
+    return Scene(labels, kinds, paper, levels, lab, sheet & ~ruled, pale, steady)
 
 
 def paper_of(smooth: NDArray[np.float32], rule: RegionRule) -> tuple[NDArray[np.bool_], Paper]:
