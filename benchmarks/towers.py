@@ -139,23 +139,31 @@ def measure(size: Size, given: argparse.Namespace) -> None:
 
 
 def _profile(model: Any, size: Size, batch: int, given: argparse.Namespace) -> None:
-    """Append the largest kernels of three calls to a file."""
     import torch
-    from torch.profiler import ProfilerActivity, profile
 
-    on_gpu = given.device == "cuda"
-    kinds = [ProfilerActivity.CPU, *([ProfilerActivity.CUDA] if on_gpu else [])]
-    dtype = torch.bfloat16 if on_gpu else torch.float32
+    dtype = torch.bfloat16 if given.device == "cuda" else torch.float32
     pixels = torch.zeros(batch, 3, SIDE, SIDE, device=given.device, dtype=dtype)
-    with profile(activities=kinds) as seen:
+    title = f"{size.name}, batch {batch}, {given.device}"
+    profile(lambda: model(pixel_values=pixels), given.device, title, given.profile)
+
+
+def profile(step: Callable[[], Any], device: str, title: str, path: str) -> None:
+    """Append the largest kernels of three calls of `step` to a file."""
+    import torch
+    from torch.profiler import ProfilerActivity
+    from torch.profiler import profile as profiled
+
+    on_gpu = device == "cuda"
+    kinds = [ProfilerActivity.CPU, *([ProfilerActivity.CUDA] if on_gpu else [])]
+    with profiled(activities=kinds) as seen:
         for _ in range(3):
-            model(pixel_values=pixels)
+            step()
         if on_gpu:
             torch.cuda.synchronize()
     key = "self_cuda_time_total" if on_gpu else "self_cpu_time_total"
     lines = seen.key_averages().table(sort_by=key, row_limit=KERNELS, max_name_column_width=80)
-    with open(given.profile, "a", encoding="utf-8") as file:
-        file.write(f"{size.name}, batch {batch}, {given.device}\n{lines}\n\n")
+    with open(path, "a", encoding="utf-8") as file:
+        file.write(f"{title}\n{lines}\n\n")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -74,6 +74,14 @@ class Decisions:
         )
         return amend(self._archive, given, by, reason, wait)
 
+    def prompts(
+        self, file: str | Path, *, by: str, reason: str, wait: float = 60.0
+    ) -> CorrectionView:
+        """Keep what a person pointed at on plates, for `sam` with `prompted`. Raises `InvalidRecord`."""
+        from ledgerkit.prompts import take_prompts
+
+        return take_prompts(self._archive, Path(file), by, reason, wait)
+
     def replace_source(
         self, plate: str, file: str | Path, *, by: str, reason: str, wait: float = 60.0
     ) -> CorrectionView:

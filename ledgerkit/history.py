@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ledgerkit import layout, operation, schema
-from ledgerkit.errors import InvalidRecord, LedgerkitError, MissingInput, UsageError, Withdrawn
+from ledgerkit.errors import InvalidRecord, MissingInput, UsageError, Withdrawn
 from ledgerkit.overlay import NOTHING, Overlay, overlay_of
 from ledgerkit.records import Output, Run, current_runs, policy_part
 from ledgerkit.repository import Archive
@@ -20,6 +20,8 @@ from ledgerkit.worker import TaskInput
 
 IMAGES = {"whole": "whole", "tiles": None}
 """Tokens of `takes` that mean pixels: rows of `tiles` and the image files they name."""
+PROMPTS = "prompts"
+"""Token of `takes`, event and role of what a person pointed at on a plate."""
 AMENDMENTS = "amendments"
 """Token of `takes` that means the records which amend a plate's manifest; there may be none."""
 
@@ -139,6 +141,24 @@ class History:
             'Make one with: ledgerkit policy propose, then: ledgerkit policy accept --by NAME --reason "..."',
         )
 
+    def prompts(self, plate: str) -> TaskInput | None:
+        """The prompts that a person gave last for a plate; None where there are none."""
+        for run in reversed(self.runs(plate)):
+            if run.operation == PROMPTS and run.status == "complete":
+                for output in self.archive.outputs(run):
+                    if output.role == PROMPTS:
+                        return _output_input(output, PROMPTS, run)
+        return None
+
+    def _prompted(self, plate: str) -> Resolved:
+        found = self.prompts(plate)
+        if found is None:
+            raise MissingInput(
+                f"{plate} has no prompts",
+                "Give them with: ledgerkit prompts FILE --by NAME --reason TEXT",
+            )
+        return Resolved([found])
+
     def policy_variant(self) -> str | None:
         """The variant part of the newest accepted policy; None when there is none."""
         try:
@@ -171,6 +191,8 @@ class History:
         if token == "policy":
             policy = self.accepted_policy()
             return Resolved([policy], [f"policy-{policy.sha256[:8]}"])
+        if token == PROMPTS:
+            return self._prompted(subject)
         if token in IMAGES:
             return self._images(subject, IMAGES[token], parameters)
         if subject == layout.COLLECTION and (derived := self.derived(token, parameters)):
@@ -330,67 +352,6 @@ def makers(table: str, parameters: Any) -> tuple[operation.Operation, ...]:
             raise UsageError(f"{named} makes no {table}", f"These do: {names}")
         return chosen
     return tuple(one for one in found if one.on_collection == found[0].on_collection)
-
-
-def collect(
-    history: History, tokens: tuple[str, ...], plates: list[str], parameters: Any
-) -> tuple[Resolved, list[tuple[str, LedgerkitError]]]:
-    """Inputs of a collection task over all `plates`, and the plates that have none, with the reason."""
-    found = Resolved()
-    lacking: list[tuple[str, LedgerkitError]] = []
-    of_collection = [token for token in tokens if _of_collection(token, parameters)]
-    for token in tokens:
-        derived = history.derived(token, parameters)
-        if derived is not None:
-            lacking += _beyond(history, derived, plates)
-            of_collection.append(token)
-    for token in of_collection:
-        found.add(history.resolve(token, layout.COLLECTION, parameters))
-    if lacking:
-        plates = [plate for plate in plates if plate not in dict(lacking)]
-    for plate in plates:
-        try:
-            of_plate = Resolved()
-            for token in tokens:
-                if token not in of_collection:
-                    of_plate.add(history.resolve(token, plate, parameters))
-            found.add(of_plate)
-        except LedgerkitError as error:
-            lacking.append((plate, error))
-        history.forget(plate)
-    return found, lacking
-
-
-def _beyond(history: History, derived: Run, plates: list[str]) -> list[tuple[str, LedgerkitError]]:
-    """Those of `plates` that a derived space has no vectors of, with the reason.
-
-    Raises `MissingInput` where it is outdated, `UsageError` where it has others beside `plates`.
-    """
-    held = history.derived_from(derived)
-    if held - set(plates):
-        raise UsageError(
-            f"the space of {derived.run_id} is derived from {len(held)} plates: "
-            "they are taken together",
-            "Leave --plates and --where away.",
-        )
-    found: list[tuple[str, LedgerkitError]] = []
-    for plate in plates:
-        if history.overlay(plate).withdrawn:
-            found.append((plate, Withdrawn(f"{plate} is withdrawn")))
-        elif plate not in held:
-            why = f"{plate} has no vector in the space of {derived.run_id}"
-            found.append((plate, MissingInput(why, f"Derive it again: {derived.operation}")))
-    return found
-
-
-def _of_collection(token: str, parameters: Any) -> bool:
-    """Whether a token of `takes` stands for files of the collection, not of each plate."""
-    name = token.removesuffix("?")
-    if "@" in name:
-        return True
-    if name in IMAGES or name in SEALED or name == AMENDMENTS:
-        return False
-    return name == "policy" or makers(name, parameters)[0].on_collection
 
 
 def _sealed_input(path: str, role: str, sealed: Sealed) -> TaskInput:

@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from ledgerkit import layout, operation, software
+from ledgerkit.collecting import collect
 from ledgerkit.errors import LedgerkitError, MissingInput, Withdrawn
-from ledgerkit.history import History, Resolved, collect
+from ledgerkit.history import History, Resolved
 from ledgerkit.operation import Operation, resolved
 from ledgerkit.records import Run, Supersedes, task_id
 from ledgerkit.repository import Archive

@@ -24,6 +24,7 @@ PHASES = (
     ("2 policy", "policy"),
     ("3 normalize", "normalize"),
     ("4 segment", "segment"),
+    ("4 segment", "sam"),
     ("5 embed", "embed"),
     ("5 embed", "encode"),
     ("clustering", "cluster"),
@@ -34,8 +35,8 @@ PHASES = (
     ("looking", "pyramid"),
     ("looking", "hash"),
 )
-OPTIONAL = frozenset({"contact", "encode", "hash", "match", "overlay", "pyramid"})
-"""Shown, but never what a plate waits for: no other operation reads it."""
+OPTIONAL = frozenset({"contact", "encode", "hash", "match", "overlay", "pyramid", "sam"})
+"""Shown, but never what a plate waits for: nothing reads it, or another operation does as well."""
 UPSTREAM = {"segment": "normalize", "embed": "normalize"}
 """Phases on plates that wait for another: only plates that it has done are to do."""
 _ENDED = PREPROCESSING | {"policy"}

@@ -43,6 +43,10 @@ COMMANDS = {
     ),
     "withdraw": ("ledgerkit.cli.corrections", "Take plates out of all later work."),
     "reinstate": ("ledgerkit.cli.corrections", "Take withdrawn plates back into work."),
+    "prompts": (
+        "ledgerkit.cli.corrections",
+        "Keep points and boxes that a person gave, for: ledgerkit sam --prompted.",
+    ),
     "freeze": ("ledgerkit.cli.corrections", "Verify everything and end preprocessing for good."),
     "consolidate": ("ledgerkit.cli.ledger", "Rebuild the ledgers from manifests and records."),
     "query": ("ledgerkit.cli.ledger", "Ask the ledgers in SQL, read-only."),

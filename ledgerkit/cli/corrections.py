@@ -1,4 +1,4 @@
-"""`amend`, `replace-source`, `withdraw`, `reinstate` and `freeze`: decisions of a person, with a reason."""
+"""`amend`, `replace-source`, `withdraw`, `prompts`, `freeze` and the like: decisions of a person, with a reason."""
 
 from __future__ import annotations
 
@@ -25,6 +25,7 @@ _DONE = {
     "replace-source": "given another source",
     "withdraw": "withdrawn",
     "reinstate": "reinstated",
+    "prompts": "given prompts",
 }
 
 
@@ -122,6 +123,24 @@ def replace_source(
 
 
 @click.command()
+@click.argument("file", type=click.Path(path_type=Path))
+@_decision
+def prompts(file: Path, by: str, reason: str, wait: float, path: Path | None, as_json: bool) -> int:
+    """Keep points and boxes that a person gave, for: ledgerkit sam --prompted.
+
+    FILE is JSON: for each plate a list of regions with `points` (x, y, and 1 within or 0 outside of
+    the region), a `box` (left, top, right, bottom), or both, in pixels of the upright source, and
+    perhaps a `name`. They take the place of the plate's former prompts; other plates stay as they are.
+
+    \b
+    Example:
+      ledgerkit prompts wings.json --by "A. Curator" --reason "the model took wing and leaf for one"
+    """
+    repository = open_repository(path)
+    return _told(lambda: repository.prompts(file, by=by, reason=reason, wait=wait), as_json, _print)
+
+
+@click.command()
 @click.argument("plates", nargs=-1, required=True)
 @_decision
 def withdraw(
@@ -207,7 +226,8 @@ def _print(view: CorrectionView) -> None:
     unchanged = f", {len(view.unchanged)} left as they were" if view.unchanged else ""
     click.echo(f"{view.operation}: {len(view.plates)} {done}{unchanged}")
     if view.plates:
-        click.echo("Next: ledgerkit consolidate")
+        follows = "sam --prompted --model NAME" if view.operation == "prompts" else "consolidate"
+        click.echo(f"Next: ledgerkit {follows}")
 
 
 def _print_freeze(view: FreezeView) -> None:

@@ -93,4 +93,5 @@ def annotation(plate: Plate, row: dict[str, Any]) -> dict[str, Any]:
         "run_id": row["run_id"],
         "variant": row["variant"],
         "score": row["score"],
+        "stability": row["stability"],
     }

@@ -31,6 +31,7 @@ PROPERTIES = (
     "mean_lab",
     "contrast",
     "score",
+    "stability",
     "source_sha256",
     "log_index",
 )

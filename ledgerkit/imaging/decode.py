@@ -41,6 +41,7 @@ __all__ = [
     "exact_load_shrink",
     "read_crop",
     "read_shrunk",
+    "shrunk",
 ]
 
 
@@ -121,12 +122,19 @@ def read_shrunk(
     Grey has three equal bands, alpha lies on white. Memory is bounded by the result and a few rows.
     Raises as `decode` does.
     """
+    image, orientation = shrunk(file, long_side, limits=limits)
+    return _finish(image, orientation)
+
+
+def shrunk(file: BinaryIO, long_side: int, *, limits: Limits = DEFAULT_LIMITS) -> tuple[Any, int]:
+    """The pixels of `read_shrunk` before they are read: a pyvips image of 1 or 3 bands in stored
+    orientation, to be read once from top to bottom, and that orientation. Raises as `decode` does.
+    """
     facts = read_facts(file)
     header = facts.header
     width, height = geometry.fit_long_side(header.width, header.height, long_side)
     decoded = decode(file, limits=limits, shrink=_load_shrink(facts, width, height))
-    small = decoded.to_srgb(resize(decoded.flat(), width, height))
-    return _finish(small, header.orientation)
+    return decoded.to_srgb(resize(decoded.flat(), width, height)), header.orientation
 
 
 def read_crop(
@@ -283,11 +291,15 @@ def exact_load_shrink(facts: Facts, width: int, height: int) -> int:
 
 
 def _finish(image: Any, orientation: int) -> NDArray[np.uint8]:
+    with decoding():
+        return rgb_of(geometry.upright(image.copy_memory(), orientation))
+
+
+def rgb_of(image: Any) -> NDArray[np.uint8]:
+    """The pixels of an 8-bit pyvips image as uint8 (height, width, 3); grey has three equal bands."""
     import numpy as np
 
-    with decoding():
-        turned = geometry.upright(image.copy_memory(), orientation)
-        array = to_array(turned)
+    array = to_array(image)
     if array.shape[2] == 1:
         array = np.repeat(array, 3, axis=2)
     result: NDArray[np.uint8] = np.ascontiguousarray(array[:, :, :3])

@@ -17,6 +17,8 @@ from ledgerkit.imaging.vips import threads
 
 SLACK = 160 << 20
 COMPILER = 160 << 20
+HELD = 256 << 20
+"""Bytes of decoded pixels that crops are cut of in memory (`crop.HELD`)."""
 STRIP_ROWS = 512
 """Rows of the source that a stream of libvips keeps around the ones being read, all stages together."""
 WAITING = 128 << 20
@@ -86,3 +88,10 @@ def pyramid_bytes(facts: Facts, limits: Limits, tile_size: int) -> int:
     turned = min(pixels * 3, limits.max_decode_bytes) if header.orientation > 2 else 0
     plan = PLANNED_TILE * 2 * (1 + pixels // tile_size**2)
     return stream_bytes(facts, limits) + rows + turned + plan
+
+
+def crop_bytes(facts: Facts, limits: Limits) -> int:
+    """Bytes for cutting regions out of an image at full size, as far as it is held in memory."""
+    header = facts.header
+    held = min(header.width * header.height * 3, HELD)
+    return stream_bytes(facts, limits) + held + 4 * IN_MEMORY

@@ -15,8 +15,12 @@ from typing import TYPE_CHECKING
 from ledgerkit.imaging import morphology
 from ledgerkit.imaging.lab import to_lab
 from ledgerkit.imaging.lettering import find_lines
+from ledgerkit.imaging.marks import Levels, fill_holes, grow, smoothed, touched
+from ledgerkit.imaging.pale import PaleRule, fill_pale, roughness
 from ledgerkit.imaging.paper import Paper, PaperRule, model_paper
+from ledgerkit.imaging.ruling import RulingRule, ruled_lines
 from ledgerkit.imaging.scanbed import SurroundRule, find_sheet
+from ledgerkit.imaging.stability import stability
 
 if TYPE_CHECKING:
     import numpy as np
@@ -35,6 +39,7 @@ class RegionRule:
     otsu_share: float = 0.6
     faint_share: float = 0.45
     floor: float = 6.0
+    ruled_share: float = 0.5
     closing: int = 3
     opening: int = 3
     hole: float = 3.0
@@ -43,9 +48,11 @@ class RegionRule:
     edge: float = 0.03
     paper: PaperRule = field(default_factory=PaperRule)
     surround: SurroundRule = field(default_factory=SurroundRule)
+    ruling: RulingRule = field(default_factory=RulingRule)
+    pale: PaleRule = field(default_factory=PaleRule)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Scene:
     """A plate cut into regions."""
 
@@ -56,53 +63,73 @@ class Scene:
     top.
     """
     paper: Paper
-    threshold: float
-    """Distance to paper above which a pixel is not paper (CIEDE76)."""
+    levels: Levels
     lab: NDArray[np.float32]
     """Unsmoothed CIELAB, float32 (h, w, 3)."""
+    sheet: NDArray[np.bool_]
+    """Where marks may be, bool (h, w): neither surround nor ruled frame."""
+    pale: NDArray[np.bool_]
+    """What is in a figure for what surrounds it, not for its own colour, bool (h, w)."""
+    stability: tuple[float | None, ...]
+    """Of each region, see `stability.py`; None for paper and background."""
+
+    @property
+    def threshold(self) -> float:
+        """Distance to paper above which a pixel is not paper (CIEDE76)."""
+        return self.levels.sure
 
 
 def cut(rgb: NDArray[np.uint8], rule: RegionRule) -> Scene:
     """The regions of an sRGB image, uint8 (h, w, 3), with h, w >= 1."""
-    import numpy as np
-    from scipy import ndimage
-
     scale = max(rgb.shape[:2]) / REFERENCE
     lab = to_lab(rgb)
-    sigma = rule.smoothing * scale
-    smooth = np.stack([ndimage.gaussian_filter(lab[..., i], sigma) for i in range(3)], axis=-1)
-    found = find_sheet(smooth[..., 0], rule.surround)
-    sheet = np.ones(rgb.shape[:2], dtype=bool) if found is None else found
-    paper = model_paper(smooth, sheet, rule.paper)
-    threshold = max(rule.otsu_share * otsu(paper.distance[sheet]), rule.floor)
+    smooth = smoothed(lab, rule.smoothing * scale)
+    sheet, paper = paper_of(smooth, rule)
+    levels = _levels(paper, sheet, rule)
     if not paper.found:
-        return _assemble(sheet, [sheet], [], paper, threshold, lab)
-    mark = _grow(paper, threshold, rule) & sheet
+        labels, kinds = _assemble(sheet, [sheet], [])
+        return Scene(labels, kinds, paper, levels, lab, sheet, ~sheet, (None,) * len(kinds))
+    mark = grow(paper.distance, levels) & sheet
+    thin = (paper.distance > max(rule.ruled_share * levels.faint, paper.noise)) & sheet
+    ruled = morphology.dilate(ruled_lines(thin, sheet, rule.ruling), 1)
+    mark &= ~ruled
     solid = fill_holes(
-        morphology.closing(mark, _pixels(rule.closing, scale)) & sheet, paper.distance, rule.hole
+        morphology.closing(mark, pixels(rule.closing, scale)) & sheet, paper.distance, rule.hole
     )
-    solid = _without_edge_strips(solid, sheet)
+    rough = roughness(lab[..., 0], smooth[..., 0])
+    drawn = fill_pale(solid, sheet, rough, scale, rule.smallest * sheet.sum(), rule.pale)
+    pale = drawn & ~solid
+    solid = _without_edge_strips(drawn, sheet)
     figures, lines, slivers = _sort_components(solid, mark, sheet, rule, scale)
     sheet = sheet & ~slivers
-    return _assemble(sheet, figures, lines, paper, threshold, lab)
+    labels, kinds = _assemble(sheet, figures, lines)
+    steady = stability(labels, kinds, paper, levels, sheet, pixels(rule.closing, scale), rule.hole)
+    return Scene(labels, kinds, paper, levels, lab, sheet & ~ruled, pale, steady)
 
 
-def _pixels(length: float, scale: float) -> int:
-    """A length stated at the reference size in pixels of this image, at least 1."""
-    return max(1, round(length * scale))
-
-
-def _grow(paper: Paper, threshold: float, rule: RegionRule) -> NDArray[np.bool_]:
-    """Pixels over `threshold`, and fainter ones that hang together with such pixels.
-
-    So light washes stay with what they surround. The faint threshold keeps clear of the paper's own
-    unevenness along the border, which would otherwise flood a yellowed sheet.
-    """
+def paper_of(smooth: NDArray[np.float32], rule: RegionRule) -> tuple[NDArray[np.bool_], Paper]:
+    """The sheet on an image in smoothed CIELAB, float32 (h, w, 3), as bool (h, w), and its paper."""
     import numpy as np
 
-    faint = max(threshold * rule.faint_share / rule.otsu_share, rule.floor, 1.5 * paper.noise)
-    labels, count = morphology.label(paper.distance > min(faint, threshold))
-    return np.asarray(_touched(labels, count, paper.distance > threshold)[labels], dtype=bool)
+    found = find_sheet(smooth[..., 0], rule.surround)
+    sheet = np.ones(smooth.shape[:2], dtype=bool) if found is None else found
+    return sheet, model_paper(smooth, sheet, rule.paper)
+
+
+def _levels(paper: Paper, sheet: NDArray[np.bool_], rule: RegionRule) -> Levels:
+    """Otsu's threshold on the sheet, with a floor.
+
+    Light washes stay with what they surround by the faint level. It keeps clear of the paper's own
+    unevenness along the border, which would otherwise flood a yellowed sheet.
+    """
+    sure = max(rule.otsu_share * otsu(paper.distance[sheet]), rule.floor)
+    faint = max(sure * rule.faint_share / rule.otsu_share, rule.floor, 1.5 * paper.noise)
+    return Levels(sure, min(faint, sure))
+
+
+def pixels(length: float, scale: float) -> int:
+    """A length stated at the reference size in pixels of this image, at least 1."""
+    return max(1, round(length * scale))
 
 
 def otsu(distance: NDArray[np.float32]) -> float:
@@ -122,24 +149,6 @@ def otsu(distance: NDArray[np.float32]) -> float:
     with np.errstate(divide="ignore", invalid="ignore"):
         between = below * above * (mass / below - (mass[-1] - mass) / above) ** 2
     return float(values[int(np.nanargmax(between[:-1]))])
-
-
-def fill_holes(
-    solid: NDArray[np.bool_], distance: NDArray[np.float32], least: float
-) -> NDArray[np.bool_]:
-    """`solid` with its enclosed holes filled, but for those whose mean distance to paper is under
-    `least`.
-    """
-    import numpy as np
-
-    labels, count = morphology.label(~solid, diagonal=False)
-    size = np.bincount(labels.ravel(), minlength=count + 1)
-    total = np.bincount(labels.ravel(), weights=distance.ravel(), minlength=count + 1)
-    fill = total >= least * np.maximum(size, 1)
-    edge = np.concatenate([labels[0], labels[-1], labels[:, 0], labels[:, -1]])
-    fill[edge] = False
-    fill[0] = True
-    return np.asarray(fill[labels], dtype=bool)
 
 
 def _without_edge_strips(solid: NDArray[np.bool_], sheet: NDArray[np.bool_]) -> NDArray[np.bool_]:
@@ -189,22 +198,13 @@ def _sort_components(
     taken = np.zeros(count + 1, dtype=bool)
     for line in lines:
         taken[labels[line]] = True
-    thick = _touched(labels, count, morphology.opening(solid, _pixels(rule.opening, scale)))
+    thick = touched(labels, count, morphology.opening(solid, pixels(rule.opening, scale)))
     edge = max(1, round(rule.edge * max(sheet.shape)))
-    inner = _touched(labels, count, morphology.erode(np.pad(sheet, 1), edge + 1)[1:-1, 1:-1])
+    inner = touched(labels, count, morphology.erode(np.pad(sheet, 1), edge + 1)[1:-1, 1:-1])
     large = (area >= rule.smallest * sheet.sum()) & ~taken & (thick | ~low)
     large[0] = False
     order = sorted(np.flatnonzero(large & inner), key=lambda index: (-int(area[index]), int(index)))
     return [labels == index for index in order], lines, (large & ~inner)[labels]
-
-
-def _touched(labels: NDArray[np.int32], count: int, mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """For each label 0..count whether `mask` has a pixel of it."""
-    import numpy as np
-
-    touched = np.zeros(count + 1, dtype=bool)
-    touched[labels[mask]] = True
-    return touched
 
 
 def _low_components(
@@ -234,11 +234,8 @@ def _assemble(
     sheet: NDArray[np.bool_],
     figures: list[NDArray[np.bool_]],
     lines: list[NDArray[np.bool_]],
-    paper: Paper,
-    threshold: float,
-    lab: NDArray[np.float32],
-) -> Scene:
-    """The label map; an earlier region keeps a pixel that two would claim."""
+) -> tuple[NDArray[np.int32], tuple[str, ...]]:
+    """Labels int32 (h, w) and kinds; an earlier region keeps a pixel that two would claim."""
     import numpy as np
 
     labels = np.zeros(sheet.shape, dtype=np.int32)
@@ -249,4 +246,4 @@ def _assemble(
     for kind, mask in masks:
         labels[mask & (labels == 0)] = len(kinds)
         kinds.append(kind)
-    return Scene(labels, tuple(kinds), paper, threshold, lab)
+    return labels, tuple(kinds)

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from ledgerkit.imaging.regions import Scene
     from ledgerkit.imaging.subject import Subject
 
-VERSION = "1"
+VERSION = "2"
 EVENT_TYPE = "feature extraction"
 SUBJECT = "plate"
 LIBRARIES = (

@@ -1,29 +1,29 @@
 """Cut each plate into paper, figures, lettering and dark surround, without any weights.
 
-Works on the whole plate brought to `long_side` pixels: colour distance to the paper, Otsu's
-threshold
-with a floor, closing, holes, connected components. Regions come back as COCO run lengths over their
-box, boxes in oriented source pixels, and cover the plate without gap or overlap.
+Works on the plate brought to `long_side` pixels: colour distance to the paper, Otsu's threshold with a
+floor, closing, holes, connected components. A working image of more than 2048 x 2048 pixels, or any on
+request (`--tile`), is cut tile by tile with the paper and the threshold of the whole plate, and joined.
+Regions come back as COCO run lengths over their box, boxes in oriented source pixels, and cover the
+plate without gap or overlap; `foreground.json` has all figures in one mask. With `--parts colour`
+figures are also taken apart into patches of even colour, which lie in their figure.
 
-With `--crops` every figure is also cut out of the source at full resolution into the cache, named by
-its segment id: on white (JPEG), on nothing (PNG with alpha), or with its surroundings (JPEG).
-Source: imaging notes D.2, F.2, F.3; Otsu 1979; run lengths as in COCO (Lin et al. 2014).
+With `--crops` every figure and part is also cut out of the source at full resolution into the cache,
+named by its segment id: on white (JPEG), on nothing (PNG with alpha), or with its surroundings (JPEG).
+Source: imaging notes D.2, F.2 to F.4; Otsu 1979; run lengths as in COCO (Lin et al. 2014).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
     from ledgerkit.handles import Inputs, Outputs
-    from ledgerkit.imaging.regions import RegionRule, Scene
+    from ledgerkit.imaging.cutting import Cut, TileRule
+    from ledgerkit.imaging.regions import RegionRule
 
-VERSION = "1"
+VERSION = "2"
 EVENT_TYPE = "segmentation"
 SUBJECT = "plate"
 LIBRARIES = (
@@ -112,6 +112,31 @@ class Parameters:
             "unit": "1",
         },
     )
+    tile: int = field(
+        default=0,
+        metadata={
+            "minimum": 0,
+            "help": "Side of the tiles that the working image is cut in, without what they share; "
+            "0: whole up to 2048 x 2048 pixels, above it 1024",
+            "unit": "pixel",
+        },
+    )
+    halo: float = field(
+        default=0.125,
+        metadata={
+            "minimum": 0,
+            "maximum": 1,
+            "help": "Width of the border that tiles share with their neighbours, as a share of a tile",
+            "unit": "1",
+        },
+    )
+    parts: str = field(
+        default="none",
+        metadata={
+            "help": "Also take each figure apart into patches of even colour",
+            "choices": ("none", "colour"),
+        },
+    )
     crops: str = field(
         default="none",
         metadata={
@@ -131,21 +156,49 @@ def variant(parameters: Parameters) -> str:
     return "classical"
 
 
+def memory(inputs: Inputs, parameters: Parameters) -> int:
+    """Bytes that `run` may take, from the headers of what it reads."""
+    from ledgerkit.imaging.cutting import working_bytes
+    from ledgerkit.imaging.footprint import crop_bytes
+    from ledgerkit.imaging.header import read_facts
+    from ledgerkit.imaging.limits import DEFAULT_LIMITS
+    from ledgerkit.imaging.place import whole_tile
+
+    with inputs.image(whole_tile(inputs.rows("tiles"))).open_header() as file:
+        needed = working_bytes(read_facts(file), DEFAULT_LIMITS, _tiles(parameters))
+    if parameters.crops == "none":
+        return needed
+    with inputs.file("source").open_header() as file:
+        return needed + crop_bytes(read_facts(file), DEFAULT_LIMITS)
+
+
 def run(inputs: Inputs, parameters: Parameters, outputs: Outputs) -> None:
     """Write one row of `segments` per region, and check that they add up to the plate."""
-    from ledgerkit.imaging.decode import read_shrunk
+    from ledgerkit.imaging.cutting import cut_file, with_parts
+    from ledgerkit.imaging.geometry import oriented_size
+    from ledgerkit.imaging.header import read_header
+    from ledgerkit.imaging.parts import PartRule
     from ledgerkit.imaging.place import whole_tile
-    from ledgerkit.imaging.regions import cut
 
     tile = whole_tile(inputs.rows("tiles"))
     with inputs.image(tile).open() as file:
-        pixels = read_shrunk(file, parameters.long_side)
-    scene = cut(pixels, _rule(parameters))
-    rows = list(_rows(scene, tile))
+        header = read_header(file)
+        width, height = oriented_size(header.width, header.height, header.orientation)
+        cut = cut_file(file, width, height, _tiles(parameters), _rule(parameters))
+    if parameters.parts != "none":
+        cut = with_parts(cut, PartRule())
+    rows = _rows(cut, tile)
     outputs.rows("segments", rows)
-    _check(scene, rows, tile, outputs)
+    outputs.document("foreground.json", "foreground", _foreground(cut, tile))
+    _check(cut, rows, tile, outputs)
     if parameters.crops != "none":
         _write_crops(inputs, rows, parameters.crops, outputs)
+
+
+def _tiles(parameters: Parameters) -> TileRule:
+    from ledgerkit.imaging.cutting import TileRule
+
+    return TileRule(parameters.long_side, parameters.tile, parameters.halo)
 
 
 def _rule(parameters: Parameters) -> RegionRule:
@@ -163,110 +216,103 @@ def _rule(parameters: Parameters) -> RegionRule:
     )
 
 
-def _rows(scene: Scene, tile: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
-    """Rows of `segments`, in the order of the scene's regions; empty regions have none."""
-    import numpy as np
-    from scipy import ndimage
+def _rows(cut: Cut, tile: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Rows of `segments`, in the order of the regions."""
+    from ledgerkit.imaging.segment_rows import Measured, Place, segment_row
 
-    labels, kinds = scene.labels, len(scene.kinds)
-    flat = labels.ravel()
-    count = np.bincount(flat, minlength=kinds)
-    channels = [scene.lab[..., place].ravel() for place in range(3)] + [
-        scene.paper.distance.ravel()
-    ]
-    sums = np.stack([np.bincount(flat, channel, kinds) for channel in channels], axis=1)
-    means = sums / np.maximum(count, 1)[:, None]
-    for index, box in enumerate(ndimage.find_objects(labels + 1, max_label=kinds)):
-        if box is not None:
-            mask = labels[box] == index
-            row = {
-                "plate_id": tile["plate_id"],
-                "tile_id": tile["tile_id"],
-                "kind": scene.kinds[index],
-                "parent_id": None,
-                **_geometry(mask, box[1].start, box[0].start, labels.shape, tile),
-                "mean_lab": [round(float(value), 3) for value in means[index, :3]],
-                "contrast": round(float(means[index, 3]), 3),
-                "score": None,
-                "stability": None,
-                "source_sha256": tile["source_sha256"],
-            }
-            yield {"segment_id": segment_id(row), **row}
+    place = Place(tile, cut.frame.height, cut.frame.width)
+    rows: list[dict[str, Any]] = []
+    for region in cut.regions:
+        parent = None if region.parent is None else rows[region.parent]["segment_id"]
+        box = region.box
+        measured = Measured(region.mean_lab, region.contrast, None, region.stability)
+        rows.append(segment_row(place, region.kind, box.x0, box.y0, region.mask, measured, parent))
+    return rows
 
 
-def _geometry(
-    mask: NDArray[np.bool_], left: int, top: int, shape: tuple[int, ...], tile: Mapping[str, Any]
-) -> dict[str, Any]:
-    """Box, area, centroid, mask and solidity of a region whose box starts at `left`, `top`.
-
-    `shape`: height and width of the working image. Lengths come out in oriented source pixels.
-    """
+def _foreground(cut: Cut, tile: Mapping[str, Any]) -> dict[str, Any]:
+    """All figures of a plate in one mask over its whole frame; what is not in it is background."""
     import numpy as np
 
     from ledgerkit.imaging import rle
-    from ledgerkit.imaging.place import scale_of, to_source
-    from ledgerkit.imaging.scanbed import hull_area
 
-    across, down = scale_of(tile, shape[1], shape[0])
-    place = (left, top, left + mask.shape[1], top + mask.shape[0])
-    x0, y0, x1, y1 = to_source(tile, shape[1], shape[0], place)
-    y, x = np.nonzero(mask)
+    frame, paper = cut.frame, cut.scene.paper
+    mask = np.zeros((frame.height, frame.width), dtype=bool)
+    for region in cut.regions:
+        if region.kind == "figure":
+            box = region.box
+            mask[box.y0 : box.y1, box.x0 : box.x1] |= region.mask
     return {
-        "x0": x0,
-        "y0": y0,
-        "x1": x1,
-        "y1": y1,
-        "area": x.size * across * down,
-        "centroid_x": round(tile["x0"] + (left + float(x.mean()) + 0.5) * across, 3),
-        "centroid_y": round(tile["y0"] + (top + float(y.mean()) + 0.5) * down, 3),
+        "plate_id": tile["plate_id"],
+        "source_sha256": tile["source_sha256"],
+        "box": [tile["x0"], tile["y0"], tile["x1"], tile["y1"]],
         "mask": rle.encode(mask),
-        "mask_width": mask.shape[1],
-        "mask_height": mask.shape[0],
-        "solidity": round(x.size / hull_area(mask), 4),
+        "mask_width": frame.width,
+        "mask_height": frame.height,
+        "share": float(mask.mean()),
+        "paper": paper.kind,
+        "paper_lab": [round(value, 3) for value in paper.lab],
+        "threshold": round(cut.scene.threshold, 3),
     }
 
 
-def segment_id(row: Mapping[str, Any]) -> str:
-    """The identity of a region: from plate, source, kind and geometry alone, so a re-run gives it
-    again.
-    """
-    import hashlib
-
-    from ledgerkit.canonical import canonical_bytes
-
-    box = [row["x0"], row["y0"], row["x1"], row["y1"]]
-    size = [row["mask_width"], row["mask_height"]]
-    identity = [row["plate_id"], row["source_sha256"], row["kind"], box, row["mask"], size]
-    return "segment-" + hashlib.sha256(canonical_bytes(identity)).hexdigest()[:20]
-
-
-def _check(
-    scene: Scene, rows: list[dict[str, Any]], tile: Mapping[str, Any], outputs: Outputs
-) -> None:
+def _check(cut: Cut, rows: list[dict[str, Any]], tile: Mapping[str, Any], outputs: Outputs) -> None:
     """Gates: the decoded masks cover every pixel once, there is paper, there are figures."""
+    scene, kinds = cut.scene, [row["kind"] for row in rows]
+    _check_coverage(cut, [row for row in rows if row["parent_id"] is None], tile, outputs)
+    paper = scene.paper
+    told = f"the border is paper: {paper.kind}, its colours spread by {paper.spread:.1f}"
+    if not paper.found:
+        told = f"no paper: the border is dark, or its colours spread by {paper.spread:.1f}"
+    outputs.gate("regions", "paper", paper.found, paper.spread, told)
+    figures, lines = kinds.count("figure"), kinds.count("lettering")
+    told = f"{figures} figures, {lines} lines of lettering"
+    outputs.gate("regions", "figures", figures > 0, float(figures), told)
+    sheet = sum(row["area"] for row in rows if row["kind"] != "background" and not row["parent_id"])
+    share = sum(row["area"] for row in rows if row["kind"] == "figure") / max(sheet, 1.0)
+    told = f"figures cover {share:.1%} of the sheet"
+    outputs.gate("regions", "foreground", share < 1, share, told)
+    if cut.conservation is not None:
+        kept = cut.conservation
+        told = (
+            f"{cut.tiles} tiles joined: {kept.unsourced} pixels of no tile, {kept.forgotten} pieces "
+            f"forgotten, {kept.coverage:.1%} of what tiles saw"
+        )
+        outputs.gate("regions", "joined", kept.holds, kept.coverage, told)
+    if "part" in kinds:
+        _check_parts(rows, outputs)
+
+
+def _check_coverage(
+    cut: Cut, rows: list[dict[str, Any]], tile: Mapping[str, Any], outputs: Outputs
+) -> None:
     import numpy as np
 
     from ledgerkit.imaging import rle
 
-    height, width = scene.labels.shape
+    frame = cut.frame
     whole = (tile["x1"] - tile["x0"]) * (tile["y1"] - tile["y0"])
     share = sum(row["area"] for row in rows) / whole
     pixels = sum(
         int(np.count_nonzero(rle.decode(row["mask"], row["mask_height"], row["mask_width"])))
         for row in rows
     )
-    told = f"{len(rows)} regions hold {pixels} of {height * width} pixels of the working image"
-    complete = pixels == height * width and abs(share - 1) < 1e-9
+    asked = frame.width * frame.height
+    told = f"{len(rows)} regions hold {pixels} of {asked} pixels of the working image"
+    complete = pixels == asked and abs(share - 1) < 1e-9
     outputs.gate("regions", "coverage", complete, share, told)
-    paper = scene.paper
-    told = f"the border is paper: {paper.kind}, its colours spread by {paper.spread:.1f}"
-    if not paper.found:
-        told = f"no paper: the border is dark, or its colours spread by {paper.spread:.1f}"
-    outputs.gate("regions", "paper", paper.found, paper.spread, told)
-    figures = sum(row["kind"] == "figure" for row in rows)
-    lines = sum(row["kind"] == "lettering" for row in rows)
-    told = f"{figures} figures, {lines} lines of lettering"
-    outputs.gate("regions", "figures", figures > 0, float(figures), told)
+
+
+def _check_parts(rows: list[dict[str, Any]], outputs: Outputs) -> None:
+    """The parts of a figure have no more than its area together."""
+    own = {row["segment_id"]: row["area"] for row in rows}
+    parts: dict[str, float] = {}
+    for row in rows:
+        if row["kind"] == "part":
+            parts[row["parent_id"]] = parts.get(row["parent_id"], 0.0) + row["area"]
+    most = max(area / own[figure] for figure, area in parts.items())
+    told = f"the parts of {len(parts)} figures have at most {most:.1%} of their area"
+    outputs.gate("regions", "parts", most <= 1 + 1e-9, most, told)
 
 
 def _write_crops(

@@ -5,8 +5,9 @@ import pytest
 
 from ledgerkit.imaging import morphology
 from ledgerkit.imaging.lab import to_lab, to_rgb
+from ledgerkit.imaging.marks import fill_holes
 from ledgerkit.imaging.paper import PaperRule, model_paper
-from ledgerkit.imaging.regions import RegionRule, Scene, cut, fill_holes, otsu
+from ledgerkit.imaging.regions import RegionRule, Scene, cut, otsu
 from ledgerkit.imaging.scanbed import hull_area
 
 CREAM = (236, 226, 200)

@@ -78,6 +78,7 @@ def test_gates_say_that_there_is_no_figure_and_no_paper(
         "coverage": True,
         "paper": True,
         "figures": False,
+        "foreground": True,
     }
     noise = np.random.default_rng(1).integers(0, 255, (20, 20, 3), dtype=np.uint8)
     bleed = cut(*write_plate("plate-002", noise.repeat(20, axis=0).repeat(20, axis=1)))
@@ -85,6 +86,7 @@ def test_gates_say_that_there_is_no_figure_and_no_paper(
         "coverage": True,
         "paper": False,
         "figures": True,
+        "foreground": False,
     }
 
 

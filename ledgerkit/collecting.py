@@ -1,0 +1,71 @@
+"""The inputs of a task over the whole collection, and which plates lack them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ledgerkit import layout
+from ledgerkit.errors import LedgerkitError, MissingInput, UsageError, Withdrawn
+from ledgerkit.history import AMENDMENTS, IMAGES, PROMPTS, SEALED, History, Resolved, makers
+from ledgerkit.records import Run
+
+
+def collect(
+    history: History, tokens: tuple[str, ...], plates: list[str], parameters: Any
+) -> tuple[Resolved, list[tuple[str, LedgerkitError]]]:
+    """Inputs of a collection task over all `plates`, and the plates that have none, with the reason."""
+    found = Resolved()
+    lacking: list[tuple[str, LedgerkitError]] = []
+    of_collection = [token for token in tokens if _of_collection(token, parameters)]
+    for token in tokens:
+        derived = history.derived(token, parameters)
+        if derived is not None:
+            lacking += _beyond(history, derived, plates)
+            of_collection.append(token)
+    for token in of_collection:
+        found.add(history.resolve(token, layout.COLLECTION, parameters))
+    if lacking:
+        plates = [plate for plate in plates if plate not in dict(lacking)]
+    for plate in plates:
+        try:
+            of_plate = Resolved()
+            for token in tokens:
+                if token not in of_collection:
+                    of_plate.add(history.resolve(token, plate, parameters))
+            found.add(of_plate)
+        except LedgerkitError as error:
+            lacking.append((plate, error))
+        history.forget(plate)
+    return found, lacking
+
+
+def _beyond(history: History, derived: Run, plates: list[str]) -> list[tuple[str, LedgerkitError]]:
+    """Those of `plates` that a derived space has no vectors of, with the reason.
+
+    Raises `MissingInput` where it is outdated, `UsageError` where it has others beside `plates`.
+    """
+    held = history.derived_from(derived)
+    if held - set(plates):
+        raise UsageError(
+            f"the space of {derived.run_id} is derived from {len(held)} plates: "
+            "they are taken together",
+            "Leave --plates and --where away.",
+        )
+    found: list[tuple[str, LedgerkitError]] = []
+    for plate in plates:
+        if history.overlay(plate).withdrawn:
+            found.append((plate, Withdrawn(f"{plate} is withdrawn")))
+        elif plate not in held:
+            why = f"{plate} has no vector in the space of {derived.run_id}"
+            found.append((plate, MissingInput(why, f"Derive it again: {derived.operation}")))
+    return found
+
+
+def _of_collection(token: str, parameters: Any) -> bool:
+    """Whether a token of `takes` stands for files of the collection, not of each plate."""
+    name = token.removesuffix("?")
+    if "@" in name:
+        return True
+    if name in IMAGES or name in SEALED or name in (AMENDMENTS, PROMPTS):
+        return False
+    return name == "policy" or makers(name, parameters)[0].on_collection

@@ -1,0 +1,57 @@
+"""Load a SAM network from a folder, through segment_anything or through transformers.
+
+Keeps out: what is done with masks (`sam_masks.py`), where the folder comes from.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from ledgerkit.errors import InvalidRecord
+from ledgerkit.models import loading
+from ledgerkit.models.loading import Placement
+from ledgerkit.models.sam_network import Network
+
+CHECKPOINTS = (".pth", ".pt", ".bin", ".ckpt")
+ON_A_GPU, ON_A_PROCESSOR = 8, 1
+"""Images in one forward pass of the encoder. On a processor more are no faster, and each takes
+gigabytes.
+"""
+_kept: dict[tuple[object, ...], Network] = {}
+
+
+def load(folder: Path, placement: Placement, sha256: str = "") -> Network:
+    """The network in `folder`, kept for the next task of this process while its files stay the same.
+
+    `sha256` is the digest under which the record pins it.
+
+    A folder with config.json is loaded by transformers, one with a single checkpoint by
+    segment_anything. Raises `InvalidRecord` for a folder with neither and for weights that do not
+    fit, `MissingExtra` without the libraries.
+    """
+    key = (str(folder), sha256, loading.state_of(folder), placement)
+    if key not in _kept:
+        _kept.clear()  # one network at a time: two would take twice the memory
+        _kept[key] = _load(folder, placement)
+    return _kept[key]
+
+
+def _load(folder: Path, placement: Placement) -> Network:
+    if (folder / "config.json").is_file():
+        from ledgerkit.models.sam_transformers import TransformersSam
+
+        return TransformersSam(folder, placement)
+    found = sorted(path for path in folder.iterdir() if path.suffix in CHECKPOINTS)
+    if len(found) != 1:
+        raise InvalidRecord(
+            f"{folder.name} has no config.json and {len(found)} checkpoints: no SAM model",
+            "It takes a folder as transformers writes it, or one checkpoint of segment_anything.",
+        )
+    from ledgerkit.models.sam_checkpoint import CheckpointSam
+
+    return CheckpointSam(found[0], placement)
+
+
+def images_at_once(network: Network) -> int:
+    """How many images to give to `Network.embed` together."""
+    return ON_A_PROCESSOR if network.device == "cpu" else ON_A_GPU

@@ -1,0 +1,175 @@
+"""Prompts as records, and `sam` through the command line: what is pinned, what is made anew."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ledgerkit.api import Repository
+from ledgerkit.cli import main
+from ledgerkit.errors import InvalidRecord, MissingInput, UsageError
+from ledgerkit.models.loading import WORKERS
+from ledgerkit.records import Run
+from ledgerkit.repository import Archive
+from ledgerkit.testing.sam import write_checkpoint
+from ledgerkit.weights import ModelStore
+from ledgerkit.weights.adding import add
+
+torch = pytest.importorskip("torch")
+WHO = {"by": "A. Curator", "reason": "a test"}
+FEW = {"points_per_side": 4, "stability_score_thresh": 0.0, "pred_iou_thresh": 0.0}
+
+
+@pytest.fixture(autouse=True)
+def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ModelStore:
+    """A store with the model `tiny`, whose masks are large."""
+    monkeypatch.setenv("LEDGERKIT_MODELS", str(tmp_path / "store"))
+    monkeypatch.setenv(WORKERS, "64")
+    torch.set_num_threads(1)
+    found = ModelStore()
+    write_checkpoint(tmp_path / "tiny", seed=1, least=0.5)
+    add(found, "tiny", str(tmp_path / "tiny"), license="Apache-2.0")
+    return found
+
+
+@pytest.fixture
+def write(tmp_path: Path) -> Callable[[Any], Path]:
+    def written(value: Any) -> Path:
+        path = tmp_path / "prompts.json"
+        path.write_text(value if isinstance(value, str) else json.dumps(value))
+        return path
+
+    return written
+
+
+def runs(repository: Repository, plate: str, operation: str) -> list[Run]:
+    archive = Archive(repository.root)
+    found = [archive.run(plate, one) for one in archive.run_ids(plate)]
+    return [run for run in found if run.operation == operation]
+
+
+POINT, BOX = {"points": [[64, 54, 1], [10, 100, 0]]}, {"name": "shape", "box": [40, 30, 88, 78]}
+
+
+def test_prompts_go_round_and_one_plate_that_changes_leaves_the_others_as_they_are(
+    worked: Repository, write: Callable[[Any], Path]
+) -> None:
+    given = {"plate-002": [BOX], "plate-001": [POINT, BOX]}
+    taken = worked.prompts(write(given), **WHO)
+    assert (taken.plates, taken.unchanged) == (["plate-001", "plate-002"], [])
+    job = worked.run("sam", model="tiny", prompted=True, plates="plate-001,plate-002")
+    assert (job.complete + job.partial, job.failed) == (2, 0)
+    (event,), (run,) = (runs(worked, "plate-001", name) for name in ("prompts", "sam"))
+    (kept,) = [given for given in run.inputs if given.role == "prompts"]
+    assert (kept.run_id, kept.checked) == (event.run_id, "full")
+    assert event.agent.person == "A. Curator"
+    document = json.loads((worked.root / kept.path).read_bytes())
+    assert document["regions"] == [POINT, BOX]
+    assert (document["width"], document["height"]) == (160, 120)
+
+    given["plate-001"] = [BOX]
+    again = worked.prompts(write(given), **WHO)
+    assert (again.plates, again.unchanged) == (["plate-001"], ["plate-002"])
+    job = worked.run("sam", model="tiny", prompted=True, plates="plate-001,plate-002")
+    assert (job.complete + job.partial, job.skipped) == (1, 1)
+    assert len(runs(worked, "plate-001", "sam")) == 2
+    assert worked.verify().sound
+
+
+def test_plates_without_prompts_are_left_out_with_the_way_on(worked: Repository) -> None:
+    with pytest.raises(MissingInput, match="has no prompts") as error:
+        worked.run("sam", model="tiny", prompted=True)
+    assert "ledgerkit prompts" in str(error.value.hint)
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"plate-009": [BOX]}, "plate-009: no such plate"),
+        ({"plate-001": [{"points": [[161, 5, 1]]}]}, r"points\[0\]: 161, 5 lies outside of 160"),
+        ({"plate-001": [{"box": [10, 10, 10, 20]}]}, r"regions\[0\].box: .* is no box within"),
+        ({"plate-001": [{"points": [[1, 1, 0]]}]}, "neither a box nor a point with the label 1"),
+        ({"plate-001": [{"points": [[1, 1, 2]]}]}, r"plate-001: .*regions"),
+        ({"plate-001": [{"text": "the bird"}]}, r"plate-001: .*regions"),
+        ({"plate-001": []}, r"plate-001: .*regions"),
+        ([BOX], "expected an object"),
+        ("{", r"prompts\.json"),
+    ],
+)
+def test_prompts_that_break_a_rule_name_the_file_and_the_rule_and_keep_nothing(
+    worked: Repository, write: Callable[[Any], Path], given: Any, said: str
+) -> None:
+    if isinstance(given, dict):
+        given = {"plate-002": [BOX]} | given
+    with pytest.raises(InvalidRecord, match=said) as error:
+        worked.prompts(write(given), **WHO)
+    assert "prompts.json" in error.value.message
+    assert not runs(worked, "plate-002", "prompts")
+
+
+def test_a_file_that_is_not_there_and_prompts_of_nobody_are_refused(
+    worked: Repository, write: Callable[[Any], Path], tmp_path: Path
+) -> None:
+    with pytest.raises(UsageError, match=r"cannot read .*absent\.json"):
+        worked.prompts(tmp_path / "absent.json", **WHO)
+    with pytest.raises(UsageError, match="by somebody"):
+        worked.prompts(write({"plate-001": [BOX]}), by=" ", reason="x")
+
+
+def test_the_record_pins_the_weights_and_the_newest_segments_are_read(
+    worked: Repository, store: ModelStore
+) -> None:
+    job = worked.run("sam", model="tiny", plates="plate-001", **FEW)
+    assert job.complete == 1
+    (run,) = runs(worked, "plate-001", "sam")
+    assert run.models == [store.pin("tiny")]
+    assert run.models[0].license == "Apache-2.0"
+    assert run.environment.device == "cpu"
+    checks = {gate.check: gate for gate in run.gates}
+    assert checks["pred_iou_thresh"].value == 0
+    assert worked.run("sam", model="tiny", plates="plate-001", **FEW).skipped == 1
+    worked.run("embed", of="segments", plates="plate-001,plate-002")
+    read = [one for one in runs(worked, "plate-001", "embed")[-1].inputs if "segments" in one.role]
+    assert [one.run_id for one in read] == [run.run_id]
+    worked.consolidate()
+    answer = worked.query(
+        "SELECT count(*) AS n, min(score) >= 0 AS scored FROM segments WHERE stability IS NOT NULL"
+    )
+    assert answer["n"][0] > 0
+    assert worked.rerun(operation="sam").sound
+
+
+def test_the_command_line_leads_from_a_file_to_regions_and_refuses_a_changed_byte(
+    worked: Repository,
+    write: Callable[[Any], Path],
+    store: ModelStore,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def say(*words: object) -> tuple[int, str, str]:
+        with pytest.raises(SystemExit) as ended:
+            main([*map(str, words), "-C", str(worked.root)])
+        assert isinstance(ended.value.code, int)
+        return (ended.value.code, *capsys.readouterr())
+
+    who = ("--by", "A. Curator", "--reason", "a test")
+    code, out, _ = say("prompts", write({"plate-001": [BOX]}), *who)
+    assert code == 0
+    assert "1 given prompts" in out
+    assert "ledgerkit sam --prompted --model NAME" in out
+    cut = ("sam", "--model", "tiny", "--prompted", "--plates", "plate-001", "--workers", "1")
+    assert say(*cut)[0] == 0
+    assert say("sam")[0] == 2
+    assert "none is named" in say("sam")[2]
+    path = store.folder("tiny") / "sam_tiny.pth"
+    path.chmod(0o644)
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(data)
+    code, _, err = say(*cut, "--force")
+    assert code == 1
+    assert "sam_tiny.pth has SHA-256" in err
+    assert len(runs(worked, "plate-001", "sam")) == 1
