@@ -13,6 +13,7 @@ NAMES = (
     "measure",
     "derivatives",
     "pyramids",
+    "segmentation",
     "fixity",
     "commits",
     "log",

@@ -67,22 +67,27 @@ def match(wanted: Sequence[Box], found: Sequence[Box], least: float = LEAST_IOU)
 
 def segments_of(path: Path, **parameters: Any) -> tuple[list[dict[str, Any]], dict[str, Any]]:
     """Rows of `segments` of an image file, as `segment` makes them, and its row of `tiles`."""
-    from ledgerkit.imaging.header import read_header
     from ledgerkit.operations import segment
     from ledgerkit.testing.handles import run_operation
 
-    with path.open("rb") as file:
-        header = read_header(file)
-    turned = header.orientation > 4
-    width, height = header.width, header.height
-    width, height = (height, width) if turned else (width, height)
-    frame = {"x0": 0, "y0": 0, "x1": width, "y1": height}
-    frame |= {"width": width, "height": height, "frame_width": width, "frame_height": height}
-    names = {"tile_id": f"tile-{0:020}", "plate_id": "plate-001", "kind": "whole", "file": None}
-    tile = names | frame | {"source_sha256": "0" * 64}
+    tile = tile_of(path)
     files, tables = {"source": [path]}, {"tiles": [tile]}
     produced = run_operation(segment, files=files, tables=tables, **parameters)
     return produced.row_tables["segments"], tile
+
+
+def tile_of(path: Path) -> dict[str, Any]:
+    """What `segment` reads of the row of `tiles` of an image file that is its own whole tile."""
+    from ledgerkit.imaging.geometry import oriented_size
+    from ledgerkit.imaging.header import read_header
+
+    with path.open("rb") as file:
+        header = read_header(file)
+    width, height = oriented_size(header.width, header.height, header.orientation)
+    frame = {"x0": 0, "y0": 0, "x1": width, "y1": height}
+    frame |= {"width": width, "height": height, "frame_width": width, "frame_height": height}
+    names = {"tile_id": f"tile-{0:020}", "plate_id": "plate-001", "kind": "whole", "file": None}
+    return names | frame | {"source_sha256": "0" * 64}
 
 
 def judge_boxes(scans: Path, truth: Path, **parameters: Any) -> Iterator[Matched]:
@@ -235,7 +240,7 @@ def _drawn_line(name: str, tile: int, judged: Sequence[Drawn]) -> str:
     )
 
 
-def _settings(given: Sequence[str]) -> Mapping[str, Any]:
+def settings_of(given: Sequence[str]) -> Mapping[str, Any]:
     """NAME=VALUE, values as JSON where they are."""
     pairs = (one.partition("=") for one in given)
     return {name: _value(text) for name, _, text in pairs}
@@ -261,7 +266,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     for way in (boxes, drawn):
         way.add_argument("--set", action="append", default=[], metavar="NAME=VALUE")
     given = parser.parse_args(arguments)
-    settings = _settings(given.set)
+    settings = settings_of(given.set)
     if given.way == "boxes":
         lines = report_boxes(list(judge_boxes(given.scans, given.truth, **settings)))
     else:

@@ -27,6 +27,7 @@ from ledgerkit.testing.segmentation import (
     report_boxes,
     report_drawn,
     segments_of,
+    tile_of,
 )
 
 CREAM = (236, 226, 200)
@@ -242,9 +243,7 @@ print(peak() - before, segment.memory(inputs, parameters))
 def test_keeps_to_the_memory_it_states(given: dict[str, Any], tmp_path: Path) -> None:
     image = draw("shell", 1000, width=600, height=750).pixels.repeat(3, axis=0).repeat(3, axis=1)
     path = saved(image, tmp_path / "plate.png")
-    frame = {"x0": 0, "y0": 0, "x1": 1800, "y1": 2250, "frame_width": 1800, "frame_height": 2250}
-    names = {"plate_id": "plate-001", "tile_id": "tile-0", "kind": "whole", "file": None}
-    tile = {**names, **frame, "source_sha256": "0" * 64}
+    tile = tile_of(path)
     done = subprocess.run(
         [sys.executable, "-c", MEASURED, str(path), json.dumps(tile), json.dumps(given)],
         capture_output=True,
