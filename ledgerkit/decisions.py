@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ledgerkit import layout
 from ledgerkit.repository import Archive
 from ledgerkit.views import CorrectionView, FreezeView, PolicyDifferenceView
+
+if TYPE_CHECKING:
+    from ledgerkit.naming import NamesView, Naming, NamingView
 
 
 class Decisions:
@@ -111,6 +114,26 @@ class Decisions:
         from ledgerkit.freeze import freeze
 
         return freeze(self._archive, by, reason, workers=workers, wait=wait, progress=progress)
+
+    def name(
+        self,
+        given: dict[str, Naming] | str | Path,
+        *,
+        by: str,
+        reason: str = "",
+        wait: float = 60.0,
+    ) -> NamingView:
+        """Name clusters: by id or `L1_0`, or from a JSON or CSV file. Raises `UsageError`."""
+        from ledgerkit.naming import name_clusters, read_namings
+
+        namings = given if isinstance(given, dict) else read_namings(Path(given))
+        return name_clusters(self._archive, namings, by, reason, wait)
+
+    def names(self) -> NamesView:
+        """The names of clusters in force, and those of persons that no current cluster bears."""
+        from ledgerkit.naming import names
+
+        return names(self._archive)
 
     def _named(self, plates: str | list[str]) -> list[str]:
         listed = plates if isinstance(plates, str) else ",".join(plates)

@@ -150,6 +150,8 @@ class History:
                 return Resolved()
         if token == "source":
             return Resolved([self.source(subject)])
+        if token == "manifest":
+            return Resolved(self._said(subject))
         if token == "policy":
             policy = self.accepted_policy()
             return Resolved([policy], [f"policy-{policy.sha256[:8]}"])
@@ -163,6 +165,23 @@ class History:
             [_output_input(output, output.role, run) for output in self._table(run, token)],
             [run.variant],
         )
+
+    def _said(self, plate: str) -> list[TaskInput]:
+        """What is said of a plate: its manifest, and the records that amend it."""
+        path = f"{layout.plate_folder(plate)}/{layout.MANIFEST}"
+        if path not in self.seals:
+            raise MissingInput(f"{plate} has no sealed manifest", "See: ledgerkit audit")
+        found = [_sealed_input(path, "manifest", self.seals[path])]
+        logged = self.archive.log.index()
+        for run in self.runs(plate):
+            entry = logged.run(plate, run.run_id)
+            if run.operation == "amend" and run.status == "complete" and entry is not None:
+                path = f"{run.folder}/{layout.RECORD}"
+                size = self.archive.tree.size(path) or 0
+                found.append(
+                    TaskInput(path, "amendment", "application/json", size, entry.sha256, run.run_id)
+                )
+        return found
 
     def _made(self, found: tuple[operation.Operation, ...], subject: str, parameters: Any) -> Run:
         """The newest current run of these operations under the present policy that suits the
@@ -268,7 +287,7 @@ def collect(
 def _of_collection(token: str, parameters: Any) -> bool:
     """Whether a token of `takes` stands for files of the collection, not of each plate."""
     name = token.removesuffix("?")
-    if name in IMAGES or name == "source":
+    if name in IMAGES or name in ("source", "manifest"):
         return False
     return name == "policy" or makers(name, parameters)[0].on_collection
 

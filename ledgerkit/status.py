@@ -26,6 +26,7 @@ PHASES = (
     ("4 segment", "segment"),
     ("5 embed", "embed"),
     ("clustering", "cluster"),
+    ("clustering", "describe"),
     ("looking", "montage"),
     ("looking", "overlay"),
     ("looking", "contact"),

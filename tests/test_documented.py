@@ -19,7 +19,17 @@ from ledgerkit.testing.reference import findings_page, ledgers_page, write_pages
 
 DOCS = Path(__file__).parent.parent / "docs"
 FORMULAS = frozenset(
-    {"measure", "normalize", "segment", "embed", "cluster", "propose", "pyramid", "hash"}
+    {
+        "measure",
+        "normalize",
+        "segment",
+        "embed",
+        "cluster",
+        "propose",
+        "pyramid",
+        "hash",
+        "describe",
+    }
 )
 """Operations that compute something by a published formula or method."""
 

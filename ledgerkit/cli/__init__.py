@@ -43,6 +43,8 @@ COMMANDS = {
     ),
     "withdraw": ("ledgerkit.cli.corrections", "Take plates out of all later work."),
     "reinstate": ("ledgerkit.cli.corrections", "Take withdrawn plates back into work."),
+    "name": ("ledgerkit.cli.names", "Name clusters; a person's name wins, over re-runs too."),
+    "names": ("ledgerkit.cli.names", "List the names of clusters, whose they are, and lost ones."),
     "freeze": ("ledgerkit.cli.corrections", "Verify everything and end preprocessing for good."),
     "consolidate": ("ledgerkit.cli.ledger", "Rebuild the ledgers from manifests and records."),
     "query": ("ledgerkit.cli.ledger", "Ask the ledgers in SQL, read-only."),
