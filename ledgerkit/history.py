@@ -20,6 +20,8 @@ from ledgerkit.worker import TaskInput
 
 IMAGES = {"whole": "whole", "tiles": None}
 """Tokens of `takes` that mean pixels: rows of `tiles` and the image files they name."""
+AMENDMENTS = "amendments"
+"""Token of `takes` that means the records which amend a plate's manifest; there may be none."""
 
 
 @dataclass
@@ -106,6 +108,15 @@ class History:
             )
         return self._sources[plate]
 
+    def manifest(self, plate: str) -> TaskInput:
+        """The manifest of a plate as sealed, catalogue entry included. Raises `MissingInput`."""
+        path = f"{layout.plate_folder(plate)}/{layout.MANIFEST}"
+        if path not in self.seals:
+            raise MissingInput(
+                f"{plate} has no sealed manifest", "See what is wrong with: ledgerkit audit"
+            )
+        return _sealed_input(path, "manifest", self.seals[path])
+
     def current(self, subject: str) -> list[Run]:
         """Current runs of a plate or of the collection, oldest first."""
         runs = self.runs(subject)
@@ -148,10 +159,10 @@ class History:
                 return self.resolve(token[:-1], subject, parameters)
             except MissingInput:
                 return Resolved()
-        if token == "source":
-            return Resolved([self.source(subject)])
-        if token == "manifest":
-            return Resolved(self._said(subject))
+        if token in SEALED:
+            return Resolved([SEALED[token](self, subject)])
+        if token == AMENDMENTS:
+            return Resolved(self._amendments(subject))
         if token == "policy":
             policy = self.accepted_policy()
             return Resolved([policy], [f"policy-{policy.sha256[:8]}"])
@@ -166,20 +177,18 @@ class History:
             [run.variant],
         )
 
-    def _said(self, plate: str) -> list[TaskInput]:
-        """What is said of a plate: its manifest, and the records that amend it."""
-        path = f"{layout.plate_folder(plate)}/{layout.MANIFEST}"
-        if path not in self.seals:
-            raise MissingInput(f"{plate} has no sealed manifest", "See: ledgerkit audit")
-        found = [_sealed_input(path, "manifest", self.seals[path])]
-        logged = self.archive.log.index()
+    def _amendments(self, plate: str) -> list[TaskInput]:
+        """The records that amend the manifest of a plate, oldest first."""
+        found = []
         for run in self.runs(plate):
-            entry = logged.run(plate, run.run_id)
-            if run.operation == "amend" and run.status == "complete" and entry is not None:
+            logged = self.archive.log.index().run(plate, run.run_id)
+            if run.operation == "amend" and run.status == "complete" and logged is not None:
                 path = f"{run.folder}/{layout.RECORD}"
                 size = self.archive.tree.size(path) or 0
                 found.append(
-                    TaskInput(path, "amendment", "application/json", size, entry.sha256, run.run_id)
+                    TaskInput(
+                        path, "amendment", "application/json", size, logged.sha256, run.run_id
+                    )
                 )
         return found
 
@@ -245,6 +254,10 @@ class History:
         return layout.sort_plates(list(self._sources))
 
 
+SEALED = {"source": History.source, "manifest": History.manifest}
+"""Tokens of `takes` that mean one sealed file of a plate."""
+
+
 def makers(table: str, parameters: Any) -> tuple[operation.Operation, ...]:
     """The operations whose runs may be read for a table: that which the parameter `made_by` names.
 
@@ -287,7 +300,7 @@ def collect(
 def _of_collection(token: str, parameters: Any) -> bool:
     """Whether a token of `takes` stands for files of the collection, not of each plate."""
     name = token.removesuffix("?")
-    if name in IMAGES or name in ("source", "manifest"):
+    if name in IMAGES or name in SEALED or name == AMENDMENTS:
         return False
     return name == "policy" or makers(name, parameters)[0].on_collection
 

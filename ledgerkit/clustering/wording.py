@@ -14,8 +14,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from statistics import median
 
-from ledgerkit.imaging.colour_words import colour_word
-
 FUNCTION_WORDS = frozenset({
     "a", "an", "and", "at", "by", "de", "der", "des", "di", "die", "du", "from", "in", "la", "le",
     "les", "of", "on", "or", "the", "to", "und", "with",
@@ -35,8 +33,8 @@ class Subject:
     """What is known of one member; None and empty where nothing is."""
 
     title: str = ""
-    colours: tuple[tuple[tuple[float, ...], float], ...] = ()
-    """Pairs of CIELAB colour and weight, the area that has it."""
+    colours: tuple[tuple[str, float], ...] = ()
+    """Pairs of a word for a colour and its weight, the area that has it."""
     aspect: float | None = None
     """Width over height."""
     solidity: float | None = None
@@ -156,8 +154,7 @@ def _colours(members: Sequence[Subject]) -> list[tuple[str, float]]:
     coloured = [one for one in members if one.colours]
     for one in coloured:
         whole = math.fsum(weight for _, weight in one.colours)
-        for lab, weight in one.colours:
-            word = colour_word(lab)
+        for word, weight in one.colours:
             shares[word] = shares.get(word, 0.0) + weight / whole / len(coloured)
     return sorted(shares.items(), key=lambda item: (-round(item[1], 9), item[0]))
 

@@ -44,7 +44,7 @@ class Parameters:
 
 def takes(parameters: Parameters) -> tuple[str, ...]:
     """The clustering, the manifests, and what was measured and segmented, where it was."""
-    return ("cluster_members", "clusters", "manifest", "measures?", "segments?")
+    return ("cluster_members", "clusters", "manifest", "amendments", "measures?", "segments?")
 
 
 def variant(parameters: Parameters) -> str:
@@ -146,6 +146,8 @@ def _titles(inputs: Inputs) -> dict[str, str]:
 
 def _seen(member: Row, regions: Mapping[str, list[Row]], measured: Row | None) -> dict[str, Any]:
     """Colours and form of a member, from its regions; the mean of the plate where there are none."""
+    from ledgerkit.imaging.colour_words import colour_word
+
     mine = regions.get(str(member["subject_id"]), [])
     if member["subject_kind"] == "plate":
         kinds = [[row for row in mine if row["kind"] == kind] for kind in SHOWN]
@@ -155,7 +157,7 @@ def _seen(member: Row, regions: Mapping[str, list[Row]], measured: Row | None) -
     largest = max(mine, key=lambda row: (row["area"], row["segment_id"]))
     high = largest["y1"] - largest["y0"]
     found: dict[str, Any] = {
-        "colours": tuple((tuple(row["mean_lab"]), float(row["area"])) for row in mine),
+        "colours": tuple((colour_word(row["mean_lab"]), float(row["area"])) for row in mine),
         "aspect": (largest["x1"] - largest["x0"]) / high,
         "solidity": largest["solidity"],
     }
@@ -164,14 +166,15 @@ def _seen(member: Row, regions: Mapping[str, list[Row]], measured: Row | None) -
     return found
 
 
-def _mean(measured: Row | None) -> tuple[tuple[tuple[float, ...], float], ...]:
+def _mean(measured: Row | None) -> tuple[tuple[str, float], ...]:
     """The mean colour of a plate as its only one, weight 1."""
     if measured is None:
         return ()
     import numpy as np
 
+    from ledgerkit.imaging.colour_words import colour_word
     from ledgerkit.imaging.lab import to_fine_lab
 
     means = measured["mean"][:3] if measured["bands"] >= 3 else measured["mean"][:1] * 3
     levels = np.round(np.array(means, dtype=np.float64) * 255)
-    return ((tuple(to_fine_lab(levels.astype(np.uint8)).tolist()), 1.0),)
+    return ((colour_word(to_fine_lab(levels.astype(np.uint8)).tolist()), 1.0),)

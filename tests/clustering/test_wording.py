@@ -11,8 +11,7 @@ from ledgerkit.clustering.wording import Subject, describe_groups, weigh, words_
 from ledgerkit.imaging.colour_words import colour_word
 from ledgerkit.imaging.lab import to_fine_lab
 
-BROWN, CREAM = ((38.0, 25.0, 40.0), 3.0), ((93.0, -1.0, 15.0), 1.0)
-BLUE = ((40.0, 20.0, -60.0), 1.0)
+BROWN, CREAM, BLUE = ("brown", 3.0), ("cream", 1.0), ("blue", 1.0)
 
 
 @pytest.mark.parametrize(
