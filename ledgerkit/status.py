@@ -27,6 +27,7 @@ PHASES = (
     ("5 embed", "embed"),
     ("clustering", "cluster"),
     ("clustering", "describe"),
+    ("looking", "plots"),
     ("looking", "montage"),
     ("looking", "overlay"),
     ("looking", "contact"),
