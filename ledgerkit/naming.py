@@ -7,7 +7,7 @@ named before is touched; `cluster_names` says which name is in force, over re-ru
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,11 +19,11 @@ from ledgerkit.errors import MissingInput, UsageError
 from ledgerkit.events import Event, staged_name
 from ledgerkit.history import History
 from ledgerkit.query import ask
-from ledgerkit.records import Input, Run
+from ledgerkit.records import FailedItem, Input, Run
 from ledgerkit.repository import Archive
 from ledgerkit.sealing import seal_new
 from ledgerkit.staged import StagedRun, write_staged
-from ledgerkit.staging import JSON_LINES
+from ledgerkit.staging import JSON_LINES, Artifact
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -84,6 +84,8 @@ class Clustering:
     run: Run
     clusters: dict[str, dict[str, Any]]
     members: dict[str, list[str]]
+    plates: dict[str, str]
+    """The plate of each subject, noise included."""
     inputs: list[Input]
 
 
@@ -180,12 +182,22 @@ def descriptions(
     clustering: Clustering,
     rows: list[dict[str, Any]],
     person: str | None,
+    *,
+    more_inputs: Sequence[Input] = (),
+    more_artifacts: Sequence[Artifact] = (),
+    failed_items: list[FailedItem] | None = None,
 ) -> StagedRun:
     """An event staged with its rows of `descriptions` and the clustering as its input."""
     data = canonical_lines(sorted(rows, key=lambda one: str(one["cluster_id"])))
     name = "outputs/descriptions.jsonl"
     artifact = write_staged(archive.store, folder, name, "table:descriptions", JSON_LINES, data)
-    return event.staged(folder, inputs=clustering.inputs, artifacts=[artifact], person=person)
+    return event.staged(
+        folder,
+        inputs=[*clustering.inputs, *more_inputs],
+        artifacts=[artifact, *more_artifacts],
+        failed_items=failed_items,
+        person=person,
+    )
 
 
 def clusterings(archive: Archive, runs: list[Run]) -> list[Clustering]:
@@ -211,7 +223,11 @@ def clusterings(archive: Archive, runs: list[Run]) -> list[Clustering]:
             if one
         ]
         rows = clusters.select(["cluster_id", "level", "label", "size"]).to_pylist()
-        found.append(Clustering(run, {one["cluster_id"]: one for one in rows}, by_cluster, inputs))
+        by_id = {one["cluster_id"]: one for one in rows}
+        plates = dict(
+            zip(members["subject_id"].to_pylist(), members["plate_id"].to_pylist(), strict=True)
+        )
+        found.append(Clustering(run, by_id, by_cluster, plates, inputs))
     return found
 
 

@@ -14,7 +14,7 @@ from typing import Any
 
 from ledgerkit import schema
 from ledgerkit.canonical import parse_json
-from ledgerkit.errors import InvalidRecord
+from ledgerkit.errors import InvalidRecord, LimitExceeded
 
 SCHEMA = "pattern.v1"
 LONGEST_ITEM = 500
@@ -72,7 +72,11 @@ def correction(problem: str) -> str:
 
 def parse_answer(text: str) -> Pattern:
     """The answer as a value. Raises `InvalidRecord` that says everything that is wrong with it."""
-    value: Any = parse_json(text.encode("utf-8", "surrogatepass"), "the answer", LONGEST_ANSWER)
+    data = text.encode("utf-8", "surrogatepass")
+    try:
+        value: Any = parse_json(data, "the answer", LONGEST_ANSWER)
+    except LimitExceeded as error:
+        raise InvalidRecord(error.message) from error
     problems = schema.problems(SCHEMA, value)
     if not problems:
         problems = _problems(value)

@@ -96,6 +96,8 @@ RANKS = {
     "fixity": 10,
     "corrections": 10,
     "naming": 10.2,
+    "describing": 10.3,
+    "pattern": 3,
     "freeze": 10,
     "decisions": 10.5,
     "api": 11,

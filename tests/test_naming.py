@@ -2,103 +2,20 @@
 
 from __future__ import annotations
 
-import io
-import json
-import shutil
 import subprocess
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
-from PIL import Image
 
 from ledgerkit.api import Repository
-from ledgerkit.clustering.summary import cluster_id
 from ledgerkit.errors import InvalidRecord, UsageError
-from ledgerkit.events import Event, staged_name
 from ledgerkit.naming import Naming
-from ledgerkit.schema import arrow_schema
-from ledgerkit.staged import write_staged
+from ledgerkit.testing.clusterings import PLATES, clustered
 from ledgerkit.verify import verify
 
 Command = Callable[..., subprocess.CompletedProcess[str]]
-PLATES = [f"plate-{number:03d}" for number in range(1, 13)]
-
-
-def clustered(repository: Repository, *groups: str, operation: str = "cluster") -> dict[str, str]:
-    """A clustering on record whose groups are letters of plates a to l; cluster ids by group."""
-    letters = "abcdefghijkl"
-    named = {group: [PLATES[letters.index(one)] for one in group] for group in groups}
-    ids = {group: cluster_id(members, 1) for group, members in named.items()}
-    clusters = [
-        {
-            "cluster_id": ids[group], "level": 1, "label": label, "parent_id": None,
-            "size": len(group), "space_id": "test", "centroid": [1.0], "mean": [1.0],
-            "medoid_id": members[0], "representatives": members, "persistence": None,
-            "descriptive_name": "", "name": None,
-        }
-        for label, (group, members) in enumerate(named.items())
-    ]  # fmt: skip
-    place = {one: (ids[group], label) for label, group in enumerate(groups) for one in group}
-    members = [
-        {
-            "level": 1, "subject_id": plate, "subject_kind": "plate", "plate_id": plate,
-            "cluster_id": place.get(letter, (None, -1))[0], "label": place.get(letter, (0, -1))[1],
-            "probability": 1.0 if letter in place else 0.0, "outlier_score": None,
-            "nearest_cluster_id": None, "nearest_distance": None,
-            "x": float(number), "y": 0.123456,
-        }
-        for number, (letter, plate) in enumerate(zip(letters, PLATES, strict=True))
-    ]  # fmt: skip
-    archive = repository._archive
-    with archive.job() as job:
-        event = Event(
-            operation, "clustering", {"of": "plates", "tried": len(archive.runs("collection"))}
-        )
-        folder = job.item(staged_name(operation))
-        artifacts = []
-        for name, rows in (("clusters", clusters), ("cluster_members", members)):
-            table = pa.Table.from_pylist(rows, arrow_schema(name, stored=True))
-            buffer = io.BytesIO()
-            pq.write_table(table, buffer)
-            artifacts.append(
-                write_staged(
-                    archive.store, folder, f"outputs/{name}.parquet", f"table:{name}",
-                    "application/vnd.apache.parquet", buffer.getvalue(),
-                )
-            )  # fmt: skip
-        staged = replace(event.staged(folder, artifacts=artifacts), variant="plates-flat")
-        archive.commit(job, [staged])
-    return ids
-
-
-@pytest.fixture(scope="session")
-def _dozen(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Twelve ingested plates with a catalogue field `country`."""
-    folder = tmp_path_factory.mktemp("dozen")
-    (folder / "scans").mkdir()
-    entries = []
-    for number in range(1, 13):
-        name = f"{number}-plate.png"
-        pixels = np.random.default_rng(number).integers(0, 256, (8, 8, 3), np.uint8)
-        Image.fromarray(pixels).save(folder / "scans" / name)
-        entry = {"plate": number, "name": f"Plate {number}", "slug": f"plate-{number}"}
-        entry |= {"fileName": name, "download": f"https://example.org/{name}"}
-        entries.append(entry | ({"country": "fr" if number % 2 else "de"} if number < 12 else {}))
-    (folder / "data.json").write_text(json.dumps(entries))
-    Repository.init(folder / "archive").ingest(folder / "data.json", folder / "scans")
-    return folder / "archive"
-
-
-@pytest.fixture
-def dozen(_dozen: Path, tmp_path: Path) -> Repository:
-    shutil.copytree(_dozen, tmp_path / "dozen", symlinks=True)
-    return Repository.open(tmp_path / "dozen")
 
 
 def in_force(repository: Repository) -> dict[str, dict[str, Any]]:

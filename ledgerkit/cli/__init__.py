@@ -44,6 +44,10 @@ COMMANDS = {
     "withdraw": ("ledgerkit.cli.corrections", "Take plates out of all later work."),
     "reinstate": ("ledgerkit.cli.corrections", "Take withdrawn plates back into work."),
     "name": ("ledgerkit.cli.names", "Name clusters; a person's name wins, over re-runs too."),
+    "describe-by-model": (
+        "ledgerkit.cli.names",
+        "Let a language model describe clusters; questions and answers are kept.",
+    ),
     "names": ("ledgerkit.cli.names", "List the names of clusters, whose they are, and lost ones."),
     "freeze": ("ledgerkit.cli.corrections", "Verify everything and end preprocessing for good."),
     "consolidate": ("ledgerkit.cli.ledger", "Rebuild the ledgers from manifests and records."),

@@ -1,4 +1,4 @@
-"""`name` and `names`: what clusters are called, by whom, and what became of a name."""
+"""`name`, `names`, `describe-by-model`: what clusters are called, by whom, and what became of it."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from ledgerkit.cli.common import common_options, open_repository, print_json
+from ledgerkit.cli.common import common_options, counting, open_repository, print_json
 from ledgerkit.errors import UsageError
 from ledgerkit.findings import writable
 from ledgerkit.naming import NamesView, Naming
@@ -91,6 +91,58 @@ def names(path: Path | None, as_json: bool) -> None:
     reason = repository.behind()
     if reason:
         click.echo(f"Note: {reason}. Rebuild them with: ledgerkit consolidate", err=True)
+
+
+@click.command("describe-by-model")
+@click.option("--endpoint", required=True, help="Where the model is served, up to /v1.")
+@click.option("--model", required=True, help="Name of the model there.")
+@click.option(
+    "--of",
+    type=click.Choice(("plates", "tiles", "segments")),
+    default="plates",
+    show_default=True,
+    help="What was grouped.",
+)
+@click.option("--min-size", default=3, show_default=True, help="Least members of a cluster.")
+@click.option("--sample", default=20, show_default=True, help="Most members that are quoted.")
+@click.option("--seed", default=1337, show_default=True, help="Seed of the sample.")
+@click.option("--pictures", is_flag=True, help="Show contact sheets instead of quoting titles.")
+@click.option("--again", is_flag=True, help="Also those that a model described before.")
+@click.option("--wait", default=60.0, show_default=True, help="Seconds to wait for another writer.")
+@common_options
+def describe_by_model(
+    endpoint: str, model: str, path: Path | None, as_json: bool, wait: float, **wanted: Any
+) -> int:
+    """Let a language model describe the clusters of the newest clustering, largest first.
+
+    Any endpoint that speaks OpenAI's chat protocol will do, one on this machine too. Titles and
+    labels of members are sent to it, or contact sheets with --pictures. A key is read from the
+    environment variable LEDGERKIT_CHAT_KEY and never kept. Questions and answers are kept as they
+    were. Given again, the command goes on where it stopped.
+
+    \b
+    Example:
+      ledgerkit describe-by-model --endpoint http://localhost:8080/v1 --model qwen3
+    """
+    with counting("describe", as_json) as progress:
+        view = open_repository(path).describe_by_model(
+            endpoint, model, wait=wait, progress=progress, **wanted
+        )
+    if as_json:
+        print_json(view)
+        return 1 if view.errors else 0
+    for error in view.errors:
+        click.echo(f"  {error.subject}: {writable(error.message)}", err=True)
+    before = f", {view.present} described before" if view.present else ""
+    click.echo(
+        f"Described: {len(view.described)}  Skipped: {view.skipped}  Errors: {len(view.errors)}{before}"
+    )
+    if view.left:
+        hint = view.errors[-1].hint
+        click.echo(f"Stopped: {view.left} clusters were not asked about. {hint or ''}", err=True)
+    if view.described:
+        click.echo("Next: ledgerkit consolidate")
+    return 1 if view.errors else 0
 
 
 def _print(view: NamesView) -> None:

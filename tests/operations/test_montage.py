@@ -119,7 +119,9 @@ def test_only_members_and_clusters_of_the_level_are_shown(archive: dict[str, Any
 def test_a_sheet_shows_its_members_nearest_the_centroid_first(archive: dict[str, Any]) -> None:
     archive["tables"]["clusters"][0]["representatives"] = ["plate-004", "plate-001"]
     archive["tables"]["cluster_members"][3]["label"] = 0
-    sheet = pixels(run_operation(montage, plate_id=None, **archive), "montage_cluster_0.png").astype(int)
+    sheet = pixels(
+        run_operation(montage, plate_id=None, **archive), "montage_cluster_0.png"
+    ).astype(int)
     first, second = (sheet[105:145, left : left + 40].reshape(-1, 3) for left in (65, 235))
     assert np.median(first[:, 2] - first[:, 0]) < -100, "plate-004 is red"
     assert np.median(second[:, 2] - second[:, 0]) > 100, "plate-001 is blue"
