@@ -323,7 +323,7 @@ class _Work:
     def _sheet(self, name: str) -> tuple[str, str]:
         """The contact sheet of a cluster as a data URL, and its digest. Raises `MissingInput`."""
         level, label = (self.clustering.clusters[name][key] for key in ("level", "label"))
-        wanted = {f"montage-{kind}cluster-{label}.png" for kind in ("", "flagged-")}
+        wanted = {f"montage_{kind}cluster_{label}.png" for kind in ("", "flagged_")}
         for run in reversed(self.history.current(layout.COLLECTION)):
             made_of = {given.run_id for given in self.archive.inputs(run)}
             of_level = run.operation == "montage" and run.parameters.get("level") == level

@@ -238,7 +238,7 @@ def test_pictures_are_contact_sheets_that_are_inputs(worked: Repository) -> None
     url = picture["image_url"]["url"]
     assert url.startswith("data:image/png;base64,iVBOR")
     (kept,) = exchanges(worked)
-    (sheet,) = worked.root.glob("runs/*/outputs/montage-cluster-0.png")
+    (sheet,) = worked.root.glob("runs/*/outputs/montage_cluster_0.png")
     digest = kept["messages"][1]["content"][1]["image_sha256"]
     assert digest == sha256_hex(sheet.read_bytes())
     record = worked._archive.run("collection", view.run_ids[0])
