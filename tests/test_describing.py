@@ -232,17 +232,17 @@ def test_two_clusters_get_two_names(dozen: Repository, named: dict[str, str]) ->
 def test_pictures_are_contact_sheets_that_are_inputs(worked: Repository) -> None:
     plan = ChatPlan()
     view = asked(worked, plan, pictures=True, min_size=1)
-    assert (len(view.described), view.errors) == (1, [])
+    assert view.errors == []
+    assert len(view.described) == len(plan.requests) > 0
     text, picture = plan.requests[0]["messages"][1]["content"]
-    assert "contact sheet of a group of 4 images" in text["text"]
-    url = picture["image_url"]["url"]
-    assert url.startswith("data:image/png;base64,iVBOR")
-    (kept,) = exchanges(worked)
-    (sheet,) = worked.root.glob("runs/*/outputs/montage_cluster_0.png")
-    digest = kept["messages"][1]["content"][1]["image_sha256"]
-    assert digest == sha256_hex(sheet.read_bytes())
+    assert "contact sheet of a group of " in text["text"]
+    assert picture["image_url"]["url"].startswith("data:image/png;base64,iVBOR")
+    kept = exchanges(worked)
+    shown = {one["messages"][1]["content"][1]["image_sha256"] for one in kept}
+    sheets = worked.root.glob("runs/*/outputs/montage_*cluster_*.png")
+    assert shown <= {sha256_hex(sheet.read_bytes()) for sheet in sheets}
     record = worked._archive.run("collection", view.run_ids[0])
-    assert digest in {given.sha256 for given in record.inputs}
+    assert shown <= {given.sha256 for given in record.inputs}
     assert "base64" not in json.dumps(kept)
 
 
