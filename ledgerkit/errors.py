@@ -110,3 +110,7 @@ class ServiceRefused(LedgerkitError):
         super().__init__(message, hint)
         self.args = (message, hint, for_good)
         self.for_good = for_good
+
+
+class GateFailed(LedgerkitError):
+    """A check of an operation's input or result failed and the work was to stop there (`--strict`)."""

@@ -149,7 +149,9 @@ class History:
     def resolve(self, token: str, subject: str, parameters: Any) -> Resolved:
         """The files behind one token of `takes` for a plate, or for the collection of `subject`s.
 
-        A token that ends in `?` stands for files that are read where they are, and none where not.
+        A token that ends in `?` stands for files that are read where they are, and none where not;
+        `clusters@RUN_ID` for the table (or document) of that run, whatever is newer. Such an input has
+        the role `table:clusters@RUN_ID`, so that it is not taken for the present table.
         Raises `MissingInput` that names the command to run first, `Withdrawn`.
         """
         if subject != layout.COLLECTION and self.overlay(subject).withdrawn:
@@ -163,6 +165,9 @@ class History:
             return Resolved([SEALED[token](self, subject)])
         if token == AMENDMENTS:
             return Resolved(self._amendments(subject))
+        table, pinned, run_id = token.partition("@")
+        if pinned:
+            return self._pinned(table, run_id)
         if token == "policy":
             policy = self.accepted_policy()
             return Resolved([policy], [f"policy-{policy.sha256[:8]}"])
@@ -191,6 +196,20 @@ class History:
                     )
                 )
         return found
+
+    def _pinned(self, table: str, run_id: str) -> Resolved:
+        """A table, or a document by its role, of one run of the collection. Raises `MissingInput`."""
+        run = next((one for one in self.collection if one.run_id == run_id), None)
+        made = self.archive.outputs(run) if run and run.status != "failed" else []
+        outputs = [output for output in made if output.role in (table, f"table:{table}")]
+        if run is None or not outputs:
+            raise MissingInput(
+                f"no run {run_id} of the collection made {table}",
+                "See: ledgerkit query \"SELECT run_id, operation FROM runs WHERE subject = 'collection'\"",
+            )
+        return Resolved(
+            [_output_input(output, f"{output.role}@{run_id}", run) for output in outputs]
+        )
 
     def _made(self, found: tuple[operation.Operation, ...], subject: str, parameters: Any) -> Run:
         """The newest current run of these operations under the present policy that suits the
@@ -300,6 +319,8 @@ def collect(
 def _of_collection(token: str, parameters: Any) -> bool:
     """Whether a token of `takes` stands for files of the collection, not of each plate."""
     name = token.removesuffix("?")
+    if "@" in name:
+        return True
     if name in IMAGES or name in SEALED or name == AMENDMENTS:
         return False
     return name == "policy" or makers(name, parameters)[0].on_collection

@@ -27,6 +27,7 @@ PHASES = (
     ("5 embed", "embed"),
     ("clustering", "cluster"),
     ("clustering", "describe"),
+    ("clustering", "match"),
     ("looking", "plots"),
     ("looking", "montage"),
     ("looking", "overlay"),
@@ -34,7 +35,7 @@ PHASES = (
     ("looking", "pyramid"),
     ("looking", "hash"),
 )
-OPTIONAL = frozenset({"contact", "hash", "overlay", "pyramid"})
+OPTIONAL = frozenset({"contact", "hash", "match", "overlay", "pyramid"})
 """Shown, but never what a plate waits for: no other operation reads it."""
 UPSTREAM = {"segment": "normalize", "embed": "normalize"}
 """Phases on plates that wait for another: only plates that it has done are to do."""

@@ -87,6 +87,7 @@ RANKS = {
     "mending": 10.5,
     "search": 10,
     "duplicates": 10,
+    "gates": 10,
     "looking": 10.5,
     "compare": 10,
     "restore": 10,
