@@ -1,4 +1,4 @@
-"""The verb of `Repository` that gives something out to other tools."""
+"""The verbs of `Repository` that give something out to other tools."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 from ledgerkit import layout
 from ledgerkit.errors import UsageError
 from ledgerkit.repository import Archive
-from ledgerkit.views import ExportView
+from ledgerkit.views import ExportView, FiguresView
 
 
 class Exporting:
@@ -50,3 +50,21 @@ class Exporting:
             base_uri=base_uri or BASE_URI,
             at=None if at is None else str(at),
         )
+
+    def export_figures(
+        self,
+        target: str | Path,
+        *,
+        made_by: Sequence[str] | None = None,
+        core: bool = False,
+        at: str | Path | int | None = None,
+    ) -> FiguresView:
+        """Copy the figures of the current runs to a new folder outside, with `viz_index.csv`.
+
+        `made_by` names operations; `core` leaves out all but those to look at first. Raises
+        `UsageError`, `MissingInput`, `DigestMismatch`; then nothing is left behind.
+        """
+        from ledgerkit.export.figures import export_figures
+
+        given = None if at is None else str(at)
+        return export_figures(self._archive, Path(target), made_by=made_by, core=core, at=given)

@@ -1,7 +1,6 @@
 """What clusters are made of, held against labels, and how well each subject sits in its own.
 
-Source: P. J. Rousseeuw, Silhouettes, 1987 (silhouette, 0 for the only member); workflow W0 (purity,
-the shares within the largest clusters).
+Source: P. J. Rousseeuw, Silhouettes, 1987; workflow W0 (purity, shares within the largest clusters).
 """
 
 from __future__ import annotations
@@ -104,21 +103,18 @@ def shares(
 def silhouettes(
     unit: NDArray[np.float32], labels: NDArray[np.int64], *, most: int, seed: int
 ) -> NDArray[np.float64] | None:
-    """Cosine silhouette of each of at most `most` rows, -1..1, float64; 0 for an only member.
+    """The cosine silhouette of each row, -1..1, float64; 0 for an only member.
 
-    `unit` float32 (n, d), L2 norm 1; every value of `labels`, int64 (n,), is a cluster of its own.
-    Beyond `most` a sample is drawn by `default_rng(seed).choice` without replacement, in the order
-    of the rows. None where it is not defined: it needs two clusters, and more rows than clusters.
+    `unit` float32 (n, d), L2 norm 1; every value of `labels`, int64 (n,), is a cluster, -1 too.
+    Beyond `most` rows (0 for any number) they are those of a sample among itself, drawn by
+    `default_rng(seed).choice` without replacement and kept in the order of the rows. None where it
+    is not defined: it needs two clusters, and more rows than clusters.
     """
     import numpy as np
 
-    rows = np.arange(len(labels))
-    if len(rows) > most:
-        rows = np.sort(np.random.default_rng(seed).choice(len(rows), most, replace=False))
-    if not 2 <= np.unique(labels[rows]).size < rows.size:
-        return None
-    from sklearn.metrics import silhouette_samples
+    from ledgerkit.clustering.quality import silhouette_values
 
-    return np.asarray(
-        silhouette_samples(unit[rows], labels[rows], metric="cosine"), dtype=np.float64
-    )
+    rows = np.arange(len(labels))
+    if 0 < most < len(rows):
+        rows = np.sort(np.random.default_rng(seed).choice(len(rows), most, replace=False))
+    return silhouette_values(unit[rows], labels[rows] + 1)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Container, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -32,12 +32,16 @@ class Column:
     most_frequent_count: int | None
 
 
-def overview(columns: Columns, opaque: Container[str] = ()) -> list[Column]:
-    """A line for each column in its order; None is missing. Values of `opaque` are not compared."""
+def overview(columns: Columns, opaque: Mapping[str, str] | None = None) -> list[Column]:
+    """A line for each column in its order; None is missing.
+
+    Values of `opaque`, whose types it gives, are not compared.
+    """
+    opaque = opaque or {}
     found = []
     for name, values in columns.items():
         there = [value for value in values if value is not None]
-        kinds = ", ".join(sorted({type(value).__name__ for value in there}))
+        kinds = opaque.get(name, ", ".join(sorted({type(value).__name__ for value in there})))
         missing = len(values) - len(there)
         share = round(missing / len(values), 6) if values else 0.0
         line = (name, kinds, len(values), missing, share)

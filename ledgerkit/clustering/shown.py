@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from ledgerkit.canonical import parse_json
 from ledgerkit.clustering.composition import by_count
 
 if TYPE_CHECKING:
@@ -12,7 +13,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from ledgerkit.clustering.vectors import Vectors
-    from ledgerkit.handles import Outputs
+    from ledgerkit.handles import Inputs, Outputs
 
 DOMINANT = 0.95
 """Share of one label from which labels tell nothing (workflow W0)."""
@@ -43,6 +44,16 @@ class Shown:
     def what(self) -> str:
         """For titles, as `60 plates`."""
         return f"{len(self.members):,} {self.of}"
+
+
+def manifests(inputs: Inputs) -> dict[str, dict[str, Any]]:
+    """The manifests among the inputs by plate, as they were sealed."""
+    found = {}
+    for given in inputs.files("manifest"):
+        with given.open() as file:
+            manifest = parse_json(file.read(), given.path)
+        found[str(manifest["plate_id"])] = manifest
+    return found
 
 
 def check_labels(shown: Shown, outputs: Outputs) -> None:

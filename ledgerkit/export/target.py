@@ -12,10 +12,11 @@ import secrets
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from ledgerkit.disk import disk_errors, flush_below, move_new
 from ledgerkit.errors import UsageError
+from ledgerkit.export.lines import encoded
 from ledgerkit.proving import refuse_inside
 
 
@@ -54,6 +55,20 @@ def new_folder(target: Path) -> Iterator[Path]:
     with _beside(target) as beside:
         beside.mkdir()
         yield beside
+
+
+def put(folder: Path, name: str, data: bytes) -> dict[str, Any]:
+    """Write one new file of a folder that is being made; its path, size and digest."""
+    (folder / name).parent.mkdir(parents=True, exist_ok=True)
+    with open(folder / name, "xb") as file:
+        output = Digested(file)
+        output.write(data)
+    return {"path": name, "bytes": output.bytes, "sha256": output.sha256}
+
+
+def put_json(folder: Path, name: str, document: dict[str, Any]) -> dict[str, Any]:
+    """The same of a JSON document, on one line."""
+    return put(folder, name, encoded(document) + b"\n")
 
 
 @contextlib.contextmanager

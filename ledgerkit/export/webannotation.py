@@ -17,8 +17,7 @@ from typing import Any
 
 from ledgerkit import software
 from ledgerkit.export.ledgers import Basis, Plate, Selection, placed_outlines
-from ledgerkit.export.lines import encoded
-from ledgerkit.export.target import Digested
+from ledgerkit.export.target import put_json
 
 CONTEXT = "http://www.w3.org/ns/anno.jsonld"
 PRESENTATION = "http://iiif.io/api/presentation/3/context.json"
@@ -50,7 +49,7 @@ def write(
     """
     files: list[dict[str, Any]] = []
     collection = _collection(base, basis, plates)
-    files.append(_put(folder, COLLECTION, {"@context": CONTEXT, **collection}))
+    files.append(put_json(folder, COLLECTION, {"@context": CONTEXT, **collection}))
     annotations = 0
     for place, (plate, segments) in enumerate(rows):
         last = place == len(plates) - 1
@@ -58,20 +57,16 @@ def write(
         page = _page(base, plate, segments, annotations, around)
         page["partOf"] = {name: collection[name] for name in ("id", "type", "label", "total")}
         (folder / plate.plate_id).mkdir()
-        files.append(_put(folder, f"{plate.plate_id}/{PAGE}", page))
-        files.append(_put(folder, f"{plate.plate_id}/{MANIFEST}", _manifest(base, plate, basis)))
+        files.append(put_json(folder, f"{plate.plate_id}/{PAGE}", page))
+        files.append(
+            put_json(folder, f"{plate.plate_id}/{MANIFEST}", _manifest(base, plate, basis))
+        )
         annotations += len(segments)
-    listing = _put(folder, "export.json", {"ledgerkit": basis.document(selection), "files": files})
+    listing = put_json(
+        folder, "export.json", {"ledgerkit": basis.document(selection.document()), "files": files}
+    )
     size = sum(one["bytes"] for one in [*files, listing])
     return Written(annotations, size, listing["sha256"])
-
-
-def _put(folder: Path, name: str, document: dict[str, Any]) -> dict[str, Any]:
-    """Write one file; its path, size and digest."""
-    with open(folder / name, "xb") as file:
-        output = Digested(file)
-        output.write(encoded(document) + b"\n")
-    return {"path": name, "bytes": output.bytes, "sha256": output.sha256}
 
 
 def _collection(base: str, basis: Basis, plates: Sequence[Plate]) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from ledgerkit.clustering.shown import (
     aligned,
     check_labels,
     check_vectors,
+    manifests,
     unit_vectors,
 )
 from ledgerkit.errors import MissingInput
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
 VERSION = "1"
 EVENT_TYPE = "visualization"
 SUBJECT = "collection"
-LIBRARIES = ("matplotlib", "numpy", "pyarrow", "scikit-learn")
+LIBRARIES = ("matplotlib", "numpy", "pyarrow")
 MAKES = ("figures",)
 
 TOP_COLUMNS, TOP_LABELS, TOP_CLUSTERS = 25, 30, 30
@@ -72,11 +73,10 @@ class Parameters:
         metadata={"help": "Operation that made the vectors; empty for any", "unit": ""},
     )
     sample: int = field(
-        default=2000,
+        default=0,
         metadata={
-            "minimum": 3,
-            "maximum": 50000,
-            "help": "Most subjects whose silhouette is taken; 8000 for a closer look",
+            "minimum": 0,
+            "help": "Subjects in a sample for the silhouettes, as 2000 or 8000; 0 for all",
             "unit": "1",
         },
     )
@@ -111,7 +111,7 @@ def run(inputs: Inputs, parameters: Parameters, outputs: Outputs) -> None:
     from ledgerkit.clustering.composition import said_of
     from ledgerkit.plotting.album import Album
 
-    entries = _entries(inputs)
+    entries = manifests(inputs)
     schemes = said_of({plate: entry.get("metadata") for plate, entry in entries.items()})
     shown = _shown(inputs, parameters, schemes, outputs)
     album = Album(outputs)
@@ -122,18 +122,6 @@ def run(inputs: Inputs, parameters: Parameters, outputs: Outputs) -> None:
     _draw_silhouettes(shown, parameters, album)
     _draw_trials(inputs, album, outputs)
     outputs.rows("figures", album.rows)
-
-
-def _entries(inputs: Inputs) -> dict[str, dict[str, Any]]:
-    """The manifests by plate."""
-    from ledgerkit.canonical import parse_json
-
-    found = {}
-    for given in inputs.files("manifest"):
-        with given.open() as file:
-            manifest = parse_json(file.read(), given.path)
-        found[str(manifest["plate_id"])] = manifest
-    return found
 
 
 def _shown(
@@ -210,7 +198,8 @@ def _draw_tables(
         }
         for scheme, values in schemes.items():
             columns[f"catalogue {scheme}"] = [values.get(plate) for _, plate in subjects]
-        lines = overview(columns, opaque=("vector",))
+        kind = f"float32[{vector.matrix.shape[1]}]" if vector else ""
+        lines = overview(columns, opaque={"vector": kind})
         with outputs.open(f"{stage}_overview.csv", "overview", "text/csv") as file:
             file.write(to_csv(lines))
         title = f"Values missing of {len(subjects):,} {shown.of}, {when}"
@@ -236,7 +225,7 @@ def _missingness(lines: list[Column], title: str) -> Any:
 
 
 def _draw_sizes(shown: Shown, album: Album, outputs: Outputs) -> None:
-    from ledgerkit.clustering.summary import gini
+    from ledgerkit.clustering.quality import gini
     from ledgerkit.plotting.bars import bars
     from ledgerkit.plotting.histogram import histogram
 
@@ -266,7 +255,7 @@ def _draw_sizes(shown: Shown, album: Album, outputs: Outputs) -> None:
 def _draw_maps(shown: Shown, album: Album) -> None:
     import numpy as np
 
-    from ledgerkit.plotting.chart import chart, grouped
+    from ledgerkit.plotting.chart import chart, grouped, middles
 
     points = np.array([(row["x"], row["y"]) for row in shown.members], dtype=np.float64)
     title = f"Map of {shown.what} by {shown.scheme or 'label'}"
@@ -276,7 +265,8 @@ def _draw_maps(shown: Shown, album: Album) -> None:
     album.keep("map2d-by-label", title, figure)
     title = f"Map of {shown.what} in {len(shown.clusters):,} clusters"
     names = [None if number < 0 else f"{number}" for number in shown.numbers]
-    album.keep("map2d-by-cluster", title, chart(points, grouped(names, "noise"), title))
+    drawn = chart(points, grouped(names, "noise"), title, marks=middles(points, shown.numbers))
+    album.keep("map2d-by-cluster", title, drawn)
 
 
 def _draw_labels(shown: Shown, album: Album) -> None:
@@ -366,7 +356,7 @@ def _draw_silhouettes(shown: Shown, parameters: Parameters, album: Album) -> Non
                     values.tolist(),
                     title,
                     "cosine silhouette in the original vectors",
-                    f"{shown.of} ({len(values):,} of {int(kept.sum()):,} sampled)",
+                    f"{shown.of} ({len(values):,} of {int(kept.sum()):,})",
                     bins=SILHOUETTE_BINS,
                     span=(-1, 1),
                     lines={f"mean {mean:.2f}": mean},
@@ -381,7 +371,7 @@ def _draw_trials(inputs: Inputs, album: Album, outputs: Outputs) -> None:
         rows = sorted(inputs.rows("trials"), key=lambda row: int(row["trial"]))
     except MissingInput:
         rows = []
-    title = f"{len(rows):,} settings tried"
+    title = "1 setting tried" if len(rows) == 1 else f"{len(rows):,} settings tried"
     told = title if rows else "this clustering recorded no trials"
     outputs.gate("trials", "found", bool(rows), float(len(rows)), told)
     figure: Any = "This clustering recorded no trials."

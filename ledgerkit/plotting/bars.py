@@ -8,6 +8,7 @@ from typing import Any
 from ledgerkit.palette import BLUE
 from ledgerkit.plotting.canvas import (
     INK,
+    LONGEST_LINE,
     SMALL,
     as_written,
     by_default,
@@ -40,7 +41,15 @@ def bars(
     longest = span if span is not None else max([*values, 1e-9])
     axes.set_xlim(0, 1.14 * longest)
     axes.xaxis.get_major_locator().set_params(integer=span is None)
-    axes.set_xlabel(along)
+    axes.set_xlabel(fitted(along, LONGEST_LINE), parse_math=False)
     for place, value, text in zip(places, values, told, strict=True):
-        axes.text(value + 0.008 * longest, place, text, va="center", fontsize=SMALL, color=INK)
+        axes.text(
+            value + 0.008 * longest,
+            place,
+            fitted(text),
+            va="center",
+            fontsize=SMALL,
+            color=INK,
+            parse_math=False,
+        )
     return figure

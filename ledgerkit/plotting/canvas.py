@@ -21,6 +21,8 @@ SMALL = 7.5
 """Points of the lettering of legends and categories."""
 LONGEST_NAME = 36
 """Characters of a category's name that are drawn."""
+LONGEST_LINE = 60
+"""Characters of the name of an axis."""
 Given = ParamSpec("Given")
 Made = TypeVar("Made")
 

@@ -86,14 +86,14 @@ CAPTIONS = {
     ),
     "silhouette-hist-sampled": Caption(
         ("core", "silhouette", "diagnostic"),
-        "Cosine silhouette of a seeded sample in the original vectors, noise counted as if it were a "
+        "Cosine silhouette of each subject in the original vectors, noise counted as if it were a "
         "cluster: near 1 well inside its own, 0 between two, below 0 nearer to another.",
         "The mean is low only because of noise, which is no group: then see the figure without it. "
         "A hump below 0: members belong to another cluster.",
     ),
     "silhouette-hist-without-noise": Caption(
         ("core", "silhouette", "diagnostic"),
-        "The same with noise removed before the sample is drawn; the only member of a cluster counts "
+        "The same with noise removed before anything is compared; the only member of a cluster counts "
         "0 (Rousseeuw 1987). This is the number that settings are chosen by.",
         "The mean is below 0, or much of the mass is: the clusters are an artefact of the layout in "
         "which they were found.",

@@ -6,7 +6,15 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ledgerkit.palette import BLUE, VERMILION
-from ledgerkit.plotting.canvas import INK, by_default, hexadecimal, new_axes
+from ledgerkit.plotting.canvas import (
+    INK,
+    LONGEST_LINE,
+    as_written,
+    by_default,
+    fitted,
+    hexadecimal,
+    new_axes,
+)
 
 MOST_BINS = 60
 
@@ -60,16 +68,19 @@ def histogram(
     figure, (axes,) = new_axes(title, 7, 4)
     axes.hist(values, bins=bins, range=span, color=hexadecimal(BLUE), edgecolor="black")
     for style, (name, value) in zip(("--", ":"), (lines or {}).items(), strict=False):
-        axes.axvline(value, color=hexadecimal(VERMILION), linestyle=style, linewidth=2, label=name)
-    axes.set_xlabel(along)
-    axes.set_ylabel(counted)
+        axes.axvline(
+            value, color=hexadecimal(VERMILION), linestyle=style, linewidth=2, label=fitted(name)
+        )
+    axes.set_xlabel(fitted(along, LONGEST_LINE), parse_math=False)
+    axes.set_ylabel(fitted(counted, 40), parse_math=False)
     axes.yaxis.get_major_locator().set_params(integer=True)
     if span is not None:
         axes.set_xlim(*span)
     else:
         axes.xaxis.get_major_locator().set_params(integer=True)
     if lines:
-        figure.legend(loc="outside lower center", ncols=2, frameon=False)
+        legend = figure.legend(loc="outside lower center", ncols=2, frameon=False)
+        as_written(legend.get_texts())
     return figure
 
 
