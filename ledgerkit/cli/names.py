@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from ledgerkit.cli.common import common_options, counting, open_repository, print_json
+from ledgerkit.cli.common import common_options, counting, note_behind, open_repository, print_json
 from ledgerkit.errors import UsageError
 from ledgerkit.findings import writable
 from ledgerkit.naming import NamesView, Naming
@@ -88,9 +88,7 @@ def names(path: Path | None, as_json: bool) -> None:
         print_json(view)
     else:
         _print(view)
-    reason = repository.behind()
-    if reason:
-        click.echo(f"Note: {reason}. Rebuild them with: ledgerkit consolidate", err=True)
+    note_behind(repository)
 
 
 @click.command("describe-by-model")
