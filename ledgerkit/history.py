@@ -300,14 +300,14 @@ def collect(
     """Inputs of a collection task over all `plates`, and the plates that have none, with the reason."""
     found = Resolved()
     lacking: list[tuple[str, LedgerkitError]] = []
-    of_collection = [token for token in tokens if _of_collection(token, parameters)]
-    for token in of_collection:
+    shared = [token for token in tokens if of_collection(token, parameters)]
+    for token in shared:
         found.add(history.resolve(token, layout.COLLECTION, parameters))
     for plate in plates:
         try:
             of_plate = Resolved()
             for token in tokens:
-                if token not in of_collection:
+                if token not in shared:
                     of_plate.add(history.resolve(token, plate, parameters))
             found.add(of_plate)
         except LedgerkitError as error:
@@ -316,7 +316,7 @@ def collect(
     return found, lacking
 
 
-def _of_collection(token: str, parameters: Any) -> bool:
+def of_collection(token: str, parameters: Any) -> bool:
     """Whether a token of `takes` stands for files of the collection, not of each plate."""
     name = token.removesuffix("?")
     if "@" in name:

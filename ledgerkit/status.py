@@ -16,6 +16,7 @@ from ledgerkit.planning import stale_reason
 from ledgerkit.query import behind
 from ledgerkit.records import Run, policy_part
 from ledgerkit.repository import Archive
+from ledgerkit.staleness import Judge
 from ledgerkit.views import FailureView, PhaseView, StatusView
 
 PHASES = (
@@ -99,8 +100,11 @@ def status(archive: Archive) -> StatusView:
         progress.reached[plate] = "not sealed"
     for plate in sealed:
         progress.reached[plate] = "0 ingested"
+    judge = Judge(history)
     for subject in (*plates, layout.COLLECTION):
         progress.look(history, subject)
+        if subject != layout.COLLECTION:
+            judge.look(subject)
         history.forget(subject)
     progress.reached.pop(layout.COLLECTION, None)
     progress.done["policy"] = int(progress.policy is not None)
@@ -130,6 +134,7 @@ def status(archive: Archive) -> StatusView:
         withdrawn=len(progress.withdrawn),
         frozen=None if frozen is None else _frozen(frozen),
         leftovers=left,
+        stale=[(one.run_id, one.operation, one.reasons) for one in judge.views()],
     )
 
 

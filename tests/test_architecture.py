@@ -80,6 +80,7 @@ RANKS = {
     "policy": 10,
     "audit": 10,
     "asof": 10,
+    "staleness": 9.5,
     "status": 10,
     "lineage": 10,
     "recover": 10,

@@ -62,6 +62,7 @@ COMMANDS = {
         "Group plates that show the same picture, with the evidence.",
     ),
     "gates": ("ledgerkit.cli.looking", "List what runs found when they checked their own work."),
+    "stale": ("ledgerkit.cli.looking", "Say which results and exports are out of date, and why."),
     "diff": ("ledgerkit.cli.asof", "Say what came between two checkpoints, plate by plate."),
     "lineage": ("ledgerkit.cli.ledger", "Say what something was made from, by which runs."),
     "cite": ("ledgerkit.cli.log", "Print what a paper needs to cite an answer."),

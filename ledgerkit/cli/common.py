@@ -194,3 +194,10 @@ def note_behind(repository: Repository, at: str | None = None) -> None:
     reason = repository.behind() if at is None else None
     if reason:
         click.echo(f"Note: {reason}. Rebuild them with: ledgerkit consolidate", err=True)
+
+
+def print_stale(run_id: str, operation: str, reasons: list[str]) -> None:
+    """A stale result and everything that makes it stale."""
+    click.echo(f"  {operation} {run_id}")
+    for reason in reasons:
+        click.echo(f"    {reason}")

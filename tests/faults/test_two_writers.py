@@ -159,7 +159,7 @@ READING = frozenset({
     "policy show", "policy diff", "cache status", "log checkpoint", "log prove", "log verify", "log consistency",
     "log keygen", "export segments", "export figures", "export clusters", "export items",
     "export curated", "export embedding-atlas", "export csv", "search", "duplicates", "models list", "models path", "models show",
-    "models verify", "names",
+    "models verify", "names", "stale",
 })  # fmt: skip
 """Commands that write nothing into a repository; every other one waits for a writer as it is told."""
 
