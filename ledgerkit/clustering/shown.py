@@ -45,6 +45,12 @@ class Shown:
         """For titles, as `60 plates`."""
         return f"{len(self.members):,} {self.of}"
 
+    def called(self, number: int) -> str:
+        """`cluster 3`, with the curator's or else the descriptive name where there is one."""
+        row = next(one for one in self.clusters if one["label"] == number)
+        name = row.get("name") or row.get("descriptive_name")
+        return f"cluster {number}: {name}" if name else f"cluster {number}"
+
 
 def manifests(inputs: Inputs) -> dict[str, dict[str, Any]]:
     """The manifests among the inputs by plate, as they were sealed."""

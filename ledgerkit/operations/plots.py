@@ -243,7 +243,7 @@ def _draw_sizes(shown: Shown, album: Album, outputs: Outputs) -> None:
     figure = none
     if largest:
         figure = bars(
-            [f"cluster {row['label']}" for row in largest],
+            [shown.called(row["label"]) for row in largest],
             [row["size"] for row in largest],
             title,
             "members",
@@ -306,7 +306,7 @@ def _draw_clusters_by_label(
     if pure:
         table, rows, columns = shares(numbers, shown.labels, most=HEAT_ROWS, columns=HEAT_COLUMNS)
         members = Counter(numbers)
-        names = [f"cluster {number} ({members[number]:,})" for number in rows]
+        names = [f"{shown.called(number)} ({members[number]:,})" for number in rows]
         figure = heatmap(table, names, columns, title, "fraction within cluster")
     album.keep("cluster-label-heatmap-top", title, figure)
     title = f"Purity of {len(pure):,} clusters by {scheme}"

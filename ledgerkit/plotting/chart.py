@@ -96,14 +96,16 @@ def chart(
     *,
     marks: Mapping[str, int] | None = None,
 ) -> Any:
-    """A map of `points`, float64 (n, 2), as `groups` say; those named last lie undermost.
+    """A map of `points`, float64 (n, 2), as `groups` say; of those with a colour the first is undermost.
 
     `marks` are short texts, each at the row of a point, as far as they do not touch one another.
     The axes have no ticks: their numbers mean nothing.
     """
     figure, (axes,) = new_axes(title, 9.6, 6.5)
     area = float(min(36.0, max(3.0, 60000 / max(1, len(points)))))
-    for depth, group in enumerate(reversed(groups)):
+    under = [group for group in groups if group.colour in (OTHERS, NONE)]
+    named = [group for group in groups if group not in under]
+    for depth, group in enumerate([*reversed(under), *named]):
         marked = {} if group.marker == "x" else {"edgecolors": "black"}
         axes.scatter(
             points[list(group.rows), 0],
