@@ -95,19 +95,7 @@ def status(archive: Archive) -> StatusView:
     history = History(archive)
     plates = archive.plate_ids()
     sealed = history.sealed_plates()
-    progress = _Progress(history.policy_variant())
-    for plate in plates:
-        progress.reached[plate] = "not sealed"
-    for plate in sealed:
-        progress.reached[plate] = "0 ingested"
-    judge = Judge(history)
-    for subject in (*plates, layout.COLLECTION):
-        progress.look(history, subject)
-        if subject != layout.COLLECTION:
-            judge.look(subject)
-        history.forget(subject)
-    progress.reached.pop(layout.COLLECTION, None)
-    progress.done["policy"] = int(progress.policy is not None)
+    progress, judge = _looked_at(history, plates, sealed)
     at_work = len(set(sealed) - progress.withdrawn)
     phases = [_phase(phase, name, progress, at_work) for phase, name in PHASES if _known(name)]
     reason = behind(archive)
@@ -136,6 +124,20 @@ def status(archive: Archive) -> StatusView:
         leftovers=left,
         stale=[(one.run_id, one.operation, one.reasons) for one in judge.views()],
     )
+
+
+def _looked_at(history: History, plates: list[str], sealed: list[str]) -> tuple[_Progress, Judge]:
+    """Every plate and the collection, each gone through once."""
+    progress, judge = _Progress(history.policy_variant()), Judge(history)
+    progress.reached = dict.fromkeys(plates, "not sealed") | dict.fromkeys(sealed, "0 ingested")
+    for plate in plates:
+        progress.look(history, plate)
+        judge.look(plate)
+        history.forget(plate)
+    progress.look(history, layout.COLLECTION)
+    progress.reached.pop(layout.COLLECTION, None)
+    progress.done["policy"] = int(progress.policy is not None)
+    return progress, judge
 
 
 def _frozen(run: Run) -> str:

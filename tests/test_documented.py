@@ -163,6 +163,8 @@ def test_the_links_between_the_pages_lead_somewhere() -> None:
         "findings.md",
         "ledgers.md",
         "models.md",
+        "names.md",
+        "exports.md",
         "proof.md",
         "pyramids.md",
         "rerun.md",
