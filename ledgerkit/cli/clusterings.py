@@ -39,14 +39,16 @@ def _clustering(function: Callable[..., Any]) -> Callable[..., Any]:
     return common_options(function)
 
 
-_level = click.option("--level", type=int, help="Level of the clusters [default: the finest].")
+_level = click.option(
+    "--level", default=1, show_default=True, help="Level of the clusters, 1 the coarsest."
+)
 
 
 @click.command()
 @_level
 @click.option("--category", help="What the file calls its category [default: what was grouped].")
 @_clustering
-def clusters(level: int | None, category: str | None, **common: Any) -> None:
+def clusters(level: int, category: str | None, **common: Any) -> None:
     """Write clusters.json: each cluster with its representative and images, and the unclustered.
 
     \b
@@ -78,7 +80,7 @@ def items(**common: Any) -> None:
 )
 @click.option("--all", "all_named", is_flag=True, help="Also what no person named.")
 @_clustering
-def curated(level: int | None, facet: str, all_named: bool, **common: Any) -> None:
+def curated(level: int, facet: str, all_named: bool, **common: Any) -> None:
     """Write the named clusters with slug, description, representative, and members by a facet.
 
     \b

@@ -36,8 +36,8 @@ class Chosen:
     """What is exported of a clustering, beside which one."""
 
     picked: Picked = field(default_factory=Picked)
-    level: int | None = None
-    """Level of `clusters` and `curated`; None for the finest there is."""
+    level: int = 1
+    """Level of `clusters` and `curated`, 1 the coarsest."""
     category: str | None = None
     """`category` of the form `clusters`; None for what was grouped."""
     facet: str = "country"
@@ -90,7 +90,7 @@ def export_clusters(
     wanted = chosen or Chosen()
     with ledgers_at(archive, at, limits, TABLES) as (ledgers, basis):
         found = load(ledgers, wanted.picked)
-        level = wanted.level or max(found.levels)
+        level = wanted.level
         if level not in found.levels:
             listed = ", ".join(map(str, found.levels))
             raise UsageError(f"{found.run_id} has no level {level}", f"It has: {listed}")
