@@ -54,7 +54,7 @@ COMMANDS = {
     "query": ("ledgerkit.cli.ledger", "Ask the ledgers in SQL, read-only."),
     "export": (
         "ledgerkit.cli.export",
-        "Write segments for other tools: COCO, GeoJSON, annotations.",
+        "Write segments, figures and clusterings for other tools.",
     ),
     "search": ("ledgerkit.cli.looking", "Show what is most like a plate, segment or image file."),
     "duplicates": (
