@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from ledgerkit import layout
 from ledgerkit.errors import UsageError
 from ledgerkit.repository import Archive
 from ledgerkit.views import ExportView, FiguresView
+
+if TYPE_CHECKING:
+    from ledgerkit.export.clusterings import ClusterExportView
 
 
 class Exporting:
@@ -68,3 +72,25 @@ class Exporting:
 
         given = None if at is None else str(at)
         return export_figures(self._archive, Path(target), made_by=made_by, core=core, at=given)
+
+    def export_clusters(
+        self,
+        form: str,
+        target: str | Path,
+        *,
+        of: str = "plates",
+        run_id: str | None = None,
+        at: str | Path | int | None = None,
+        **chosen: Any,
+    ) -> ClusterExportView:
+        """Write a current clustering as `clusters`, `items`, `curated`, `embedding-atlas` or `csv`.
+
+        The newest of its kind unless `run_id` names one; `chosen` as in `export.clusterings.Chosen`.
+        Raises `UsageError`, `MissingInput`; then nothing is left behind.
+        """
+        from ledgerkit.export.clustered import Picked
+        from ledgerkit.export.clusterings import Chosen, export_clusters
+
+        wanted = Chosen(Picked(of, run_id), **chosen)
+        given = None if at is None else str(at)
+        return export_clusters(self._archive, form, Path(target), wanted, at=given)

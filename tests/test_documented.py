@@ -21,6 +21,7 @@ from ledgerkit.testing.reference import findings_page, ledgers_page, write_pages
 DOCS = Path(__file__).parent.parent / "docs"
 FORMULAS = frozenset(
     {"measure", "normalize", "segment", "embed", "cluster", "propose", "pyramid", "hash", "fuse"}
+    | {"describe"}
 )
 """Operations that compute something by a published formula or method."""
 
@@ -154,6 +155,8 @@ def test_the_links_between_the_pages_lead_somewhere() -> None:
         "ledgers.md",
         "embeddings-classical.md",
         "models.md",
+        "names.md",
+        "exports.md",
         "proof.md",
         "pyramids.md",
         "rerun.md",
