@@ -34,7 +34,7 @@ def write(
         "info": {
             "description": f"Segments of {basis.origin} at log size {basis.log_size}",
             "version": software.VERSION,
-            "ledgerkit": basis.document(selection),
+            "ledgerkit": basis.document(selection.document()),
         },
         "licenses": [{"id": place, "name": name} for place, name in enumerate(licences, 1)],
         "categories": [

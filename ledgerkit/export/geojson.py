@@ -46,7 +46,7 @@ def write(
     fields = {
         "type": "FeatureCollection",
         "coordinate_space": "image-pixels",
-        "ledgerkit": basis.document(selection),
+        "ledgerkit": basis.document(selection.document()),
         "features": _features(rows),
     }
     return write_object(sink, fields)

@@ -74,6 +74,14 @@ class Selection:
                 f"There are: {', '.join(KINDS)}",
             )
 
+    def document(self) -> dict[str, Any]:
+        """For the export itself."""
+        return {
+            "plates": "all" if self.plates is None else self.plates,
+            "kinds": list(self.kinds),
+            "variant": self.variant,
+        }
+
     def parameters(self) -> list[Any]:
         """What `_CHOSEN` asks for."""
         return [list(self.kinds), self.variant, self.variant, self.variant]
@@ -107,31 +115,29 @@ class Basis:
     ledger_sha256: str
     tables: dict[str, str]
 
-    def document(self, selection: Selection) -> dict[str, Any]:
-        """For the export itself, in the words of `ledgerkit cite`."""
+    def document(self, selection: dict[str, Any]) -> dict[str, Any]:
+        """For the export itself, in the words of `ledgerkit cite`; `selection` is what was chosen."""
         return {
             "repository": self.origin,
             "log_size": self.log_size,
             "log_root": self.log_root,
             "ledger_sha256": self.ledger_sha256,
             "table_sha256": self.tables,
-            "selection": {
-                "plates": "all" if selection.plates is None else selection.plates,
-                "kinds": list(selection.kinds),
-                "variant": selection.variant,
-            },
+            "selection": selection,
             "software": {"ledgerkit": software.VERSION},
         }
 
 
-def basis(tree: Tree, document: dict[str, Any], origin: str) -> Basis:
-    """The checkpoint and the files of ledgers whose `ledger.json` is `document`.
+def basis(
+    tree: Tree, document: dict[str, Any], origin: str, names: Sequence[str] = TABLES
+) -> Basis:
+    """The checkpoint and the files of ledgers whose `ledger.json` is `document`: those of `names`.
 
     Raises `DigestMismatch` where a table is not the one it lists, `MissingInput` without a log.
     """
     if document["log_size"] is None:
         raise MissingInput("these ledgers are of no log", "Rebuild them: ledgerkit consolidate")
-    tables = {name: document["tables"][name] for name in TABLES if name in document["tables"]}
+    tables = {name: document["tables"][name] for name in names if name in document["tables"]}
     for name, table in tables.items():
         path = f"{layout.LEDGER}/{table['file']}"
         found = tree.digest(path).sha256

@@ -12,7 +12,7 @@ import secrets
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from ledgerkit.disk import disk_errors, flush_below, move_new
 from ledgerkit.errors import UsageError
@@ -36,6 +36,28 @@ class Digested:
     def sha256(self) -> str:
         """Of what was written until now, 64 lower-case hex digits."""
         return self._digest.hexdigest()
+
+
+class Listed:
+    """A folder that is being written: each new file with its path, size and digest."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self.files: list[dict[str, Any]] = []
+
+    def put(self, name: str, data: bytes) -> None:
+        """Write one new file; folders are made where they are missing."""
+        place = self._folder / name
+        place.parent.mkdir(parents=True, exist_ok=True)
+        with open(place, "xb") as file:
+            output = Digested(file)
+            output.write(data)
+        self.files.append({"path": name, "bytes": output.bytes, "sha256": output.sha256})
+
+    @property
+    def bytes(self) -> int:
+        """Of all files."""
+        return sum(one["bytes"] for one in self.files)
 
 
 @contextlib.contextmanager

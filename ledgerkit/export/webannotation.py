@@ -18,7 +18,8 @@ from typing import Any
 from ledgerkit import software
 from ledgerkit.export.ledgers import Basis, Plate, Selection, placed_outlines
 from ledgerkit.export.lines import encoded
-from ledgerkit.export.target import Digested
+from ledgerkit.export.target import Listed
+from ledgerkit.imaging.outline import MOST_VERTICES
 
 CONTEXT = "http://www.w3.org/ns/anno.jsonld"
 PRESENTATION = "http://iiif.io/api/presentation/3/context.json"
@@ -48,30 +49,21 @@ def write(
 
     Raises `InvalidRecord` for a broken mask.
     """
-    files: list[dict[str, Any]] = []
+    output = Listed(folder)
     collection = _collection(base, basis, plates)
-    files.append(_put(folder, COLLECTION, {"@context": CONTEXT, **collection}))
+    output.put(COLLECTION, encoded({"@context": CONTEXT, **collection}) + b"\n")
     annotations = 0
     for place, (plate, segments) in enumerate(rows):
         last = place == len(plates) - 1
         around = (plates[place - 1] if place else None, None if last else plates[place + 1])
         page = _page(base, plate, segments, annotations, around)
         page["partOf"] = {name: collection[name] for name in ("id", "type", "label", "total")}
-        (folder / plate.plate_id).mkdir()
-        files.append(_put(folder, f"{plate.plate_id}/{PAGE}", page))
-        files.append(_put(folder, f"{plate.plate_id}/{MANIFEST}", _manifest(base, plate, basis)))
+        output.put(f"{plate.plate_id}/{PAGE}", encoded(page) + b"\n")
+        output.put(f"{plate.plate_id}/{MANIFEST}", encoded(_manifest(base, plate, basis)) + b"\n")
         annotations += len(segments)
-    listing = _put(folder, "export.json", {"ledgerkit": basis.document(selection), "files": files})
-    size = sum(one["bytes"] for one in [*files, listing])
-    return Written(annotations, size, listing["sha256"])
-
-
-def _put(folder: Path, name: str, document: dict[str, Any]) -> dict[str, Any]:
-    """Write one file; its path, size and digest."""
-    with open(folder / name, "xb") as file:
-        output = Digested(file)
-        output.write(encoded(document) + b"\n")
-    return {"path": name, "bytes": output.bytes, "sha256": output.sha256}
+    listing = {"ledgerkit": basis.document(selection.document()), "files": output.files}
+    output.put("export.json", encoded(listing) + b"\n")
+    return Written(annotations, output.bytes, output.files[-1]["sha256"])
 
 
 def _collection(base: str, basis: Basis, plates: Sequence[Plate]) -> dict[str, Any]:
@@ -138,17 +130,20 @@ def annotation(base: str, plate: Plate, row: dict[str, Any]) -> dict[str, Any]:
 
 def svg(row: dict[str, Any]) -> str:
     """An SVG with one path, holes left out by the even-odd rule, coordinates to a tenth of a pixel."""
+    path = svg_path(row, MOST_VERTICES)
+    return f'<svg xmlns="http://www.w3.org/2000/svg"><path fill-rule="evenodd" d="{path}"/></svg>'
+
+
+def svg_path(row: dict[str, Any], most: int) -> str:
+    """The data of that path, in oriented source pixels, with at most `most` vertices."""
     from ledgerkit.imaging.outline import simplified
 
-    rings = simplified([ring for polygon in placed_outlines(row) for ring in polygon])
+    rings = simplified([ring for polygon in placed_outlines(row) for ring in polygon], most)
     parts = []
     for ring in rings:
         points = [f"{x:.1f},{y:.1f}".replace(".0", "") for x, y in ring[:-1].tolist()]
         parts.append(f"M{' L'.join(points)} Z")
-    return (
-        '<svg xmlns="http://www.w3.org/2000/svg">'
-        f'<path fill-rule="evenodd" d="{" ".join(parts)}"/></svg>'
-    )
+    return " ".join(parts)
 
 
 def _canvas(base: str, plate: Plate) -> str:
