@@ -85,7 +85,8 @@ def members(labels: list[int], x: list[float]) -> pa.Table:
     columns: dict[str, Any] = {
         "level": [1] * count, "subject_id": names, "subject_kind": ["plate"] * count,
         "plate_id": names, "cluster_id": [None] * count, "label": labels,
-        "probability": [1.0] * count, "x": x, "y": x,
+        "probability": [1.0] * count, "outlier_score": [None] * count,
+        "nearest_cluster_id": [None] * count, "nearest_distance": [None] * count, "x": x, "y": x,
     }  # fmt: skip
     return pa.table(columns, schema.arrow_schema("cluster_members", stored=True))
 

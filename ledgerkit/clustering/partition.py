@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import numpy as np
@@ -32,6 +32,10 @@ class Partition:
     """'hdbscan' or 'kmeans'."""
     reason: str
     """Why HDBSCAN's answer was not taken; empty when it was."""
+    outliers: NDArray[np.float64] | None = None
+    """float64 (n,), 0..1, GLOSH (Campello et al. 2015); None by KMeans."""
+    persistence: tuple[float, ...] = ()
+    """HDBSCAN's persistence of each cluster, by label; empty by KMeans."""
 
 
 def least_size(rows: int, asked: int) -> int:
@@ -61,7 +65,8 @@ def partition(
     if count < 2 * min_cluster_size:
         reason = f"{count} points cannot hold two clusters of at least {min_cluster_size}"
         return _kmeans(unit, k, seed, reason)
-    labels, probabilities = _hdbscan(points, min_cluster_size, min_samples, selection)
+    model = _hdbscan(points, min_cluster_size, min_samples, selection)
+    labels = np.asarray(model.labels_, dtype=np.int64)
     found, noise = int(labels.max()) + 1, float(np.mean(labels == NOISE))
     if found < 2:
         return _kmeans(
@@ -71,21 +76,28 @@ def partition(
         return _kmeans(
             unit, k, seed, f"HDBSCAN left {noise:.2f} as noise, more than {max_noise:.2f}"
         )
-    return Partition(by_size(labels), np.where(labels == NOISE, 0.0, probabilities), "hdbscan", "")
+    numbers = by_size(labels)
+    former = [int(labels[numbers == number][0]) for number in range(found)]
+    return Partition(
+        numbers,
+        np.where(labels == NOISE, 0.0, model.probabilities_),
+        "hdbscan",
+        "",
+        np.clip(np.nan_to_num(model.outlier_scores_), 0, 1),
+        tuple(float(model.cluster_persistence_[label]) for label in former),
+    )
 
 
 def _hdbscan(
     points: NDArray[np.float64], min_cluster_size: int, min_samples: int, selection: str
-) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    import numpy as np
-
+) -> Any:
     with warnings.catch_warnings():
         # hdbscan 0.8 still passes a keyword that scikit-learn renamed.
         warnings.filterwarnings("ignore", message=".*force_all_finite.*", category=FutureWarning)
         warnings.filterwarnings("ignore", category=SyntaxWarning)
         import hdbscan
 
-        model = hdbscan.HDBSCAN(
+        return hdbscan.HDBSCAN(
             min_cluster_size=min_cluster_size,
             min_samples=min(min_samples or min_cluster_size, len(points) - 1),
             metric="euclidean",
@@ -93,9 +105,6 @@ def _hdbscan(
             approx_min_span_tree=False,
             core_dist_n_jobs=1,
         ).fit(points)
-    return np.asarray(model.labels_, dtype=np.int64), np.asarray(
-        model.probabilities_, dtype=np.float64
-    )
 
 
 def _kmeans(unit: NDArray[np.float32], k: int, seed: int, reason: str) -> Partition:

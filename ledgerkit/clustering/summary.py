@@ -33,13 +33,20 @@ class Cluster:
     """Mean of the members' unit vectors, at L2 norm 1, float32 (d,)."""
     nearest: tuple[str, ...]
     """Members nearest the centroid by cosine, nearest first, at most 9; the first is the medoid."""
+    mean: NDArray[np.float32]
+    """Mean of the members' vectors as they are, float32 (d,)."""
 
 
 def clusters_of(
-    unit: NDArray[np.float32], labels: NDArray[np.int64], subjects: Sequence[str], level: int
+    matrix: NDArray[np.float32],
+    unit: NDArray[np.float32],
+    labels: NDArray[np.int64],
+    subjects: Sequence[str],
+    level: int,
 ) -> list[Cluster]:
-    """The clusters of `labels` (int64 (n,), -1 noise), by label. `unit` float32 (n, d), L2 norm
-    1.
+    """The clusters of `labels` (int64 (n,), -1 noise), by label.
+
+    `matrix`: the vectors as they are, float32 (n, d); `unit`: the same at L2 norm 1.
     """
     import numpy as np
 
@@ -55,13 +62,34 @@ def clusters_of(
         order = rows[np.argsort(-near, kind="stable")][:REPRESENTATIVES]
         members = [subjects[int(row)] for row in rows]
         nearest = tuple(subjects[int(row)] for row in order)
-        made.append(Cluster(cluster_id(members, level), label, len(rows), centroid, nearest))
+        plain = matrix[rows].mean(axis=0, dtype=np.float64).astype(np.float32)
+        made.append(Cluster(cluster_id(members, level), label, len(rows), centroid, nearest, plain))
     return made
 
 
 def cluster_id(members: Sequence[str], level: int) -> str:
     """The identity of a cluster: its level and its members, whatever it is called or numbered."""
     return "cluster-" + hashlib.sha256(canonical_bytes([level, sorted(members)])).hexdigest()[:20]
+
+
+def nearest_centroid(
+    unit: NDArray[np.float32], labels: NDArray[np.int64], clusters: Sequence[Cluster]
+) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """For each row of noise the cluster with the nearest centroid and the cosine distance, 0..2.
+
+    Place in `clusters`, int64 (n,), -1 for members and without clusters; distances of those are 0.
+    """
+    import numpy as np
+
+    found = np.full(len(unit), -1, dtype=np.int64)
+    distances = np.zeros(len(unit))
+    rows = np.flatnonzero(labels < 0)
+    if clusters and rows.size:
+        centroids = np.stack([one.centroid for one in clusters]).astype(np.float64)
+        apart = np.clip(1 - unit[rows].astype(np.float64) @ centroids.T, 0, 2)
+        found[rows] = np.round(apart, 9).argmin(axis=1)
+        distances[rows] = apart[np.arange(rows.size), found[rows]]
+    return found, distances
 
 
 def silhouette(unit: NDArray[np.float32], labels: NDArray[np.int64], seed: int) -> float | None:

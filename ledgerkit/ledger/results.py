@@ -21,6 +21,8 @@ RESULTS = (
     "embeddings",
     "clusters",
     "cluster_members",
+    "trials",
+    "cluster_matches",
     "labels",
     "figures",
     "fixity",

@@ -158,9 +158,9 @@ def run(inputs: Inputs, parameters: Parameters, outputs: Outputs) -> None:
         reduced = _directions(parts) if parts.shape[1] else unit
     layout, chart = _lay_out(reduced, parameters)
     found = _partition(layout.points, reduced, parameters)
-    clusters = clusters_of(unit, found.labels, vectors.subjects, LEVEL)
-    outputs.table("clusters", _clusters_table(clusters, vectors.space))
-    outputs.table("cluster_members", _members_table(vectors, clusters, found, chart.points))
+    clusters = clusters_of(vectors.matrix, unit, found.labels, vectors.subjects, LEVEL)
+    outputs.table("clusters", _clusters_table(clusters, found, vectors.space))
+    outputs.table("cluster_members", _members_table(vectors, unit, clusters, found, chart.points))
     _check_method(unit, {"layout": layout, "map": chart}, found, parameters, outputs)
     _check_result(unit, found, clusters, parameters, outputs)
 
@@ -209,7 +209,7 @@ def _partition(
     )
 
 
-def _clusters_table(clusters: list[Cluster], space: str) -> pa.Table:
+def _clusters_table(clusters: list[Cluster], found: Partition, space: str) -> pa.Table:
     """Rows of `clusters` as Arrow."""
     import pyarrow as pa
 
@@ -222,18 +222,29 @@ def _clusters_table(clusters: list[Cluster], space: str) -> pa.Table:
             "size": pa.array([one.size for one in clusters], pa.int64()),
             "space_id": pa.array([space] * len(clusters), pa.string()),
             "centroid": pa.array([one.centroid for one in clusters], pa.list_(pa.float32())),
+            "mean": pa.array([one.mean for one in clusters], pa.list_(pa.float32())),
             "medoid_id": pa.array([one.nearest[0] for one in clusters], pa.string()),
             "representatives": pa.array([one.nearest for one in clusters], pa.list_(pa.string())),
+            "persistence": pa.array(found.persistence or [None] * len(clusters), pa.float64()),
+            "descriptive_name": pa.array([""] * len(clusters), pa.string()),
             "name": pa.nulls(len(clusters), pa.string()),
         }
     )
 
 
 def _members_table(
-    vectors: Vectors, clusters: list[Cluster], found: Partition, points: NDArray[np.float64]
+    vectors: Vectors,
+    unit: NDArray[np.float32],
+    clusters: list[Cluster],
+    found: Partition,
+    points: NDArray[np.float64],
 ) -> pa.Table:
     """Rows of `cluster_members` as Arrow, noise included."""
     import pyarrow as pa
+
+    from ledgerkit.clustering.summary import nearest_centroid
+
+    near, distances = nearest_centroid(unit, found.labels, clusters)
 
     names = [one.cluster_id for one in clusters]
     count = len(vectors.subjects)
@@ -248,6 +259,13 @@ def _members_table(
             ),
             "label": pa.array(found.labels, pa.int32()),
             "probability": pa.array(found.probabilities, pa.float64()),
+            "outlier_score": pa.nulls(count, pa.float64())
+            if found.outliers is None
+            else pa.array(found.outliers, pa.float64()),
+            "nearest_cluster_id": pa.array(
+                [names[place] if place >= 0 else None for place in near], pa.string()
+            ),
+            "nearest_distance": pa.array(distances, pa.float64(), mask=near < 0),
             "x": pa.array(points[:, 0], pa.float64()),
             "y": pa.array(points[:, 1], pa.float64()),
         }

@@ -56,7 +56,7 @@ def test_the_least_size_is_three_in_a_hundred_but_five_at_least() -> None:
 
 def test_the_medoid_is_the_member_nearest_the_normalised_mean() -> None:
     unit = normalise(np.array([[1, 0.1], [1, 0], [1, -0.1], [0, 1]], dtype=np.float32))
-    (one,) = clusters_of(unit, np.array([0, 0, 0, -1]), ["a", "b", "c", "d"], 1)
+    (one,) = clusters_of(unit, unit, np.array([0, 0, 0, -1]), ["a", "b", "c", "d"], 1)
     assert one.nearest[0] == "b"
     assert one.centroid == pytest.approx([1, 0], abs=1e-6)
     assert one.cluster_id == cluster_id(["c", "b", "a"], 1)
