@@ -115,7 +115,14 @@ def test_every_table_has_its_schema_and_every_row_meets_it(told: Repository) -> 
         frame = pl.read_parquet(told.root / "ledger" / f"{name}.parquet")
         assert frame.select(key).is_duplicated().sum() == 0
         assert frame.equals(frame.sort(key, maintain_order=True))
-    assert filled >= set(schema.TABLES) - {"labels", "failed_items", "figures", "fixity", "trials", "cluster_matches"}
+    assert filled >= set(schema.TABLES) - {
+        "labels",
+        "failed_items",
+        "figures",
+        "fixity",
+        "trials",
+        "cluster_matches",
+    }
 
 
 def as_json(row: dict[str, object]) -> dict[str, object]:
@@ -392,5 +399,9 @@ def test_an_adopted_repository_that_nobody_wrote_to_can_be_compared(tmp_path: Pa
     (folder / "manifest.json").write_text(json.dumps(text | {"source_image": "a.png"}))
     before = sorted(tmp_path.rglob("*"))
     view = Repository.open(tmp_path).consolidate(check=True)
-    assert (view.rows["plates"], view.rows["runs"], len(view.changed)) == (0, 0, len(schema.TABLES) + 2)
+    assert (view.rows["plates"], view.rows["runs"], len(view.changed)) == (
+        0,
+        0,
+        len(schema.TABLES) + 2,
+    )
     assert sorted(tmp_path.rglob("*")) == before

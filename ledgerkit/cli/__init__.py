@@ -50,6 +50,10 @@ COMMANDS = {
         "ledgerkit.cli.export",
         "Write segments for other tools: COCO, GeoJSON, annotations.",
     ),
+    "atlas": (
+        "ledgerkit.cli.atlas",
+        "Write pages with maps and pictures, which open from the disk.",
+    ),
     "search": ("ledgerkit.cli.looking", "Show what is most like a plate, segment or image file."),
     "duplicates": (
         "ledgerkit.cli.looking",

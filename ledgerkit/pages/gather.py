@@ -46,7 +46,9 @@ _GATES = """
            first(coalesce(r.plate_id, 'collection') ORDER BY g.passed, g.run_id) AS subject
     FROM current_gates g JOIN runs r USING (run_id)
     GROUP BY ALL ORDER BY failed = 0, r.operation, g.gate, g.check"""
-_FIGURES = "SELECT * FROM current_figures ORDER BY run_id, figure_id"
+_FIGURES = """
+    SELECT f.*, r.plate_id, r.operation FROM current_figures f JOIN runs r USING (run_id)
+    ORDER BY run_id, figure_id"""
 _PICTURES = """
     SELECT t.* EXCLUDE (affine, log_index) FROM current_tiles t JOIN runs r USING (run_id)
     WHERE t.kind = 'whole'
@@ -71,14 +73,15 @@ class Plates:
 
 @dataclass(frozen=True, slots=True)
 class Map:
-    """One current clustering with its map: `subjects` sorted, one entry each in every array."""
+    """One current clustering with its map: subjects sorted by id, one entry each in every array."""
 
     run_id: str
     variant: str
     kind: str
     """`plate`, `tile` or `segment`."""
     levels: list[int]
-    subjects: list[str]
+    place: dict[str, int]
+    """Place of each subject, in their order."""
     plates: NDArray[np.int32]
     """Places in `Plates.rows`, (n,)."""
     x: NDArray[np.float64]
@@ -92,6 +95,10 @@ class Map:
     clusters: list[Row]
     without_plate: int = 0
     """Subjects left out because their plate is not at work."""
+
+    @property
+    def subjects(self) -> list[str]:
+        return list(self.place)
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,7 +149,7 @@ def _map(ledgers: Ledgers, row: Row, plates: Plates, curated: dict[str, Row], fu
         row["variant"],
         row["kind"],
         levels,
-        list(place),
+        place,
         np.array([plates.place[one["plate_id"]] for one in kept], np.int32),
         np.array([one["x"] for one in kept], np.float64),
         np.array([one["y"] for one in kept], np.float64),
@@ -169,8 +176,20 @@ def _fill(
 
 def title_of(cluster: Row) -> str:
     """What a cluster is called: by its curator, else by rule, else by its number."""
-    named = cluster["labels"].get("name") or cluster["name"] or cluster.get("descriptive_name")
+    named = named_of(cluster) or descriptive_of(cluster)
     return str(named or f"Cluster {cluster['label']}")
+
+
+def named_of(cluster: Row) -> str | None:
+    """The name that a person gave."""
+    name: str | None = cluster["labels"].get("name") or cluster["name"]
+    return name
+
+
+def descriptive_of(cluster: Row) -> str | None:
+    """The name by rule."""
+    said: str | None = cluster["labels"].get("descriptive-name") or cluster.get("descriptive_name")
+    return said or None
 
 
 def _curated(ledgers: Ledgers) -> dict[str, Row]:

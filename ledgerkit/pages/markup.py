@@ -14,15 +14,15 @@ class Markup(str):
     __slots__ = ()
 
 
-def tag(name: str, *inside: str, **attributes: str | int) -> Markup:
+def tag(kind: str, /, *inside: str, **attributes: str | int) -> Markup:
     """One element. Attribute names are written with `_` for `-`, and `class_` for `class`."""
     given = "".join(
         f' {key.rstrip("_").replace("_", "-")}="{html.escape(str(value))}"'
         for key, value in attributes.items()
     )
-    if name in VOID:
-        return Markup(f"<{name}{given}>")
-    return Markup(f"<{name}{given}>{joined(inside)}</{name}>")
+    if kind in VOID:
+        return Markup(f"<{kind}{given}>")
+    return Markup(f"<{kind}{given}>{joined(inside)}</{kind}>")
 
 
 def joined(parts: Iterable[str]) -> Markup:

@@ -114,10 +114,11 @@ def number(
     own = np.full(len(plates.rows), -1, np.int32)
     on_maps = []
     for one in maps:
-        numbers = np.full(len(one.subjects), -1, np.int32)
+        subjects = one.subjects
+        numbers = np.full(len(subjects), -1, np.int32)
         for at in _along(one.x, one.y).tolist():
             plate = int(one.plates[at])
-            box = boxes[one.kind].get(one.subjects[at]) if one.kind != "plate" else None
+            box = boxes[one.kind].get(subjects[at]) if one.kind != "plate" else None
             if shots[plate] and (box is not None or one.kind == "plate"):
                 key = (shots[plate][0].sha256, box)
                 numbers[at] = cells.setdefault(key, len(cells))

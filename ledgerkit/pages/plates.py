@@ -12,6 +12,7 @@ from typing import Any
 from ledgerkit.export.ledgers import Plate, Selection, rows_of
 from ledgerkit.export.ledgers import plates_of as segmented_plates
 from ledgerkit.export.webannotation import svg_path
+from ledgerkit.imaging.outline import MOST_VERTICES
 from ledgerkit.pages.gather import Map, Plates, Row
 from ledgerkit.pages.nearest import Pairs
 from ledgerkit.pages.zoom import Zoom
@@ -21,8 +22,6 @@ PER_FILE = 20
 """Plates in one file."""
 AT_ONCE = 100 * PER_FILE
 """Plates whose runs are read from the ledgers at a time."""
-VERTICES = 200
-"""Most vertices of one outline: enough for a screen. The exact mask is in the ledger."""
 MOST_FILES = 12
 """Files of one run that are listed, of each direction."""
 FACTS = ("source_path", "source_sha256", "format", "width", "height", "license", "download_url")
@@ -67,7 +66,7 @@ def plate_files(
         together.setdefault(row.pop("plate_id"), []).append(row)
     segments = _segments(ledgers, on_maps)
     waiting = next(segments, None)
-    number, held = -1, []
+    number, held = -1, list[dict[str, Any]]()
     for start in range(0, len(plates.rows), AT_ONCE):
         some = plates.rows[start : start + AT_ONCE]
         runs = _runs(ledgers, [row["plate_id"] for row in some])
@@ -98,9 +97,7 @@ def _plate(row: Row, place: int, shown: Shown) -> dict[str, Any]:
         "id": row["plate_id"],
         "title": row["title"],
         "facts": {name: row[name] for name in FACTS if row[name] is not None},
-        "zoom": None
-        if zoom is None
-        else [zoom.width, zoom.height, zoom.tile_size, zoom.levels],
+        "zoom": None if zoom is None else [zoom.width, zoom.height, zoom.tile_size, zoom.levels],
         "whole": None if whole is None else list(whole),
         "frame": None,
         "notes": shown.notes.get(place, []),
@@ -152,7 +149,7 @@ def _segments(
                     "box": [row["x0"], row["y0"], row["x1"], row["y1"]],
                     "area": round(row["area"]),
                     "score": row["score"],
-                    "path": svg_path(row, VERTICES),
+                    "path": svg_path(row, MOST_VERTICES),
                     "maps": on_maps.get(row["segment_id"], []),
                 }
                 for row in rows

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from ledgerkit.pages.gather import Map, Plates, Row, Scheme
+from ledgerkit.pages.gather import Map, Plates, Scheme, descriptive_of, named_of
 from ledgerkit.pages.nearest import clusters_near
 from ledgerkit.pages.pictures import Numbering, Pictures
 from ledgerkit.pages.script import packed
@@ -82,7 +82,6 @@ def _scheme(scheme: Scheme) -> dict[str, Any]:
 
 
 def _clusters(one: Map) -> list[dict[str, Any]]:
-    place = {subject: at for at, subject in enumerate(one.subjects)}
     number = {row["cluster_id"]: at for at, row in enumerate(one.clusters)}
     return [
         {
@@ -92,17 +91,12 @@ def _clusters(one: Map) -> list[dict[str, Any]]:
             "parent": number.get(row["parent_id"], -1),
             "size": row["size"],
             "title": row["title"],
-            "named": _named(row),
-            "descriptive": row.get("descriptive_name") or None,
+            "named": named_of(row),
+            "descriptive": descriptive_of(row),
             "labels": row["labels"],
             "persistence": row.get("persistence"),
-            "medoid": place.get(row["medoid_id"], -1),
+            "medoid": one.place.get(row["medoid_id"], -1),
             "near": [[other, cosine] for other, cosine in near],
         }
         for row, near in zip(one.clusters, clusters_near(one), strict=True)
     ]
-
-
-def _named(row: Row) -> str | None:
-    """The name that a person gave."""
-    return row["labels"].get("name") or row["name"]

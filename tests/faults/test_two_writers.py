@@ -157,7 +157,7 @@ def test_the_lock_dies_with_its_holder(tiny: Repository) -> None:
 READING = frozenset({
     "audit", "verify", "status", "query", "lineage", "diff", "compare", "cite",
     "policy show", "policy diff", "cache status", "log checkpoint", "log prove", "log verify", "log consistency",
-    "log keygen", "export segments", "search", "duplicates", "models list", "models path", "models show",
+    "log keygen", "export segments", "atlas", "search", "duplicates", "models list", "models path", "models show",
     "models verify",
 })  # fmt: skip
 """Commands that write nothing into a repository; every other one waits for a writer as it is told."""
