@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 Row = dict[str, Any]
 _PLATES = """
     SELECT plate_id, plate_number, title, slug, source_path, source_sha256, source_bytes, license,
-           download_url, format, width, height, megapixels
+           download_url, format, width, height
     FROM current_plates ORDER BY plate_number"""
 _MAPS = """
     SELECT c.run_id, r.variant, r.version, r.parameters,

@@ -24,7 +24,16 @@ AT_ONCE = 100 * PER_FILE
 """Plates whose runs are read from the ledgers at a time."""
 MOST_FILES = 12
 """Files of one run that are listed, of each direction."""
-FACTS = ("source_path", "source_sha256", "format", "width", "height", "license", "download_url")
+FACTS = {
+    "format": "Format",
+    "width": "Width in pixels",
+    "height": "Height in pixels",
+    "license": "Licence",
+    "download_url": "Published at",
+    "source_path": "Source",
+    "source_bytes": "Bytes of the source",
+    "source_sha256": "SHA-256 of the source",
+}
 _RUNS = """
     SELECT r.plate_id, r.run_id, r.operation, r.version, r.variant, r.status, r.current, r.person,
            strftime(r.started_at, '%Y-%m-%d %H:%M:%S') AS started, r.failure_message AS failure
@@ -96,7 +105,7 @@ def _plate(row: Row, place: int, shown: Shown) -> dict[str, Any]:
         "place": place,
         "id": row["plate_id"],
         "title": row["title"],
-        "facts": {name: row[name] for name in FACTS if row[name] is not None},
+        "facts": [[said, row[name]] for name, said in FACTS.items() if row[name] is not None],
         "zoom": None if zoom is None else [zoom.width, zoom.height, zoom.tile_size, zoom.levels],
         "whole": None if whole is None else list(whole),
         "frame": None,

@@ -97,7 +97,7 @@ function labels(plate, plates) {
     const said = one.codes(plate.place).map((code) => one.values[code]);
     if (said.length) add(one.name, said.join(", "));
   }
-  for (const [name, value] of Object.entries(plate.facts)) add(name.replaceAll("_", " ").replace("sha256", "SHA-256"), value);
+  for (const [name, value] of plate.facts) add(name, value);
   return atlas.el("section", {}, atlas.el("h2", {}, "Facts"), atlas.el("dl", { class: "facts" }, ...parts));
 }
 

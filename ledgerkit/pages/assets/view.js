@@ -66,7 +66,7 @@ class View {
       places.get(cluster)[1].push(this.map.y[at]);
     });
     return [...places]
-      .map(([cluster, [x, y]]) => ({ cluster, size: x.length, x: median(x), y: median(y) }))
+      .map(([cluster, [x, y]]) => ({ cluster, size: x.length, x: median(x), y: median(y), top: y[Math.floor(0.98 * y.length)] }))
       .sort((one, two) => two.size - one.size || one.cluster - two.cluster);
   }
 
@@ -161,7 +161,9 @@ class View {
 
   draw() {
     const near = this.pictures ? this.visible(MOST_PICTURES) : null;
-    this.size = Math.max(26, Math.min(1.25 * this.small.side, 0.9 * this.spacing * this.scale));
+    // As large as neighbours leave room for, and larger where few are seen: they may then overlap.
+    const room = Math.sqrt((0.16 * this.width * this.height) / Math.max(1, near ? near.length : this.map.count));
+    this.size = Math.max(26, Math.min(1.25 * this.small.side, Math.max(room, 0.9 * this.spacing * this.scale)));
     this.drawn = near !== null;
     this.dots();
     this.context.setTransform(this.ratio, 0, 0, this.ratio, 0, 0);
@@ -248,7 +250,8 @@ class View {
       if (taken.length >= MOST_NAMES) break;
       const text = short(this.map.clusters[one.cluster].title, 34);
       const wide = this.context.measureText(text).width + 14;
-      const left = this.across(one.x) - wide / 2, top = this.down(one.y) - 12;
+      const above = this.down(one.top) - this.size / 2 - 20; // pictures stay visible below it
+      const left = this.across(one.x) - wide / 2, top = this.drawn && above > 0 ? above : this.down(one.y) - 12;
       const box = [left, top, left + wide, top + 24];
       if (box[0] < 0 || box[1] < 0 || box[2] > this.width || box[3] > this.height) continue;
       if (taken.some((other) => box[0] < other[2] && other[0] < box[2] && box[1] < other[3] && other[1] < box[3])) continue;
