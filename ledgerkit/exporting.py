@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ledgerkit import layout
 from ledgerkit.errors import UsageError
 from ledgerkit.repository import Archive
-from ledgerkit.views import AtlasView, ExportView
+from ledgerkit.views import ExportView
+
+if TYPE_CHECKING:
+    from ledgerkit.pages.atlas import AtlasView
 
 
 class Exporting:

@@ -373,29 +373,3 @@ class PolicyDifferenceView:
     fields: list[tuple[str, Any, Any]]
     plates: list[tuple[str, str, str]]
     judged: int
-
-
-@dataclass(frozen=True)
-class AtlasView:
-    """An atlas that was written, and the checkpoint and ledgers that it is a view of.
-
-    `sha256` is that of its `export.json`, which lists every other file. `missing` says of each plate
-    without a picture, or with another one than its best, why; `figures_missing` the same of figures.
-    """
-
-    target: str
-    plates: int
-    maps: int
-    points: int
-    clusters: int
-    segments: int
-    zoomable: int
-    missing: dict[str, str]
-    figures_missing: dict[str, str]
-    files: int
-    bytes: int
-    sha256: str
-    origin: str
-    log_size: int
-    log_root: str
-    ledger_sha256: str

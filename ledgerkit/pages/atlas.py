@@ -26,7 +26,6 @@ from ledgerkit.pages.script import script
 from ledgerkit.pages.zoom import Zoom, copy_pyramid
 from ledgerkit.query import Ledgers, Limits, moment
 from ledgerkit.repository import Archive
-from ledgerkit.views import AtlasView
 
 if TYPE_CHECKING:
     from importlib.resources.abc import Traversable
@@ -36,6 +35,32 @@ CHOICES = ("tiles", "whole", "thumbnails")
 SUFFIXES = {"image/png": "png", "image/jpeg": "jpg"}
 """Kinds of figures that are shown."""
 Report = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class AtlasView:
+    """An atlas that was written, and the checkpoint and ledgers that it is a view of.
+
+    `sha256` is that of its `export.json`, which lists every other file. `missing` says of each plate
+    without a picture, or with another one than its best, why; `figures_missing` the same of figures.
+    """
+
+    target: str
+    plates: int
+    maps: int
+    points: int
+    clusters: int
+    segments: int
+    zoomable: int
+    missing: dict[str, str]
+    figures_missing: dict[str, str]
+    files: int
+    bytes: int
+    sha256: str
+    origin: str
+    log_size: int
+    log_root: str
+    ledger_sha256: str
 
 
 @dataclass(slots=True)
@@ -99,34 +124,36 @@ def _write(made: _Atlas, target: Path, progress: Report | None) -> AtlasView:
     spaces, left_out = neighbours_of(made.ledgers, made.plates)
     _write_plates(made, spaces)
     _write_assets(made.output)
-    missing = {
-        made.plates.rows[at]["plate_id"]: " ".join(made.notes[at]) for at in sorted(made.notes)
-    }
+    rows, output = made.plates.rows, made.output
+    missing = {rows[at]["plate_id"]: " ".join(made.notes[at]) for at in sorted(made.notes)}
+    gates = gather.gates_of(made.ledgers)
     view = Overview(
         made.basis,
         f"ledgerkit atlas --pictures {made.choice} -o FOLDER",
-        len(made.plates.rows),
+        len(rows),
         made.maps,
         segments,
         len(made.zooms),
-        gather.gates_of(made.ledgers),
+        gates,
         figures,
         missing,
         made.figures_missing,
         left_out,
     )
-    made.output.put("index.html", overview_page(view))
+    output.put("index.html", overview_page(view))
     chosen = made.basis.document({"pictures": made.choice})
-    made.output.put(
-        "export.json", encoded({"ledgerkit": chosen, "files": made.output.files}) + b"\n"
-    )
+    output.put("export.json", encoded({"ledgerkit": chosen, "files": output.files}) + b"\n")
+    return _view(made, target, sum(segments.values()), missing)
+
+
+def _view(made: _Atlas, target: Path, segments: int, missing: dict[str, str]) -> AtlasView:
     return AtlasView(
         str(target),
         len(made.plates.rows),
         len(made.maps),
         sum(len(one.place) for one in made.maps),
         sum(len(one.clusters) for one in made.maps),
-        sum(segments.values()),
+        segments,
         len(made.zooms),
         missing,
         made.figures_missing,

@@ -99,9 +99,7 @@ def _many(count: int, name: str) -> str:
 def _maps(view: Overview) -> Markup:
     if not view.maps:
         said = "There is no clustering in these ledgers, so there is no map. "
-        return _section(
-            "Maps and clusters", tag("p", said, tag("code", "ledgerkit cluster"), " makes one.")
-        )
+        return _section("Maps and clusters", _hint(said, "cluster", " makes one."))
     found = [_one_map(number, one) for number, one in enumerate(view.maps)]
     return _section("Maps and clusters", *found)
 
@@ -137,51 +135,33 @@ def _cluster(number: int, one: Map, row: Row) -> Markup:
 
 
 def _pictures(view: Overview) -> Markup:
-    parts = []
-    if view.zoomable:
-        parts.append(
-            tag("p", f"{view.zoomable:,} of {view.plates:,} plates can be zoomed to every pixel.")
-        )
-    else:
-        parts.append(
-            tag(
-                "p",
-                "No plate has tiles here: each is one picture. ",
-                tag("code", "ledgerkit pyramid"),
-                " makes tiles.",
-            )
-        )
+    parts = [
+        _hint("No plate has tiles here: each is one picture. ", "pyramid", " makes tiles.")
+        if not view.zoomable
+        else tag("p", f"{view.zoomable:,} of {view.plates:,} plates can be zoomed to every pixel.")
+    ]
     if not view.segments:
-        parts.append(
-            tag(
-                "p",
-                "There are no segments in these ledgers. ",
-                tag("code", "ledgerkit segment"),
-                " finds them.",
-            )
-        )
+        parts.append(_hint("There are no segments in these ledgers. ", "segment", " finds them."))
     for space in view.spaces_left_out:
-        parts.append(
-            tag(
-                "p",
-                f"Neighbours in the space {space} are left out: there are too many vectors. ",
-                tag("code", "ledgerkit search"),
-                " finds them.",
-            )
-        )
-    if view.missing:
-        notes = [
-            tag("li", f"{plate}: {why}") for plate, why in [*view.missing.items()][:MOST_NOTES]
-        ]
-        parts += [
-            tag("p", f"Of {_many(len(view.missing), 'plate')} a picture is missing or replaced:"),
-            tag("ul", *notes),
-        ]
-        if len(view.missing) > MOST_NOTES:
-            parts.append(
-                tag("p", f"and {len(view.missing) - MOST_NOTES:,} more; their pages say why.")
-            )
-    return _section("Pictures", *parts)
+        said = f"Neighbours in the space {space} are left out: there are too many vectors. "
+        parts.append(_hint(said, "search", " finds them."))
+    return _section("Pictures", *parts, *_missing(view.missing))
+
+
+def _missing(missing: Mapping[str, str]) -> list[Markup]:
+    """What is said of plates without a picture, or with another one than their best."""
+    if not missing:
+        return []
+    notes = [tag("li", f"{plate}: {why}") for plate, why in list(missing.items())[:MOST_NOTES]]
+    said = f"Of {_many(len(missing), 'plate')} a picture is missing or replaced:"
+    more = len(missing) - len(notes)
+    rest = [tag("p", f"and {more:,} more; their pages say why.")] if more else []
+    return [tag("p", said), tag("ul", *notes), *rest]
+
+
+def _hint(said: str, command: str, does: str) -> Markup:
+    """That something is not there, and the command that changes it."""
+    return tag("p", said, tag("code", f"ledgerkit {command}"), does)
 
 
 def _gates(gates: Sequence[Row]) -> Markup:

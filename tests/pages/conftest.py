@@ -11,8 +11,8 @@ import pytest
 from PIL import Image
 
 from ledgerkit.api import Repository
+from ledgerkit.pages.atlas import AtlasView
 from ledgerkit.testing.mapped import put_map
-from ledgerkit.views import AtlasView
 
 HOSTILE = "</script><img src=x onerror=alert(1)>"
 """A title that is markup, for plate 2; also the value of a label."""

@@ -19,11 +19,11 @@ from PIL import Image
 
 from ledgerkit.api import Repository
 from ledgerkit.errors import DigestMismatch, InvalidRecord, MissingInput, UsageError
+from ledgerkit.pages.atlas import AtlasView
 from ledgerkit.pages.markup import Markup, joined, tag
 from ledgerkit.pages.nearest import nearest_rows
 from ledgerkit.pages.script import packed, script
 from ledgerkit.testing.mapped import RUN, cluster_id
-from ledgerkit.views import AtlasView
 
 from .conftest import HOSTILE, PLATES, draw
 

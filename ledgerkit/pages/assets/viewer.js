@@ -31,6 +31,7 @@ class Viewer {
     for (const name of ["update-viewport", "open", "resize"]) this.dragon.addHandler(name, () => this.follow());
     this.dragon.canvas.setAttribute("aria-label", `${plate.title}. Arrows move, + and - zoom, 0 shows all.`);
     this.dragon.canvas.setAttribute("role", "application");
+    this.dragon.drawer.canvas.setAttribute("aria-hidden", "true");
   }
 
   // One outline; holes are left out by the even-odd rule.
