@@ -27,11 +27,12 @@ MOST_NAMED = 20
     help="Of each plate: its pyramid's tiles, else one picture; one picture; only a small one.",
 )
 @common_options
-def atlas(output: Path, pictures: str, path: Path | None, as_json: bool) -> None:
+def atlas(output: Path, pictures: str, path: Path | None, as_json: bool) -> int:
     """Write pages about the current results: maps, clusters, plates, segments, checks, figures.
 
     Open FOLDER/index.html in a browser: no server and no network are needed. The same ledgers and
-    images give the same bytes. A picture that is missing is said on its page, and counted here.
+    images give the same bytes. A picture that is missing is said on its page and named here, and
+    the command ends with 1.
 
     \b
     Example:
@@ -55,6 +56,7 @@ def atlas(output: Path, pictures: str, path: Path | None, as_json: bool) -> None
     reason = repository.behind()
     if reason:
         click.echo(f"Note: {reason}. Rebuild them with: ledgerkit consolidate", err=True)
+    return 1 if view.missing or view.figures_missing else 0
 
 
 def _tell(missing: dict[str, str], what: str) -> None:

@@ -187,7 +187,7 @@ def test_what_is_missing_is_said_and_counted(
     tile.chmod(0o644)
     tile.write_bytes(tile.read_bytes()[:-1])
     done = command("atlas", "-C", root, "-o", tmp_path / "atlas")
-    assert done.returncode == 0, done.stderr
+    assert done.returncode == 1, done.stderr
     assert "3 pictures of plates are missing or replaced" in done.stderr
     missing = data_of(tmp_path / "atlas", "plates")["missing"]
     assert list(missing) == ["3"]

@@ -49,6 +49,7 @@ async function open() {
   offerClusters();
   if (wanted >= 0) part("cluster").value = wanted;
   choose();
+  selectionChanged();
 }
 
 function offerClusters() {

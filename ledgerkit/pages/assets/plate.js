@@ -34,6 +34,8 @@ async function show() {
     stage.append(tools());
   } else stage.append(atlas.picture(small, plates.sprites[plate.place], plate.title, plates.missing[plate.place]));
   side.append(...segments(plate, summary, part));
+  const named = document.getElementById(part || "");
+  if (named) side.scrollTop = named.offsetTop - side.offsetTop;
 }
 
 function steps(plate, plates) {
@@ -84,7 +86,7 @@ function segments(plate, summary, wanted) {
 function line(one, summary, mark) {
   const name = `${one.kind}, ${one.box[2] - one.box[0]} × ${one.box[3] - one.box[1]} pixels`;
   const named = one.maps.flatMap(([map, ...found]) => found.filter((at) => at >= 0).slice(0, 1).map((at) => [map, summary.maps[map].clusters[at]]));
-  return atlas.el("li", { onmouseenter: () => mark(one.id), onfocusin: () => mark(one.id) },
+  return atlas.el("li", { id: one.id, onmouseenter: () => mark(one.id), onfocusin: () => mark(one.id) },
     atlas.el("button", { class: "plain", onclick: () => { mark(one.id); if (viewer) viewer.look(one.box); } }, name),
     ...named.map(([map, [id, title]]) => atlas.el("a", { class: "small", href: atlas.clusterLink(map, id) }, title)),
     atlas.el("span", { class: "small id" }, one.id));

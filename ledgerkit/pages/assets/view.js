@@ -162,7 +162,7 @@ class View {
   draw() {
     const near = this.pictures ? this.visible(MOST_PICTURES) : null;
     // As large as neighbours leave room for, and larger where few are seen: they may then overlap.
-    const room = Math.sqrt((0.16 * this.width * this.height) / Math.max(1, near ? near.length : this.map.count));
+    const room = Math.min(64, Math.sqrt((0.16 * this.width * this.height) / Math.max(1, near ? near.length : this.map.count)));
     this.size = Math.max(26, Math.min(1.25 * this.small.side, Math.max(room, 0.9 * this.spacing * this.scale)));
     this.drawn = near !== null;
     this.dots();
@@ -290,7 +290,7 @@ function disc(radius, width) {
   const edge = Math.floor(radius), found = [];
   for (let down = -edge; down <= edge; down++) {
     for (let across = -edge; across <= edge; across++) {
-      if (across * across + down * down <= radius * radius) found.push(down * width + across);
+      if (across * across + down * down <= (radius + 0.3) ** 2) found.push(down * width + across);
     }
   }
   return Int32Array.from(found);
