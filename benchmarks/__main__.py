@@ -19,6 +19,7 @@ NAMES = (
     "proofs",
     "consolidation",
     "search",
+    "clustering",
     "atlas",
 )
 

@@ -28,14 +28,8 @@ from ledgerkit.canonical import (
 )
 from ledgerkit.errors import InvalidRecord
 from ledgerkit.findings import Finding, finding
+from ledgerkit.labelling import ALIASES
 
-ALIASES = {
-    "plate": ("plate", "plate_number", "number"),
-    "name": ("name", "title"),
-    "slug": ("slug",),
-    "fileName": ("fileName", "file_name", "filename", "file", "image"),
-    "download": ("download", "download_url", "url"),
-}
 _SMALL_WORDS = frozenset({"a", "an", "and", "in", "of", "on", "or", "the", "to"})
 _FOLDED = str.maketrans(
     {

@@ -98,3 +98,19 @@ class QueryRefused(LedgerkitError):
 
 class HubRefused(LedgerkitError):
     """A model hub cannot be reached, refuses, or answers as no hub does; what came stays for later."""
+
+
+class ServiceRefused(LedgerkitError):
+    """A service cannot be reached, refuses, or answers as none of its kind does.
+
+    `for_good` says that asking again, or for something else, would end the same way.
+    """
+
+    def __init__(self, message: str, hint: str | None = None, for_good: bool = False) -> None:
+        super().__init__(message, hint)
+        self.args = (message, hint, for_good)
+        self.for_good = for_good
+
+
+class GateFailed(LedgerkitError):
+    """A check of an operation's input or result failed and the work was to stop there (`--strict`)."""

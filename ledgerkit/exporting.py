@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ledgerkit import layout
 from ledgerkit.errors import UsageError
 from ledgerkit.repository import Archive
-from ledgerkit.views import ExportView
+from ledgerkit.views import ExportView, FiguresView
 
 if TYPE_CHECKING:
+    from ledgerkit.export.clusterings import ClusterExportView
     from ledgerkit.pages.atlas import AtlasView
 
 
@@ -70,3 +71,43 @@ class Exporting:
         from ledgerkit.pages.atlas import write_atlas
 
         return write_atlas(self._archive, Path(target), choice=pictures, progress=progress)
+
+    def export_figures(
+        self,
+        target: str | Path,
+        *,
+        made_by: Sequence[str] | None = None,
+        core: bool = False,
+        at: str | Path | int | None = None,
+    ) -> FiguresView:
+        """Copy the figures of the current runs to a new folder outside, with `viz_index.csv`.
+
+        `made_by` names operations; `core` leaves out all but those to look at first. Raises
+        `UsageError`, `MissingInput`, `DigestMismatch`; then nothing is left behind.
+        """
+        from ledgerkit.export.figures import export_figures
+
+        given = None if at is None else str(at)
+        return export_figures(self._archive, Path(target), made_by=made_by, core=core, at=given)
+
+    def export_clusters(
+        self,
+        form: str,
+        target: str | Path,
+        *,
+        of: str = "plates",
+        run_id: str | None = None,
+        at: str | Path | int | None = None,
+        **chosen: Any,
+    ) -> ClusterExportView:
+        """Write a current clustering as `clusters`, `items`, `curated`, `embedding-atlas` or `csv`.
+
+        The newest of its kind unless `run_id` names one; `chosen` as in `export.clusterings.Chosen`.
+        Raises `UsageError`, `MissingInput`; then nothing is left behind.
+        """
+        from ledgerkit.export.clustered import Picked
+        from ledgerkit.export.clusterings import Chosen, export_clusters
+
+        wanted = Chosen(Picked(of, run_id), **chosen)
+        given = None if at is None else str(at)
+        return export_clusters(self._archive, form, Path(target), wanted, at=given)

@@ -20,6 +20,8 @@ from ledgerkit.worker import TaskInput
 
 IMAGES = {"whole": "whole", "tiles": None}
 """Tokens of `takes` that mean pixels: rows of `tiles` and the image files they name."""
+AMENDMENTS = "amendments"
+"""Token of `takes` that means the records which amend a plate's manifest; there may be none."""
 
 
 @dataclass
@@ -106,6 +108,15 @@ class History:
             )
         return self._sources[plate]
 
+    def manifest(self, plate: str) -> TaskInput:
+        """The manifest of a plate as sealed, catalogue entry included. Raises `MissingInput`."""
+        path = f"{layout.plate_folder(plate)}/{layout.MANIFEST}"
+        if path not in self.seals:
+            raise MissingInput(
+                f"{plate} has no sealed manifest", "See what is wrong with: ledgerkit audit"
+            )
+        return _sealed_input(path, "manifest", self.seals[path])
+
     def current(self, subject: str) -> list[Run]:
         """Current runs of a plate or of the collection, oldest first."""
         runs = self.runs(subject)
@@ -138,7 +149,9 @@ class History:
     def resolve(self, token: str, subject: str, parameters: Any) -> Resolved:
         """The files behind one token of `takes` for a plate, or for the collection of `subject`s.
 
-        A token that ends in `?` stands for files that are read where they are, and none where not.
+        A token that ends in `?` stands for files that are read where they are, and none where not;
+        `clusters@RUN_ID` for the table (or document) of that run, whatever is newer. Such an input has
+        the role `table:clusters@RUN_ID`, so that it is not taken for the present table.
         Raises `MissingInput` that names the command to run first, `Withdrawn`.
         """
         if subject != layout.COLLECTION and self.overlay(subject).withdrawn:
@@ -148,8 +161,13 @@ class History:
                 return self.resolve(token[:-1], subject, parameters)
             except MissingInput:
                 return Resolved()
-        if token == "source":
-            return Resolved([self.source(subject)])
+        if token in SEALED:
+            return Resolved([SEALED[token](self, subject)])
+        if token == AMENDMENTS:
+            return Resolved(self._amendments(subject))
+        table, pinned, run_id = token.partition("@")
+        if pinned:
+            return self._pinned(table, run_id)
         if token == "policy":
             policy = self.accepted_policy()
             return Resolved([policy], [f"policy-{policy.sha256[:8]}"])
@@ -162,6 +180,35 @@ class History:
         return Resolved(
             [_output_input(output, output.role, run) for output in self._table(run, token)],
             [run.variant],
+        )
+
+    def _amendments(self, plate: str) -> list[TaskInput]:
+        """The records that amend the manifest of a plate, oldest first."""
+        found = []
+        for run in self.runs(plate):
+            logged = self.archive.log.index().run(plate, run.run_id)
+            if run.operation == "amend" and run.status == "complete" and logged is not None:
+                path = f"{run.folder}/{layout.RECORD}"
+                size = self.archive.tree.size(path) or 0
+                found.append(
+                    TaskInput(
+                        path, "amendment", "application/json", size, logged.sha256, run.run_id
+                    )
+                )
+        return found
+
+    def _pinned(self, table: str, run_id: str) -> Resolved:
+        """A table, or a document by its role, of one run of the collection. Raises `MissingInput`."""
+        run = next((one for one in self.collection if one.run_id == run_id), None)
+        made = self.archive.outputs(run) if run and run.status != "failed" else []
+        outputs = [output for output in made if output.role in (table, f"table:{table}")]
+        if run is None or not outputs:
+            raise MissingInput(
+                f"no run {run_id} of the collection made {table}",
+                "See: ledgerkit query \"SELECT run_id, operation FROM runs WHERE subject = 'collection'\"",
+            )
+        return Resolved(
+            [_output_input(output, f"{output.role}@{run_id}", run) for output in outputs]
         )
 
     def _made(self, found: tuple[operation.Operation, ...], subject: str, parameters: Any) -> Run:
@@ -226,6 +273,10 @@ class History:
         return layout.sort_plates(list(self._sources))
 
 
+SEALED = {"source": History.source, "manifest": History.manifest}
+"""Tokens of `takes` that mean one sealed file of a plate."""
+
+
 def makers(table: str, parameters: Any) -> tuple[operation.Operation, ...]:
     """The operations whose runs may be read for a table: that which the parameter `made_by` names.
 
@@ -268,7 +319,9 @@ def collect(
 def _of_collection(token: str, parameters: Any) -> bool:
     """Whether a token of `takes` stands for files of the collection, not of each plate."""
     name = token.removesuffix("?")
-    if name in IMAGES or name == "source":
+    if "@" in name:
+        return True
+    if name in IMAGES or name in SEALED or name == AMENDMENTS:
         return False
     return name == "policy" or makers(name, parameters)[0].on_collection
 

@@ -1,4 +1,6 @@
-"""The verbs that look for what is alike, as `Repository` has them: search, duplicates."""
+"""The verbs that look for what is alike, as `Repository` has them, and the checks of runs:
+search, duplicates, gates.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +11,7 @@ from ledgerkit.repository import Archive
 
 if TYPE_CHECKING:
     from ledgerkit.duplicates import DuplicatesView
+    from ledgerkit.gates import GatesView
     from ledgerkit.query import Limits
     from ledgerkit.search import SearchView
 
@@ -50,3 +53,16 @@ class Looking:
             space=space,
             limits=limits,
         )
+
+    def gates(
+        self,
+        *,
+        failed: bool = False,
+        operation: str | None = None,
+        run: str | None = None,
+        limits: Limits | None = None,
+    ) -> GatesView:
+        """What current runs, or the run `run`, found when they checked their own work."""
+        from ledgerkit.gates import gates
+
+        return gates(self._archive, failed=failed, operation=operation, run=run, limits=limits)

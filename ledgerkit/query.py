@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from ledgerkit import layout, schema
+from ledgerkit import cluster_names, layout, schema
 from ledgerkit.errors import LedgerkitError, MissingInput, QueryRefused, UsageError
 from ledgerkit.ledger.document import LEDGER_FILE, ledger_document
 from ledgerkit.merkle import EMPTY_ROOT
@@ -196,6 +196,7 @@ def _create_views(connection: duckdb.DuckDBPyConnection, present: dict[str, str]
     columns = {column for column, *_ in connection.execute("DESCRIBE plates").fetchall()}
     at_work = "WHERE NOT withdrawn" if "withdrawn" in columns else ""  # older ledgers lack it
     connection.execute(f"CREATE VIEW current_plates AS SELECT * FROM plates {at_work}")
+    connection.execute(f"CREATE VIEW cluster_names AS {cluster_names.VIEW}")
 
 
 def _present(

@@ -26,13 +26,16 @@ PHASES = (
     ("4 segment", "segment"),
     ("5 embed", "embed"),
     ("clustering", "cluster"),
+    ("clustering", "describe"),
+    ("clustering", "match"),
+    ("looking", "plots"),
     ("looking", "montage"),
     ("looking", "overlay"),
     ("looking", "contact"),
     ("looking", "pyramid"),
     ("looking", "hash"),
 )
-OPTIONAL = frozenset({"contact", "hash", "overlay", "pyramid"})
+OPTIONAL = frozenset({"contact", "hash", "match", "overlay", "pyramid"})
 """Shown, but never what a plate waits for: no other operation reads it."""
 UPSTREAM = {"segment": "normalize", "embed": "normalize"}
 """Phases on plates that wait for another: only plates that it has done are to do."""

@@ -164,6 +164,24 @@ class ExportView:
 
 
 @dataclass(frozen=True)
+class FiguresView:
+    """What figures were exported, and the checkpoint and ledgers that they are a view of.
+
+    `sha256` is that of `export.json`, which lists every other file.
+    """
+
+    target: str
+    figures: int
+    runs: int
+    bytes: int
+    sha256: str
+    origin: str
+    log_size: int
+    log_root: str
+    ledger_sha256: str
+
+
+@dataclass(frozen=True)
 class RunChange:
     """A run that came, or that is no longer current (then perhaps with the one that replaced it)."""
 

@@ -157,7 +157,7 @@ class TaskInputs:
         for given, data in self._table_bytes(table):
             if given.media_type == JSON_LINES:
                 rows = msgspec.json.Decoder().decode_lines(data)
-                yield pa.Table.from_pylist(rows, arrow_schema(table, stored=True))
+                yield pa.Table.from_pylist(rows, arrow_schema(table.partition("@")[0], stored=True))
             else:
                 yield _parquet(data)
 

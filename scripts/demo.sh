@@ -19,7 +19,7 @@ say ledgerkit audit
 say ledgerkit pyramid --plates plate-001,plate-003
 scripts/phases.sh
 say ledgerkit query "SELECT plate_id, title, format, mode, bit_depth, round(megapixels, 2) AS megapixels FROM plates ORDER BY megapixels DESC LIMIT 5"
-say ledgerkit query "SELECT c.label AS cluster, l.value AS subject, count(*) AS plates FROM current_cluster_members c JOIN labels l ON l.subject_id = c.subject_id AND l.scheme = 'subject' GROUP BY ALL ORDER BY 1, 3 DESC"
+say ledgerkit query "SELECT c.label AS cluster, l.value AS subject, count(*) AS plates FROM current_cluster_members c JOIN labels l ON l.subject_id = c.subject_id AND l.scheme = 'subject' WHERE c.level = 1 GROUP BY ALL ORDER BY 1, 3 DESC"
 say ledgerkit lineage plate-001
 say ledgerkit search plate-001 -k 3
 say ledgerkit duplicates

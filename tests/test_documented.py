@@ -15,11 +15,22 @@ from click.testing import CliRunner
 from ledgerkit import operation, schema
 from ledgerkit.cli import COMMANDS, cli
 from ledgerkit.findings import CODES
+from ledgerkit.plotting.captions import CAPTIONS
 from ledgerkit.testing.reference import findings_page, ledgers_page, write_pages
 
 DOCS = Path(__file__).parent.parent / "docs"
 FORMULAS = frozenset(
-    {"measure", "normalize", "segment", "embed", "cluster", "propose", "pyramid", "hash"}
+    {
+        "measure",
+        "normalize",
+        "segment",
+        "embed",
+        "cluster",
+        "propose",
+        "pyramid",
+        "hash",
+        "describe",
+    }
 )
 """Operations that compute something by a published formula or method."""
 
@@ -103,6 +114,16 @@ def test_every_operation_says_what_it_does_and_where_its_formula_is_from(name: s
         assert parameter.help, f"{name}: {parameter.name} has no help"
 
 
+def test_the_page_of_figures_has_every_caption_in_the_words_of_the_ledger() -> None:
+    page = (DOCS / "figures.md").read_text("utf-8")
+    for name, caption in CAPTIONS.items():
+        section = page.partition(f"\n### {name}\n")[2].partition("\n### ")[0]
+        assert caption.interpretation in section
+        assert caption.warning_signs in section
+        assert f"Tags: {', '.join(caption.tags)}." in section
+        assert ("Not core" in section) is not caption.is_core
+
+
 def unexplained(value: Any, path: str = "$") -> list[str]:
     """Paths of properties in a schema that are open or have no description."""
     found: list[str] = []
@@ -139,6 +160,7 @@ def test_the_links_between_the_pages_lead_somewhere() -> None:
     for page in (
         "atlas.md",
         "queries.md",
+        "figures.md",
         "findings.md",
         "ledgers.md",
         "models.md",

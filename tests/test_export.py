@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import hashlib
 import json
 import re
@@ -16,9 +17,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from click.testing import CliRunner
 from jsonschema import Draft202012Validator
 
 from ledgerkit.api import Repository
+from ledgerkit.cli import cli
 from ledgerkit.errors import DigestMismatch, InvalidRecord, MissingInput, UsageError
 from ledgerkit.export.ledgers import AT_ONCE, KINDS
 from ledgerkit.export.segments import FORMATS
@@ -506,3 +509,56 @@ def test_the_command_prints_what_the_verb_answers(
     again = command(*given, "-o", tmp_path / "b.json")
     assert again.returncode == 2
     assert "exists" in again.stderr
+
+
+def test_figures_are_exported_with_an_index_of_how_each_is_read(
+    segmented: Repository, tmp_path: Path
+) -> None:
+    view = segmented.export_figures(tmp_path / "figures")
+    index = pq.read_table(tmp_path / "figures" / "viz_index.parquet")
+    assert index.column_names[:6] == ["stage", "plot_id", "title", "path", "tags", "is_core"]
+    rows = index.to_pylist()
+    assert view.figures == len(rows) == len(segmented.query("SELECT * FROM current_figures")) > 3
+    for row in rows:
+        data = (tmp_path / "figures" / row["path"]).read_bytes()
+        assert hashlib.sha256(data).hexdigest() == row["sha256"]
+        assert row["path"] == f"{row['stage']}/{row['run_id']}/{row['path'].rpartition('/')[2]}"
+        assert row["interpretation"]
+        assert row["warning_signs"]
+    with open(tmp_path / "figures" / "viz_index.csv", newline="") as file:
+        as_csv = list(csv.DictReader(file))
+    assert [(one["path"], one["tags"], one["is_core"]) for one in as_csv] == [
+        (row["path"], ";".join(row["tags"]), str(row["is_core"]).lower()) for row in rows
+    ]
+    told = json.loads((tmp_path / "figures" / "export.json").read_bytes())
+    assert told["ledgerkit"]["log_size"] == view.log_size
+    assert set(told["ledgerkit"]["table_sha256"]) == {"artifacts", "figures", "runs"}
+    listed = {one["path"]: one["sha256"] for one in told["files"]}
+    found = {path for path in (tmp_path / "figures").rglob("*") if path.is_file()}
+    assert {str(path.relative_to(tmp_path / "figures")) for path in found} == {
+        *listed,
+        "export.json",
+    }
+    given = ["export", "figures", "-C", str(segmented.root), "-o", str(tmp_path / "again")]
+    printed = CliRunner().invoke(cli, given).output
+    assert printed.startswith(f"{view.figures} figures of {view.runs} runs in {tmp_path / 'again'}")
+    assert view.sha256 in printed
+
+
+def test_figures_can_be_chosen_and_a_damaged_one_leaves_nothing(
+    segmented: Repository, tmp_path: Path
+) -> None:
+    some = segmented.export_figures(tmp_path / "some", made_by=["propose", "montage"], core=True)
+    rows = pq.read_table(tmp_path / "some" / "viz_index.parquet").to_pylist()
+    assert some.figures == len(rows)
+    assert all(row["is_core"] and row["stage"] == "montage" for row in rows)
+    with pytest.raises(MissingInput, match="no such current figure"):
+        segmented.export_figures(tmp_path / "none", made_by=["overlay"])
+    stored = segmented.root / rows[0]["stored_path"]
+    stored.chmod(0o644)
+    stored.write_bytes(stored.read_bytes()[:-1] + b"x")
+    with pytest.raises(DigestMismatch):
+        segmented.export_figures(tmp_path / "damaged")
+    assert [path.name for path in tmp_path.iterdir() if "damaged" in path.name] == []
+    with pytest.raises(UsageError):
+        segmented.export_figures(tmp_path / "some")

@@ -1,4 +1,4 @@
-"""`export`: segments for other tools."""
+"""`export`: segments, figures and clusterings for other tools."""
 
 from __future__ import annotations
 
@@ -6,7 +6,14 @@ from pathlib import Path
 
 import click
 
-from ledgerkit.cli.common import common_options, open_repository, print_json, size
+from ledgerkit.cli.clusterings import clusters, csv, curated, embedding_atlas, items
+from ledgerkit.cli.common import (
+    common_options,
+    note_behind,
+    open_repository,
+    print_json,
+    size,
+)
 
 
 @click.group()
@@ -16,6 +23,8 @@ def export() -> None:
     \b
     Example:
       ledgerkit export segments --format coco -o segments.coco.json
+      ledgerkit export figures -o figures
+      ledgerkit export clusters -o clusters.json
     """
 
 
@@ -89,6 +98,60 @@ def segments(
             f"{size(view.bytes)}, SHA-256 {view.sha256}"
         )
         click.echo(f"of {view.origin} at log size {view.log_size}, root {view.log_root}")
-    reason = repository.behind() if at is None else None
-    if reason:
-        click.echo(f"Note: {reason}. Rebuild them with: ledgerkit consolidate", err=True)
+    note_behind(repository, at)
+
+
+@export.command()
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path),
+    required=True,
+    help="A new folder. Never written over.",
+)
+@click.option("--made-by", metavar="OPERATIONS", help="Only what these drew: plots,montage")
+@click.option("--core", is_flag=True, help="Only the figures to look at first.")
+@click.option(
+    "--at",
+    metavar="CHECKPOINT",
+    help="As the ledgers were at a checkpoint: a file, or a number of entries.",
+)
+@common_options
+def figures(
+    output: Path,
+    made_by: str | None,
+    core: bool,
+    at: str | None,
+    path: Path | None,
+    as_json: bool,
+) -> None:
+    """Copy the figures of the current runs into a folder, with an index as CSV and Parquet.
+
+    viz_index has a row for each picture: stage, plot_id, title, path, tags, is_core, how it is read,
+    what should make one doubt it, its digest and its run. Each picture is compared with its digest.
+
+    \b
+    Example:
+      ledgerkit export figures -o figures
+      ledgerkit export figures --core --made-by plots,montage -o core-figures
+    """
+    repository = open_repository(path)
+    view = repository.export_figures(
+        output,
+        made_by=made_by.split(",") if made_by is not None else None,
+        core=core,
+        at=at,
+    )
+    if as_json:
+        print_json(view)
+    else:
+        click.echo(
+            f"{view.figures} figures of {view.runs} runs in {view.target}: "
+            f"{size(view.bytes)}, SHA-256 of export.json {view.sha256}"
+        )
+        click.echo(f"of {view.origin} at log size {view.log_size}, root {view.log_root}")
+    note_behind(repository, at)
+
+
+for _command in (clusters, items, curated, embedding_atlas, csv):
+    export.add_command(_command)

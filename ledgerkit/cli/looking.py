@@ -1,4 +1,4 @@
-"""Commands that look for what is alike: search, duplicates."""
+"""Commands that look at results: search, duplicates, gates."""
 
 from __future__ import annotations
 
@@ -130,6 +130,44 @@ def _print(view: DuplicatesView) -> None:
     )
     for gap in view.gaps:
         click.echo(f"  {gap}")
+
+
+@click.command()
+@click.option("--failed", is_flag=True, help="Only checks that did not pass.")
+@click.option("--operation", metavar="NAME", help="Only those of one operation.")
+@click.option("--run", metavar="RUN", help="Only those of one run, whether current or not.")
+@common_options
+def gates(
+    path: Path | None, as_json: bool, failed: bool, operation: str | None, run: str | None
+) -> None:
+    """List what runs found when they checked their own work.
+
+    A gate reports and stops nothing, unless the operation was run with --strict. Without --run only
+    current runs are looked at. The reports of `cluster` lie beside its tables as critic-*.json.
+
+    \b
+    Example:
+      ledgerkit consolidate
+      ledgerkit gates --failed --operation cluster
+    """
+    repository = open_repository(path)
+    view = repository.gates(failed=failed, operation=operation, run=run)
+    if as_json:
+        print_json(view)
+    else:
+        rows = [
+            [
+                "passed" if one.passed else "FAILED",
+                one.plate_id or "collection",
+                one.operation,
+                f"{one.gate}/{one.check}",
+                writable(one.message),
+            ]
+            for one in view.gates
+        ]
+        click.echo(columns(rows))
+        click.echo(f"{len(view.gates)} checks, {view.failed} failed")
+    _note(repository)
 
 
 def _note(repository: Repository) -> None:

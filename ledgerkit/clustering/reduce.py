@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import numpy as np
@@ -84,6 +84,25 @@ def principal(matrix: Matrix, components: int, whiten: bool) -> Matrix:
     return np.asarray(points, dtype=np.float32)
 
 
+def directions(unit: Matrix, components: int, whiten: bool) -> Matrix:
+    """The principal components of `unit` (L2 norm 1), themselves brought to length 1, float32
+    (n, <= components); `unit` itself for 0 components, one row, or rows without any difference.
+
+    A row at the very mean of all has no direction and gets the first axis.
+    """
+    import numpy as np
+
+    if not components or len(unit) < 2:
+        return unit
+    parts = principal(unit, components, whiten)
+    if not parts.shape[1]:
+        return unit
+    lost = np.linalg.norm(parts, axis=1) < 1e-7
+    parts[lost] = 0
+    parts[lost, 0] = 1
+    return normalise(parts)
+
+
 def _kept(variances: NDArray[np.float64], components: int) -> NDArray[np.int64]:
     """Places of the largest variances, largest first, less those that are rounding errors."""
     import numpy as np
@@ -106,13 +125,49 @@ def neighbours(unit: Matrix, count: int) -> Neighbours:
         rows = np.arange(block.stop - block.start)
         near = unit[block] @ unit.T
         near[rows, rows + start] = 3.0
-        best = np.sort(np.argpartition(-near, count - 1, axis=1)[:, :count], axis=1)
-        found = np.take_along_axis(near, best, axis=1)
-        order = np.argsort(-found, axis=1, kind="stable")
-        indices[block] = np.take_along_axis(best, order, axis=1)
-        distances[block] = 1 - np.take_along_axis(found, order, axis=1)
+        indices[block], found = _largest(near, count)
+        distances[block] = 1 - found
     distances[:, 0] = 0
     return Neighbours(indices, np.clip(distances, 0, 2))
+
+
+def neighbours_among(
+    unit: Matrix, asked: Matrix, count: int
+) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
+    """The `count` rows of `unit` nearest to each row of `asked`, ties by row number: places, int32
+    (m, count), and 1 - cosine, float32 (m, count), 0..2. Both at L2 norm 1.
+    """
+    import numpy as np
+
+    indices = np.empty((len(asked), count), dtype=np.int32)
+    distances = np.empty((len(asked), count), dtype=np.float32)
+    for start in range(0, len(asked), BLOCK):
+        block = slice(start, start + BLOCK)
+        indices[block], found = _largest(asked[block] @ unit.T, count)
+        distances[block] = 1 - found
+    return indices, np.clip(distances, 0, 2)
+
+
+def _largest(near: Matrix, count: int) -> tuple[NDArray[np.intp], Matrix]:
+    """Columns and values of the `count` largest entries of each row, largest first, ties by
+    column.
+    """
+    import numpy as np
+
+    best = np.sort(np.argpartition(-near, count - 1, axis=1)[:, :count], axis=1)
+    found = np.take_along_axis(near, best, axis=1)
+    order = np.argsort(-found, axis=1, kind="stable")
+    return np.take_along_axis(best, order, axis=1), np.take_along_axis(found, order, axis=1)
+
+
+def first(near: Neighbours | None, count: int) -> Neighbours | None:
+    """The graph of the first `count` neighbours only."""
+    import numpy as np
+
+    if near is None:
+        return None
+    indices, distances = near.indices[:, :count], near.distances[:, :count]
+    return Neighbours(np.ascontiguousarray(indices), np.ascontiguousarray(distances))
 
 
 def lay_out(
@@ -153,19 +208,14 @@ def _umap(
 ) -> NDArray[np.float32]:
     import numpy as np
 
+    library = import_umap()
     with warnings.catch_warnings():
-        # Caught by their words, because umap and what it imports give them no class of their own.
+        # Caught by their words, because umap gives them no class of their own.
         warnings.filterwarnings("ignore", message=r"precomputed_knn\[2\]", category=UserWarning)
         warnings.filterwarnings(
             "ignore", message="A few of your vertices were disconnected", category=UserWarning
         )
-        warnings.filterwarnings(
-            "ignore", category=UserWarning, module="umap", message=".*[Tt]ensorflow"
-        )
-        warnings.filterwarnings("ignore", category=ImportWarning)
-        import umap
-
-        model = umap.UMAP(
+        model = library.UMAP(
             n_neighbors=count,
             n_components=start.shape[1],
             min_dist=min_dist,
@@ -179,6 +229,18 @@ def _umap(
             else (near.indices, near.distances, None),
         )
         return np.asarray(model.fit_transform(unit), dtype=np.float32)
+
+
+def import_umap() -> Any:
+    """The module `umap.umap_`, without what it says of tensorflow while it is imported."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings(
+            "ignore", category=UserWarning, module="umap", message=".*[Tt]ensorflow"
+        )
+        warnings.filterwarnings("ignore", category=ImportWarning)
+        from umap import umap_
+
+        return umap_
 
 
 def _by_components(start: Matrix, dimensions: int, reason: str) -> Layout:

@@ -1,7 +1,6 @@
-"""What is said of a clustering: centroids, medoids, representatives, and how good it is.
+"""What is said of each cluster: identity, centroid, mean, medoid and the members nearest to it.
 
-Everything in the original space and by cosine: agreement in the layout's own space says nothing
-(imaging notes 0.5). Source: Rousseeuw 1987 (silhouette); workflow W0 (Gini of cluster sizes).
+Everything in the original space and by cosine. Source: workflow W0 (means), W2 (representatives).
 """
 
 from __future__ import annotations
@@ -18,8 +17,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 REPRESENTATIVES = 9
-LARGEST_SILHOUETTE = 8000
-"""Clustered rows up to which the silhouette is exact; beyond, it is taken on a seeded sample."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,30 +87,3 @@ def nearest_centroid(
         found[rows] = np.round(apart, 9).argmin(axis=1)
         distances[rows] = apart[np.arange(rows.size), found[rows]]
     return found, distances
-
-
-def silhouette(unit: NDArray[np.float32], labels: NDArray[np.int64], seed: int) -> float | None:
-    """Mean cosine silhouette of the clustered rows, -1..1; None where it is not defined.
-
-    It needs two clusters and more rows than clusters. Singletons count 0 (Rousseeuw).
-    """
-    import numpy as np
-    from sklearn.metrics import silhouette_score
-
-    rows = np.flatnonzero(labels >= 0)
-    if rows.size > LARGEST_SILHOUETTE:
-        rows = np.sort(np.random.default_rng(seed).choice(rows, LARGEST_SILHOUETTE, replace=False))
-    if not 2 <= np.unique(labels[rows]).size < rows.size:
-        return None
-    return float(silhouette_score(unit[rows], labels[rows], metric="cosine"))
-
-
-def gini(sizes: Sequence[int]) -> float | None:
-    """Gini coefficient of cluster sizes, 0 (equal) to 1; None without clusters."""
-    if not sizes:
-        return None
-    count = len(sizes)
-    weighted = sum(
-        (2 * place - count - 1) * size for place, size in enumerate(sorted(sizes), start=1)
-    )
-    return weighted / (count * sum(sizes) + 1e-12)

@@ -1,20 +1,25 @@
-"""What an export is made from: current segments of the ledgers, plate after plate, in bounded memory.
+"""What an export is made from: the ledgers of one moment, and their current segments plate by plate.
 
-Keeps out: formats, and files of any kind.
+Segments come in bounded memory. Keeps out: formats, and what is written.
 """
 
 from __future__ import annotations
 
+import contextlib
+import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ledgerkit import layout, schema, software
+from ledgerkit.asof import consolidate_at
 from ledgerkit.canonical import sha256_hex
 from ledgerkit.errors import DigestMismatch, InvalidRecord, MissingInput, UsageError
 from ledgerkit.ledger.document import LEDGER_FILE
-from ledgerkit.query import Ledgers
+from ledgerkit.query import Ledgers, Limits, moment
 from ledgerkit.reading import Tree
+from ledgerkit.repository import Archive
 
 if TYPE_CHECKING:
     import numpy as np
@@ -74,17 +79,17 @@ class Selection:
                 f"There are: {', '.join(KINDS)}",
             )
 
+    def parameters(self) -> list[Any]:
+        """What `_CHOSEN` asks for."""
+        return [list(self.kinds), self.variant, self.variant, self.variant]
+
     def document(self) -> dict[str, Any]:
-        """For the export itself."""
+        """The selection for the export itself."""
         return {
             "plates": "all" if self.plates is None else self.plates,
             "kinds": list(self.kinds),
             "variant": self.variant,
         }
-
-    def parameters(self) -> list[Any]:
-        """What `_CHOSEN` asks for."""
-        return [list(self.kinds), self.variant, self.variant, self.variant]
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +121,7 @@ class Basis:
     tables: dict[str, str]
 
     def document(self, selection: dict[str, Any]) -> dict[str, Any]:
-        """For the export itself, in the words of `ledgerkit cite`; `selection` is what was chosen."""
+        """For the export itself, in the words of `ledgerkit cite`; `selection` is what was asked for."""
         return {
             "repository": self.origin,
             "log_size": self.log_size,
@@ -128,16 +133,40 @@ class Basis:
         }
 
 
+@contextlib.contextmanager
+def ledgers_at(
+    archive: Archive, at: str | None, limits: Limits | None, tables: Sequence[str] = TABLES
+) -> Iterator[tuple[Ledgers, Basis]]:
+    """The ledgers for several questions, and what an export of these `tables` is then a view of.
+
+    `at` is a checkpoint, as in `asof.known_checkpoint`: then the ledgers of that moment are built in
+    a temporary folder. Raises `UsageError`, `MissingInput` without a log or ledgers,
+    `DigestMismatch`, `LogInvalid`.
+    """
+    head = archive.log.checkpoint()
+    if head is None:
+        raise MissingInput(f"{archive.root} has no log yet", "The first writing command begins it.")
+    with contextlib.ExitStack() as held:
+        tree = archive.tree
+        if at is not None:
+            scratch = held.enter_context(tempfile.TemporaryDirectory(prefix="ledgerkit-"))
+            consolidate_at(archive, at, Path(scratch) / layout.LEDGER)
+            tree = Tree(Path(scratch))
+        ledgers = held.enter_context(moment(tree, limits))
+        assert ledgers.document is not None  # `moment` refuses where there are no ledgers
+        yield ledgers, basis(tree, ledgers.document, head.origin, tables)
+
+
 def basis(
-    tree: Tree, document: dict[str, Any], origin: str, names: Sequence[str] = TABLES
+    tree: Tree, document: dict[str, Any], origin: str, wanted: Sequence[str] = TABLES
 ) -> Basis:
-    """The checkpoint and the files of ledgers whose `ledger.json` is `document`: those of `names`.
+    """The checkpoint and the files of ledgers whose `ledger.json` is `document`.
 
     Raises `DigestMismatch` where a table is not the one it lists, `MissingInput` without a log.
     """
     if document["log_size"] is None:
         raise MissingInput("these ledgers are of no log", "Rebuild them: ledgerkit consolidate")
-    tables = {name: document["tables"][name] for name in names if name in document["tables"]}
+    tables = {name: document["tables"][name] for name in wanted if name in document["tables"]}
     for name, table in tables.items():
         path = f"{layout.LEDGER}/{table['file']}"
         found = tree.digest(path).sha256

@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 import re
-import tempfile
 from pathlib import Path
 
-from ledgerkit import layout
-from ledgerkit.asof import consolidate_at
 from ledgerkit.errors import MissingInput, UsageError
 from ledgerkit.export import coco, geojson, webannotation
-from ledgerkit.export.ledgers import Basis, Plate, Selection, basis, plates_of, rows_of
+from ledgerkit.export.ledgers import Basis, Plate, Selection, ledgers_at, plates_of, rows_of
 from ledgerkit.export.target import new_file, new_folder, refuse
-from ledgerkit.query import Ledgers, Limits, moment
-from ledgerkit.reading import Tree
+from ledgerkit.query import Ledgers, Limits
 from ledgerkit.repository import Archive
 from ledgerkit.views import ExportView
 
@@ -42,40 +38,17 @@ def export_segments(
     if not re.fullmatch(r"https?://[^\s?#\"<>]+", base_uri):
         raise UsageError(f"base_uri is {base_uri!r}", "Give http:// or https://, and no query.")
     refuse(target)
-    head = archive.log.checkpoint()
-    if head is None:
-        raise MissingInput(f"{archive.root} has no log yet", "The first writing command begins it.")
     wanted = selection or Selection()
-    base = base_uri.rstrip("/")
-    if at is None:
-        return _written(archive.tree, head.origin, form, target, wanted, base, limits)
-    with tempfile.TemporaryDirectory(prefix="ledgerkit-") as scratch:
-        consolidate_at(archive, at, Path(scratch) / layout.LEDGER)
-        tree = Tree(Path(scratch))
-        return _written(tree, head.origin, form, target, wanted, base, limits)
-
-
-def _written(
-    tree: Tree,
-    origin: str,
-    form: str,
-    target: Path,
-    selection: Selection,
-    base: str,
-    limits: Limits | None,
-) -> ExportView:
-    with moment(tree, limits) as ledgers:
-        assert ledgers.document is not None  # `moment` refuses where there are no ledgers
-        found = basis(tree, ledgers.document, origin)
-        plates = plates_of(ledgers, selection)
+    with ledgers_at(archive, at, limits) as (ledgers, found):
+        plates = plates_of(ledgers, wanted)
         if not plates:
             raise MissingInput(
                 "there is no current segment to export",
                 "Make some: ledgerkit segment, then: ledgerkit consolidate",
             )
         if form == "webannotation":
-            return _folder(ledgers, found, target, selection, plates, base)
-        return _file(ledgers, found, form, target, selection, plates)
+            return _folder(ledgers, found, target, wanted, plates, base_uri.rstrip("/"))
+        return _file(ledgers, found, form, target, wanted, plates)
 
 
 def _file(

@@ -16,6 +16,7 @@ from typing import Any, BinaryIO
 
 from ledgerkit.disk import disk_errors, flush_below, move_new
 from ledgerkit.errors import UsageError
+from ledgerkit.export.lines import encoded
 from ledgerkit.proving import refuse_inside
 
 
@@ -38,28 +39,6 @@ class Digested:
         return self._digest.hexdigest()
 
 
-class Listed:
-    """A folder that is being written: each new file with its path, size and digest."""
-
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-        self.files: list[dict[str, Any]] = []
-
-    def put(self, name: str, data: bytes) -> None:
-        """Write one new file; folders are made where they are missing."""
-        place = self._folder / name
-        place.parent.mkdir(parents=True, exist_ok=True)
-        with open(place, "xb") as file:
-            output = Digested(file)
-            output.write(data)
-        self.files.append({"path": name, "bytes": output.bytes, "sha256": output.sha256})
-
-    @property
-    def bytes(self) -> int:
-        """Of all files."""
-        return sum(one["bytes"] for one in self.files)
-
-
 @contextlib.contextmanager
 def new_file(target: Path) -> Iterator[Digested]:
     """A file that has its name when the block ends without an error, and else leaves nothing.
@@ -76,6 +55,37 @@ def new_folder(target: Path) -> Iterator[Path]:
     with _beside(target) as beside:
         beside.mkdir()
         yield beside
+
+
+def put(folder: Path, name: str, data: bytes) -> dict[str, Any]:
+    """Write one new file of a folder that is being made; its path, size and digest."""
+    (folder / name).parent.mkdir(parents=True, exist_ok=True)
+    with open(folder / name, "xb") as file:
+        output = Digested(file)
+        output.write(data)
+    return {"path": name, "bytes": output.bytes, "sha256": output.sha256}
+
+
+def put_json(folder: Path, name: str, document: dict[str, Any]) -> dict[str, Any]:
+    """The same of a JSON document, on one line."""
+    return put(folder, name, encoded(document) + b"\n")
+
+
+class Listed:
+    """A folder that is being made, and its files with paths, sizes and digests."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self.files: list[dict[str, Any]] = []
+
+    def put(self, name: str, data: bytes) -> None:
+        """Write one new file."""
+        self.files.append(put(self._folder, name, data))
+
+    @property
+    def bytes(self) -> int:
+        """Of all files."""
+        return sum(one["bytes"] for one in self.files)
 
 
 @contextlib.contextmanager

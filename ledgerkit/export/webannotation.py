@@ -17,9 +17,7 @@ from typing import Any
 
 from ledgerkit import software
 from ledgerkit.export.ledgers import Basis, Plate, Selection, placed_outlines
-from ledgerkit.export.lines import encoded
-from ledgerkit.export.target import Listed
-from ledgerkit.imaging.outline import MOST_VERTICES
+from ledgerkit.export.target import put_json
 
 CONTEXT = "http://www.w3.org/ns/anno.jsonld"
 PRESENTATION = "http://iiif.io/api/presentation/3/context.json"
@@ -49,21 +47,26 @@ def write(
 
     Raises `InvalidRecord` for a broken mask.
     """
-    output = Listed(folder)
+    files: list[dict[str, Any]] = []
     collection = _collection(base, basis, plates)
-    output.put(COLLECTION, encoded({"@context": CONTEXT, **collection}) + b"\n")
+    files.append(put_json(folder, COLLECTION, {"@context": CONTEXT, **collection}))
     annotations = 0
     for place, (plate, segments) in enumerate(rows):
         last = place == len(plates) - 1
         around = (plates[place - 1] if place else None, None if last else plates[place + 1])
         page = _page(base, plate, segments, annotations, around)
         page["partOf"] = {name: collection[name] for name in ("id", "type", "label", "total")}
-        output.put(f"{plate.plate_id}/{PAGE}", encoded(page) + b"\n")
-        output.put(f"{plate.plate_id}/{MANIFEST}", encoded(_manifest(base, plate, basis)) + b"\n")
+        (folder / plate.plate_id).mkdir()
+        files.append(put_json(folder, f"{plate.plate_id}/{PAGE}", page))
+        files.append(
+            put_json(folder, f"{plate.plate_id}/{MANIFEST}", _manifest(base, plate, basis))
+        )
         annotations += len(segments)
-    listing = {"ledgerkit": basis.document(selection.document()), "files": output.files}
-    output.put("export.json", encoded(listing) + b"\n")
-    return Written(annotations, output.bytes, output.files[-1]["sha256"])
+    listing = put_json(
+        folder, "export.json", {"ledgerkit": basis.document(selection.document()), "files": files}
+    )
+    size = sum(one["bytes"] for one in [*files, listing])
+    return Written(annotations, size, listing["sha256"])
 
 
 def _collection(base: str, basis: Basis, plates: Sequence[Plate]) -> dict[str, Any]:
@@ -130,15 +133,15 @@ def annotation(base: str, plate: Plate, row: dict[str, Any]) -> dict[str, Any]:
 
 def svg(row: dict[str, Any]) -> str:
     """An SVG with one path, holes left out by the even-odd rule, coordinates to a tenth of a pixel."""
-    path = svg_path(row, MOST_VERTICES)
+    path = svg_path(row)
     return f'<svg xmlns="http://www.w3.org/2000/svg"><path fill-rule="evenodd" d="{path}"/></svg>'
 
 
-def svg_path(row: dict[str, Any], most: int) -> str:
-    """The data of that path, in oriented source pixels, with at most `most` vertices."""
+def svg_path(row: dict[str, Any]) -> str:
+    """The data of that path, in oriented source pixels, of at most `outline.MOST_VERTICES`."""
     from ledgerkit.imaging.outline import simplified
 
-    rings = simplified([ring for polygon in placed_outlines(row) for ring in polygon], most)
+    rings = simplified([ring for polygon in placed_outlines(row) for ring in polygon])
     parts = []
     for ring in rings:
         points = [f"{x:.1f},{y:.1f}".replace(".0", "") for x, y in ring[:-1].tolist()]

@@ -1,7 +1,7 @@
 """Pictures made of many small pictures: a contact sheet, and a map of thumbnails.
 
 Draws only; what is drawn, and in which order, is the caller's. Same input, same bytes: Pillow's own
-font, fixed PNG settings, no metadata. Colours: Okabe & Ito 2008, told apart by the colour-blind.
+font, fixed PNG settings, no metadata.
 """
 
 from __future__ import annotations
@@ -11,21 +11,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from ledgerkit.palette import GREY, SERIES
+
 if TYPE_CHECKING:
     from PIL.Image import Image
     from PIL.ImageDraw import ImageDraw
     from PIL.ImageFont import FreeTypeFont, ImageFont
 
-PALETTE = (
-    (0, 114, 178),
-    (230, 159, 0),
-    (0, 158, 115),
-    (213, 94, 0),
-    (204, 121, 167),
-    (86, 180, 233),
-    (240, 228, 66),
-)
-GREY = (150, 150, 150)
 INK = (30, 30, 30)
 GROUND = (250, 250, 248)
 TEXT = 12
@@ -51,7 +43,7 @@ def colour_of(label: int) -> tuple[int, int, int]:
     """The frame colour of a cluster; grey for noise. Repeats after seven: the number tells them
     apart.
     """
-    return GREY if label < 0 else PALETTE[label % len(PALETTE)]
+    return GREY if label < 0 else SERIES[label % len(SERIES)]
 
 
 def to_png(image: Image) -> bytes:

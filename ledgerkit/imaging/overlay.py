@@ -2,7 +2,6 @@
 
 Each outline is a coloured line on a wider black one, so that it shows on white paper and on a black
 scanner bed. Paper has no line of its own: its edge is that of the others. Same input, same bytes.
-Colours: Okabe & Ito 2008, told apart by the colour-blind.
 """
 
 from __future__ import annotations
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from ledgerkit.imaging.contact import GROUND, INK, LEGEND_ROW, TEXT
 from ledgerkit.imaging.place import box_of, scale_of
+from ledgerkit.palette import PURPLE, SKY, VERMILION, YELLOW
 
 if TYPE_CHECKING:
     import numpy as np
@@ -20,12 +20,7 @@ if TYPE_CHECKING:
 
     from ledgerkit.handles import Row
 
-COLOURS = {
-    "background": (204, 121, 167),
-    "lettering": (86, 180, 233),
-    "figure": (213, 94, 0),
-    "part": (240, 228, 66),
-}
+COLOURS = {"background": PURPLE, "lettering": SKY, "figure": VERMILION, "part": YELLOW}
 """Kinds that are drawn, the later ones on top."""
 CASING = (0, 0, 0)
 

@@ -8,17 +8,14 @@ import msgspec
 
 from ledgerkit import layout, schema
 from ledgerkit.canonical import canonical_bytes
-from ledgerkit.catalogue import ALIASES
 from ledgerkit.errors import InvalidRecord
+from ledgerkit.labelling import labels_of
 from ledgerkit.ledger.derive import HEADER_COLUMNS
 from ledgerkit.ledger.gather import Gathered, PlateFacts
 from ledgerkit.staging import PART
 
 if TYPE_CHECKING:
     import pyarrow as pa
-
-IDENTITY_FIELDS = frozenset(alias for aliases in ALIASES.values() for alias in aliases)
-"""Fields of a catalogue entry that identify the plate; the others say something of it."""
 
 
 def as_table(name: str, columns: dict[str, Any]) -> pa.Table:
@@ -204,26 +201,16 @@ def catalogue_labels(gathered: Gathered) -> dict[str, list[Any]]:
     for plate in gathered.plates:
         if plate.seal_run_id is None or plate.log_index < gathered.since:
             continue
-        for scheme, field in sorted((plate.manifest.metadata or {}).items()):
-            if scheme in IDENTITY_FIELDS:
-                continue
-            for value in _label_values(field):
-                row = {
-                    "subject_id": plate.manifest.plate_id,
-                    "subject_kind": "plate",
-                    "subject_run_id": None,
-                    "scheme": scheme,
-                    "value": value,
-                    "run_id": plate.seal_run_id,
-                    "log_index": plate.log_index,
-                }
-                for name, item in row.items():
-                    columns[name].append(item)
+        for scheme, value in labels_of(plate.manifest.metadata):
+            row = {
+                "subject_id": plate.manifest.plate_id,
+                "subject_kind": "plate",
+                "subject_run_id": None,
+                "scheme": scheme,
+                "value": value,
+                "run_id": plate.seal_run_id,
+                "log_index": plate.log_index,
+            }
+            for name, item in row.items():
+                columns[name].append(item)
     return columns
-
-
-def _label_values(field: Any) -> list[str]:
-    """What a catalogue field says, as texts: each item of a list once; nothing for null and ""."""
-    items = field if isinstance(field, list) else [field]
-    texts = [item if isinstance(item, str) else _json(item) for item in items if item is not None]
-    return sorted({text for text in texts if text})

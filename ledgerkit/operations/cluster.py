@@ -1,32 +1,32 @@
-"""Group plates, tiles or segments by their vectors, and lay them out on a map.
+"""Group plates, tiles or segments by their vectors, in levels, and lay them out on a map.
 
-Rows in the order of their ids; principal components if asked for; UMAP into a few dimensions,
-HDBSCAN
-there; a map in two dimensions from the same neighbours. Where UMAP cannot run, principal
-components;
-where HDBSCAN finds too little, KMeans; the reason is a gate. Noise stays noise.
-Source: McInnes, Healy & Melville 2018; Campello, Moulavi & Sander 2013; workflow W0; imaging notes
-C.6-C.8.
+Many settings of UMAP and HDBSCAN are tried over one neighbour graph, and one is chosen by a named
+rule: at most so much noise, two clusters, then the cosine silhouette of the original vectors. Rows of
+`trials` hold them all. Where nothing qualifies KMeans takes over, where UMAP cannot run principal
+components do, and a gate says so. Clusters lie in levels; noise stays noise. With --onto the map
+keeps the points of an earlier run, and `cluster_matches` says what became of its clusters.
+Source: McInnes, Healy & Melville 2018; Campello, Moulavi & Sander 2013; workflows W0 and W4.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import numpy as np
     import pyarrow as pa
     from numpy.typing import NDArray
 
-    from ledgerkit.clustering.partition import Partition
-    from ledgerkit.clustering.reduce import Layout
-    from ledgerkit.clustering.summary import Cluster
+    from ledgerkit.clustering.chart import Chart, Former
+    from ledgerkit.clustering.critic import Report
+    from ledgerkit.clustering.gates import Limits
+    from ledgerkit.clustering.grid import Grid, Setting
+    from ledgerkit.clustering.grouping import Grouping
     from ledgerkit.clustering.vectors import Vectors
     from ledgerkit.handles import Inputs, Outputs
 
-VERSION = "1"
+VERSION = "2"
 EVENT_TYPE = "clustering"
 SUBJECT = "collection"
 LIBRARIES = (
@@ -39,88 +39,80 @@ LIBRARIES = (
     "hdbscan",
     "pyarrow",
 )
-MAKES = ("clusters", "cluster_members")
-LEVEL = 1
+MAKES = ("clusters", "cluster_members", "trials", "cluster_matches")
+FORMER = ("cluster_members", "clusters", "clustering")
+"""What is read of an earlier run."""
+
+
+def _whole(default: int, least: int, text: str, unit: str = "1") -> Any:
+    """A parameter that is a number from `least` on."""
+    return field(default=default, metadata={"minimum": least, "help": text, "unit": unit})
+
+
+def _share(default: float, text: str, least: float = 0.0) -> Any:
+    """A parameter from `least` to 1."""
+    bounds = {"minimum": least, "maximum": 1, "help": text, "unit": "1"}
+    return field(default=default, metadata=bounds)
+
+
+def _text(default: str, text: str, *choices: str) -> Any:
+    """A parameter that is a text, one of `choices` if there are any."""
+    return field(default=default, metadata={"help": text, "unit": "", "choices": choices or None})
 
 
 @dataclass(frozen=True, slots=True)
 class Parameters:
     """Settings of `cluster`."""
 
-    of: str = field(
-        default="plates",
-        metadata={
-            "help": "What is grouped",
-            "unit": "",
-            "choices": ("plates", "tiles", "segments"),
-        },
-    )
-    space: str = field(
-        default="",
-        metadata={"help": "Vector space; empty for the only one among the inputs", "unit": ""},
-    )
-    components: int = field(
-        default=32,
-        metadata={
-            "minimum": 1,
-            "help": "Principal components taken before UMAP; 0 for none",
-            "unit": "1",
-        },
-    )
+    of: str = _text("plates", "What is grouped", "plates", "tiles", "segments")
+    space: str = _text("", "Vector space; empty for the only one among the inputs")
+    components: int = _whole(32, 0, "Principal components taken before UMAP; 0 for none")
     whiten: bool = field(
         default=False,
         metadata={"help": "Bring the principal components to equal variance", "unit": ""},
     )
-    neighbours: int = field(
-        default=15,
-        metadata={"minimum": 2, "help": "Neighbours of a point, itself included", "unit": "1"},
+    sweep: str = _text(
+        "auto",
+        "Settings tried: all of the grid, one (safe), or all from 100 rows on (auto)",
+        "auto",
+        "grid",
+        "safe",
     )
-    dimensions: int = field(
-        default=5,
-        metadata={"minimum": 1, "help": "Dimensions in which clusters are found", "unit": "1"},
+    neighbours: str = _text("10,20,50", "Grid: neighbours of a point in UMAP, itself included")
+    min_dist: str = _text("0.0,0.1,0.3", "Grid: least distances of points in the layout")
+    min_cluster_size: str = _text("5,8,10,15", "Grid: least members of a cluster")
+    min_samples: str = _text(
+        "none,5,10", "Grid: HDBSCAN min_samples; none for the least members, at most 50"
     )
-    map_distance: float = field(
-        default=0.1,
-        metadata={
-            "minimum": 0,
-            "maximum": 1,
-            "help": "Least distance of points on the map (UMAP min_dist)",
-            "unit": "1",
-        },
+    grow_from: int = _whole(
+        2000, 0, "Rows beyond which least members grow in proportion; 0 for never"
     )
-    min_cluster_size: int = field(
-        default=0,
-        metadata={
-            "minimum": 0,
-            "help": "Least members of a cluster; 0 for max(5, 3 % of all)",
-            "unit": "1",
-        },
+    dimensions: int = _whole(2, 2, "Dimensions in which clusters are found")
+    selection: str = _text("eom", "How HDBSCAN picks clusters", "eom", "leaf")
+    levels: str = _text(
+        "nested",
+        "Levels: the sweep's rule again inside each cluster, workflow W4's rule, or one level",
+        "nested",
+        "w4",
+        "flat",
     )
-    min_samples: int = field(
-        default=0,
-        metadata={
-            "minimum": 0,
-            "help": "HDBSCAN min_samples; 0 for the least members of a cluster",
-            "unit": "1",
-        },
+    k: int = _whole(9, 1, "Clusters of the KMeans fall-back, at most")
+    onto: str = _text("", "Run of an earlier clustering whose map and clusters this one follows")
+    map: str = _text(
+        "keep",
+        "With --onto: keep its points and place new ones, or turn a new map",
+        "keep",
+        "refit",
     )
-    selection: str = field(
-        default="eom",
-        metadata={"help": "How HDBSCAN picks clusters", "unit": "", "choices": ("eom", "leaf")},
+    strict: bool = field(
+        default=False, metadata={"help": "Stop when a severe check fails", "unit": ""}
     )
-    max_noise: float = field(
-        default=0.4,
-        metadata={
-            "minimum": 0,
-            "maximum": 1,
-            "help": "Greatest share of noise before KMeans takes over",
-            "unit": "1",
-        },
-    )
-    k: int = field(
-        default=9,
-        metadata={"minimum": 1, "help": "Clusters of the KMeans fall-back, at most", "unit": "1"},
-    )
+    min_rows: int = _whole(0, 0, "Check: least rows; 0 for 100, or 10 with --sweep safe")
+    max_noise: float = _share(0.4, "Greatest share of noise, of a trial and of the result")
+    min_silhouette: float = _share(0.0, "Check: least mean silhouette", -1.0)
+    max_share: float = _share(0.95, "Check: share of the rows that no cluster may reach")
+    max_gini: float = _share(0.6, "Check: greatest imbalance of cluster sizes (Gini)")
+    max_residual: float = _share(0.5, "Check: greatest residual of a map that was turned")
     seed: int = field(
         default=1337,
         metadata={
@@ -131,190 +123,178 @@ class Parameters:
         },
     )
 
+    def __post_init__(self) -> None:
+        _grid(self)
+
 
 def takes(parameters: Parameters) -> tuple[str, ...]:
-    """Vectors."""
-    return ("embeddings",)
+    """Vectors, and what an earlier run said if one is named."""
+    pinned = FORMER if parameters.onto else ()
+    return ("embeddings", *(f"{name}@{parameters.onto}" for name in pinned))
 
 
 def variant(parameters: Parameters) -> str:
     """What is grouped, in which space if one is named, and the rule of levels."""
-    return "-".join(part for part in (parameters.of, parameters.space, "flat") if part)
+    return "-".join(part for part in (parameters.of, parameters.space, parameters.levels) if part)
 
 
 def run(inputs: Inputs, parameters: Parameters, outputs: Outputs) -> None:
-    """Write `clusters` and `cluster_members`. Raises `MissingInput` when there is no vector at
-    all.
+    """Write the four tables, what was chosen, and the critic's reports.
+
+    Raises `MissingInput` when there is no vector at all, `UsageError` for an earlier run that cannot
+    be followed, `GateFailed` under `strict`.
     """
-    from ledgerkit.clustering.reduce import normalise, principal
+    from ledgerkit.clustering.chart import former_of
+    from ledgerkit.clustering.gates import checkpoint, methods, postflight, preflight
+    from ledgerkit.clustering.levels import w4_least
+    from ledgerkit.clustering.reduce import directions, normalise
     from ledgerkit.clustering.summary import clusters_of
+    from ledgerkit.clustering.tables import clusters_table, members_table
     from ledgerkit.clustering.vectors import gather
 
     vectors = gather(inputs.tables("embeddings"), parameters.of, parameters.space)
+    former = former_of(inputs, parameters.onto, vectors.kind) if parameters.onto else None
+    settings = _settings(parameters, len(vectors.subjects))
+    limits = _limits(parameters)
+    least = w4_least(len(vectors.subjects)) if parameters.levels == "w4" else None
+    _close(preflight(vectors, settings, least, limits), parameters, outputs)
     unit = normalise(vectors.matrix)
-    reduced = unit
-    if parameters.components and len(unit) > 1:
-        parts = principal(unit, parameters.components, parameters.whiten)
-        reduced = _directions(parts) if parts.shape[1] else unit
-    layout, chart = _lay_out(reduced, parameters)
-    found = _partition(layout.points, reduced, parameters)
-    clusters = clusters_of(vectors.matrix, unit, found.labels, vectors.subjects, LEVEL)
-    outputs.table("clusters", _clusters_table(clusters, found, vectors.space))
-    outputs.table("cluster_members", _members_table(vectors, unit, clusters, found, chart.points))
-    _check_method(unit, {"layout": layout, "map": chart}, found, parameters, outputs)
-    _check_result(unit, found, clusters, parameters, outputs)
+    reduced = directions(unit, parameters.components, parameters.whiten)
+    found = _group(unit, reduced, settings, parameters)
+    chart = _chart(vectors, reduced, found, former, parameters)
+    levels = [
+        (level, clusters_of(vectors.matrix, unit, level.labels, vectors.subjects, number))
+        for number, level in enumerate(found.levels, 1)
+    ]
+    members = members_table(vectors, unit, levels, chart.points)
+    _close(checkpoint(members, limits), parameters, outputs)
+    outputs.table("clusters", clusters_table(levels, vectors.space))
+    outputs.table("cluster_members", members)
+    outputs.rows("trials", found.rows)
+    if former:
+        _match(members, former, vectors.kind, outputs)
+    document = _document(found, chart, parameters, vectors)
+    outputs.document("clustering.json", "clustering", document)
+    for check, passed, value, told in methods(found, chart):
+        outputs.gate("method", check, passed, value, told)
+    _close(postflight(found, chart, limits), parameters, outputs)
 
 
-def _directions(parts: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Rows at length 1; a row at the very mean of all has no direction and gets the first axis."""
-    import numpy as np
+def _grid(parameters: Parameters) -> Grid:
+    from ledgerkit.clustering.grid import grid_of
 
-    from ledgerkit.clustering.reduce import normalise
-
-    lost = np.linalg.norm(parts, axis=1) < 1e-7
-    parts[lost] = 0
-    parts[lost, 0] = 1
-    return normalise(parts)
-
-
-def _lay_out(unit: NDArray[np.float32], parameters: Parameters) -> tuple[Layout, Layout]:
-    """The layout for clustering and the two-dimensional map, from one neighbour graph."""
-    from ledgerkit.clustering.reduce import LARGEST_EXACT, lay_out, neighbours
-
-    count = max(2, min(parameters.neighbours, len(unit) - 1))
-    near = neighbours(unit, count) if 4 <= len(unit) <= LARGEST_EXACT else None
-    dimensions = max(2, min(parameters.dimensions, len(unit) - 2, unit.shape[1]))
-    layout = lay_out(
-        unit, near, dimensions=dimensions, count=count, min_dist=0.0, seed=parameters.seed
-    )
-    distance = parameters.map_distance
-    chart = lay_out(unit, near, dimensions=2, count=count, min_dist=distance, seed=parameters.seed)
-    return layout, chart
-
-
-def _partition(
-    points: NDArray[np.float64], unit: NDArray[np.float32], parameters: Parameters
-) -> Partition:
-    from ledgerkit.clustering.partition import least_size, partition
-
-    return partition(
-        points,
-        unit,
-        min_cluster_size=max(2, least_size(len(points), parameters.min_cluster_size)),
-        min_samples=parameters.min_samples,
-        selection=parameters.selection,
-        max_noise=parameters.max_noise,
-        k=parameters.k,
-        seed=parameters.seed,
+    return grid_of(
+        parameters.neighbours,
+        parameters.min_dist,
+        parameters.min_cluster_size,
+        parameters.min_samples,
     )
 
 
-def _clusters_table(clusters: list[Cluster], found: Partition, space: str) -> pa.Table:
-    """Rows of `clusters` as Arrow."""
-    import pyarrow as pa
+def _settings(parameters: Parameters, rows: int) -> list[Setting]:
+    """What is tried for so many rows."""
+    from dataclasses import replace
 
-    return pa.table(
-        {
-            "cluster_id": pa.array([one.cluster_id for one in clusters], pa.string()),
-            "level": pa.array([LEVEL] * len(clusters), pa.int32()),
-            "label": pa.array([one.label for one in clusters], pa.int32()),
-            "parent_id": pa.nulls(len(clusters), pa.string()),
-            "size": pa.array([one.size for one in clusters], pa.int64()),
-            "space_id": pa.array([space] * len(clusters), pa.string()),
-            "centroid": pa.array([one.centroid for one in clusters], pa.list_(pa.float32())),
-            "mean": pa.array([one.mean for one in clusters], pa.list_(pa.float32())),
-            "medoid_id": pa.array([one.nearest[0] for one in clusters], pa.string()),
-            "representatives": pa.array([one.nearest for one in clusters], pa.list_(pa.string())),
-            "persistence": pa.array(found.persistence or [None] * len(clusters), pa.float64()),
-            "descriptive_name": pa.array([""] * len(clusters), pa.string()),
-            "name": pa.nulls(len(clusters), pa.string()),
-        }
-    )
-
-
-def _members_table(
-    vectors: Vectors,
-    unit: NDArray[np.float32],
-    clusters: list[Cluster],
-    found: Partition,
-    points: NDArray[np.float64],
-) -> pa.Table:
-    """Rows of `cluster_members` as Arrow, noise included."""
-    import pyarrow as pa
-
-    from ledgerkit.clustering.summary import nearest_centroid
-
-    near, distances = nearest_centroid(unit, found.labels, clusters)
-
-    names = [one.cluster_id for one in clusters]
-    count = len(vectors.subjects)
-    return pa.table(
-        {
-            "level": pa.array([LEVEL] * count, pa.int32()),
-            "subject_id": pa.array(vectors.subjects, pa.string()),
-            "subject_kind": pa.array([vectors.kind] * count, pa.string()),
-            "plate_id": pa.array(vectors.plates, pa.string()),
-            "cluster_id": pa.array(
-                [names[label] if label >= 0 else None for label in found.labels], pa.string()
-            ),
-            "label": pa.array(found.labels, pa.int32()),
-            "probability": pa.array(found.probabilities, pa.float64()),
-            "outlier_score": pa.nulls(count, pa.float64())
-            if found.outliers is None
-            else pa.array(found.outliers, pa.float64()),
-            "nearest_cluster_id": pa.array(
-                [names[place] if place >= 0 else None for place in near], pa.string()
-            ),
-            "nearest_distance": pa.array(distances, pa.float64(), mask=near < 0),
-            "x": pa.array(points[:, 0], pa.float64()),
-            "y": pa.array(points[:, 1], pa.float64()),
-        }
-    )
-
-
-def _check_method(
-    unit: NDArray[np.float32],
-    layouts: Mapping[str, Layout],
-    found: Partition,
-    parameters: Parameters,
-    outputs: Outputs,
-) -> None:
-    """Gates on what the rules can give for so many rows, and on the methods that gave it."""
+    from ledgerkit.clustering.grid import SAFE, SMALL, settings_of
     from ledgerkit.clustering.partition import least_size
 
-    count = len(unit)
-    least = least_size(count, parameters.min_cluster_size)
-    able = f"{count} {parameters.of} can hold {count // least} clusters of {least}, the least size"
-    outputs.gate("before", "rows", count >= 2 * least, float(count), able)
-    told = "all vectors are finite, of one length, not zero"
-    outputs.gate("before", "vectors", True, float(unit.shape[1]), told)
-    for name, layout in layouts.items():
-        outputs.gate("method", name, layout.method == "umap", None, layout.reason or "by UMAP")
-    by_density = found.method == "hdbscan"
-    outputs.gate("method", "partition", by_density, None, found.reason or "by HDBSCAN")
+    grid = _grid(parameters)
+    if parameters.sweep == "safe" or parameters.levels == "w4":
+        grid = SAFE
+    elif parameters.sweep == "auto" and rows < SMALL:
+        grid = replace(SAFE, min_cluster_size=(least_size(rows),))
+    return settings_of(grid, rows, parameters.grow_from)
 
 
-def _check_result(
+def _limits(parameters: Parameters) -> Limits:
+    from ledgerkit.clustering.gates import Limits
+
+    return Limits(
+        parameters.of,
+        parameters.min_rows or (10 if parameters.sweep == "safe" else 100),
+        parameters.max_noise,
+        parameters.min_silhouette,
+        parameters.max_share,
+        parameters.max_gini,
+        parameters.max_residual,
+        parameters.levels,
+    )
+
+
+def _close(report: Report, parameters: Parameters, outputs: Outputs) -> None:
+    """Write a report; stop where it says so and that was asked for."""
+    from ledgerkit.errors import GateFailed
+
+    report.write(outputs)
+    if parameters.strict and report.failed:
+        told = "; ".join(f"{one.check}: {one.message}" for one in report.failed)
+        raise GateFailed(
+            f"{report.gate}: {told}", "Run it without --strict, or with other thresholds"
+        )
+
+
+def _group(
     unit: NDArray[np.float32],
-    found: Partition,
-    clusters: list[Cluster],
+    reduced: NDArray[np.float32],
+    settings: list[Setting],
     parameters: Parameters,
-    outputs: Outputs,
-) -> None:
-    """Gates on the clusters: number, noise, the largest, silhouette, evenness."""
-    from ledgerkit.clustering.summary import gini, silhouette
+) -> Grouping:
+    from ledgerkit.clustering.grouping import How, group, group_w4
 
-    told = f"{len(clusters)} clusters"
-    outputs.gate("after", "clusters", len(clusters) >= 2, float(len(clusters)), told)
-    noise = float((found.labels < 0).mean())
-    told = f"{noise:.2f} of the rows are noise, at most {parameters.max_noise:.2f} wanted"
-    outputs.gate("after", "noise", noise <= parameters.max_noise, noise, told)
-    largest = max((one.size for one in clusters), default=0) / len(unit)
-    told = f"the largest cluster holds {largest:.2f} of the rows, less than 0.95 wanted"
-    outputs.gate("after", "largest", largest < 0.95, largest, told)
-    value = silhouette(unit, found.labels, parameters.seed)
-    told = "not defined" if value is None else f"{value:.3f}, by cosine in the original space"
-    outputs.gate("after", "silhouette", value is not None and value > 0, value, f"mean {told}")
-    uneven = gini([one.size for one in clusters])
-    told = "imbalance of cluster sizes (Gini), at most 0.60 wanted"
-    outputs.gate("after", "gini", uneven is not None and uneven <= 0.6, uneven, told)
+    how = How(
+        settings,
+        parameters.dimensions,
+        parameters.selection,
+        parameters.levels,
+        parameters.max_noise,
+        parameters.k,
+        parameters.seed,
+    )
+    return (group_w4 if parameters.levels == "w4" else group)(unit, reduced, how)
+
+
+def _chart(
+    vectors: Vectors,
+    reduced: NDArray[np.float32],
+    found: Grouping,
+    former: Former | None,
+    parameters: Parameters,
+) -> Chart:
+    from ledgerkit.clustering.chart import draw, keep, turned
+
+    if former and parameters.map == "keep":
+        return keep(reduced, vectors, former, parameters.seed)
+    chart = draw(reduced, found.swept, found.setting, parameters.seed)
+    return turned(chart, vectors.subjects, former) if former else chart
+
+
+def _match(members: pa.Table, former: Former, kind: str, outputs: Outputs) -> None:
+    """Rows of `cluster_matches`, level by level."""
+    from ledgerkit.clustering.identity import match, members_by_level
+    from ledgerkit.clustering.tables import match_rows
+
+    now = members_by_level([members], kind)
+    for level in sorted(now.keys() | former.members.keys()):
+        matches = match(now.get(level, {}), former.members.get(level, {}))
+        outputs.rows("cluster_matches", match_rows(level, former.run_id, matches))
+
+
+def _document(
+    found: Grouping, chart: Chart, parameters: Parameters, vectors: Vectors
+) -> dict[str, Any]:
+    """`clustering.v1`: what was chosen, by which rule, and where the map is from."""
+    return {
+        "schema_version": "clustering.v1",
+        "of": parameters.of,
+        "space_id": vectors.space,
+        "rows": len(vectors.subjects),
+        "rule": found.rule,
+        "method": found.method,
+        "reason": found.reason,
+        "trial": found.trial,
+        "levels": {
+            "rule": parameters.levels,
+            "clusters": [level.clusters for level in found.levels],
+        },
+        "map": chart.document(parameters.onto, found.trial),
+    }

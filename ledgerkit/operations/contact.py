@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from ledgerkit.handles import Inputs, Outputs, Row
 
-VERSION = "1"
+VERSION = "2"
 EVENT_TYPE = "visualization"
 SUBJECT = "collection"
 LIBRARIES = ("numpy", "contourpy", "pillow", "pyvips", "pyvips-binary", "libvips")
@@ -112,4 +112,4 @@ def _keep(
     title = f"Regions of {named}: {key_of(list(COLOURS))}"
     image = draw_sheet(title, shown, -1, cell=parameters.cell, columns=parameters.columns)
     picture = Picture(to_png(image), image.width, image.height)
-    return keep_figure(picture, f"contact-{number:03}", title, ["contact"], outputs)
+    return keep_figure(picture, f"contact-{number:03}", title, outputs, kind="contact")

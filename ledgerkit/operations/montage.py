@@ -1,7 +1,8 @@
 """Draw a clustering for looking at: a map of thumbnails and a contact sheet per cluster.
 
-Members nearest the centroid come first, then the others by strength of membership. Each plate is
-decoded once, whatever is cut from it. The pictures decide nothing; they show.
+Members nearest the centroid come first, then the others by strength of membership. The three largest
+clusters are core, the three smallest flagged: theirs are drawn whatever the limit of sheets. Each
+plate is decoded once, whatever is cut from it. The pictures decide nothing; they show.
 """
 
 from __future__ import annotations
@@ -10,20 +11,20 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from ledgerkit.errors import MissingInput
-
 if TYPE_CHECKING:
     from PIL.Image import Image
 
     from ledgerkit.handles import Inputs, Outputs, Row
 
-VERSION = "1"
+VERSION = "2"
 EVENT_TYPE = "visualization"
 SUBJECT = "collection"
 LIBRARIES = ("numpy", "pillow", "pyvips", "pyvips-binary", "libvips")
 MAKES = ("figures",)
 
 CELL, COLUMNS, READ = 170, 6, 1024
+CORE, FLAGGED = 3, 3
+"""How many of the largest and of the smallest clusters are looked at in any case (workflow W0)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +38,10 @@ class Parameters:
             "unit": "",
             "choices": ("plates", "tiles", "segments"),
         },
+    )
+    level: int = field(
+        default=1,
+        metadata={"minimum": 1, "help": "Level of the clusters, 1 the coarsest", "unit": "1"},
     )
     members: int = field(
         default=36, metadata={"minimum": 1, "help": "Most members shown of a cluster", "unit": "1"}
@@ -62,7 +67,8 @@ class Parameters:
         default=60,
         metadata={
             "minimum": 0,
-            "help": "Most contact sheets drawn, largest clusters first",
+            "help": "Most contact sheets drawn, largest clusters first; the three largest and the "
+            "three smallest come in any case",
             "unit": "1",
         },
     )
@@ -77,20 +83,15 @@ def takes(parameters: Parameters) -> tuple[str, ...]:
 
 
 def variant(parameters: Parameters) -> str:
-    """What was grouped."""
-    return parameters.of
+    """What was grouped, and the level below the first."""
+    return parameters.of if parameters.level == 1 else f"{parameters.of}-level-{parameters.level}"
 
 
 def run(inputs: Inputs, parameters: Parameters, outputs: Outputs) -> None:
     """Write the pictures and one row of `figures` each."""
-    members = sorted(inputs.rows("cluster_members"), key=lambda row: str(row["subject_id"]))
-    members = [row for row in members if row["subject_kind"] == parameters.of.removesuffix("s")]
-    if not members:
-        raise MissingInput(
-            f"no clustering of {parameters.of} among the inputs",
-            f"run: ledgerkit cluster --of {parameters.of}",
-        )
-    clusters = sorted(inputs.rows("clusters"), key=lambda row: int(row["label"]))
+    from ledgerkit.clustering.members import members_and_clusters
+
+    members, clusters = members_and_clusters(inputs, parameters.of, parameters.level)
     sheets = _choose_sheets(members, clusters, parameters)
     on_map = {str(row["subject_id"]) for row in evenly(members, parameters.thumbnails)}
     wanted = on_map | {str(row["subject_id"]) for _, rows in sheets for row in rows}
@@ -98,8 +99,9 @@ def run(inputs: Inputs, parameters: Parameters, outputs: Outputs) -> None:
         _thumbnails(inputs, [row for row in members if row["subject_id"] in wanted], parameters)
     )
     rows = [_draw_map(members, clusters, on_map, pictures, parameters, outputs)]
+    labels = [int(row["label"]) for row in clusters]
     rows += [
-        _draw_sheet(label, chosen, members, pictures, parameters, outputs)
+        _draw_sheet((label, role_of(label, labels)), chosen, members, pictures, parameters, outputs)
         for label, chosen in sheets
     ]
     outputs.rows("figures", rows)
@@ -111,6 +113,8 @@ def run(inputs: Inputs, parameters: Parameters, outputs: Outputs) -> None:
         float(lost),
         f"{lost} of {len(wanted)} subjects have no image",
     )
+    told = f"{len(clusters)} clusters" if clusters else "no cluster: only the noise is shown"
+    outputs.gate("pictures", "clusters", bool(clusters), float(len(clusters)), told)
 
 
 def evenly(rows: Sequence[Row], most: int) -> list[Row]:
@@ -128,7 +132,9 @@ def _choose_sheets(
     by_label: dict[int, list[dict[str, Any]]] = {}
     for row in members:
         by_label.setdefault(int(row["label"]), []).append(row)
-    for cluster in clusters[: parameters.sheets]:
+    drawn = {place for place in range(len(clusters)) if place < parameters.sheets}
+    drawn |= set(range(len(clusters))[:CORE]) | set(range(len(clusters))[-FLAGGED:])
+    for cluster in (clusters[place] for place in sorted(drawn)):
         nearest = {name: place for place, name in enumerate(cluster["representatives"])}
         mine = by_label.get(int(cluster["label"]), [])
         mine.sort(
@@ -215,11 +221,23 @@ def _draw_map(
         points.append(Point(row["x"], row["y"], row["label"], picture))
     title = f"{len(members)} {parameters.of}, {len(clusters)} clusters"
     image = draw_map(title, points, [row["size"] for row in clusters], side=parameters.map_side)
-    return _keep(image, "map", f"Map of {title}", ["map"], outputs)
+    return _keep(image, "map", f"Map of {title}", "map", outputs)
+
+
+def role_of(label: int, labels: Sequence[int]) -> str:
+    """What a sheet is: of noise, or of a cluster that is core, flagged or neither.
+
+    `labels` are those of all clusters by falling size; of few clusters the largest are core.
+    """
+    if label < 0:
+        return "noise"
+    if label in labels[:CORE]:
+        return "core-cluster"
+    return "flagged-cluster" if label in labels[-FLAGGED:] else "cluster"
 
 
 def _draw_sheet(
-    label: int,
+    sheet: tuple[int, str],
     chosen: Sequence[Row],
     members: Sequence[Row],
     pictures: Mapping[str, Image],
@@ -228,18 +246,20 @@ def _draw_sheet(
 ) -> dict[str, Any]:
     from ledgerkit.imaging.contact import draw_sheet
 
+    label, role = sheet
     size = sum(row["label"] == label for row in members)
     shown = [
         (_caption(row), pictures[row["subject_id"]])
         for row in chosen
         if row["subject_id"] in pictures
     ]
-    name = "Noise" if label < 0 else f"Cluster {label}"
-    title = f"{name}: {len(shown)} of {size} {parameters.of}"
+    told = "Noise" if label < 0 else f"Cluster {label}"
+    title = f"{told}: {len(shown)} of {size} {parameters.of}"
     image = draw_sheet(title, shown, label, cell=CELL, columns=COLUMNS)
-    return _keep(
-        image, "montage-noise" if label < 0 else f"montage-{label}", title, ["montage"], outputs
+    name = {"noise": "noise", "flagged-cluster": f"flagged-cluster-{label}"}.get(
+        role, f"cluster-{label}"
     )
+    return _keep(image, f"montage-{name}", title, f"montage-{role}", outputs)
 
 
 def _caption(row: Row) -> str:
@@ -249,10 +269,9 @@ def _caption(row: Row) -> str:
     return f"{row['plate_id']} {str(row['subject_id']).rpartition('-')[2][:6]}"
 
 
-def _keep(image: Image, name: str, title: str, tags: list[str], outputs: Outputs) -> dict[str, Any]:
+def _keep(image: Image, name: str, title: str, kind: str, outputs: Outputs) -> dict[str, Any]:
     from ledgerkit.imaging.contact import to_png
     from ledgerkit.plotting import Picture, keep_figure
 
-    return keep_figure(
-        Picture(to_png(image), image.width, image.height), name, title, tags, outputs
-    )
+    picture = Picture(to_png(image), image.width, image.height)
+    return keep_figure(picture, name, title, outputs, kind=kind)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from ledgerkit.handles import Inputs, Outputs
 
-VERSION = "1"
+VERSION = "2"
 EVENT_TYPE = "visualization"
 SUBJECT = "plate"
 LIBRARIES = ("numpy", "contourpy", "pillow", "pyvips", "pyvips-binary", "libvips")
@@ -63,4 +63,4 @@ def run(inputs: Inputs, parameters: Parameters, outputs: Outputs) -> None:
     image = with_legend(picture, str(tile["plate_id"]), counted(segments))
     title = f"Regions of {tile['plate_id']}"
     kept = Picture(to_png(image), image.width, image.height)
-    outputs.rows("figures", [keep_figure(kept, "overlay", title, ["overlay"], outputs)])
+    outputs.rows("figures", [keep_figure(kept, "overlay", title, outputs)])

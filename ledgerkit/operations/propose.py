@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from ledgerkit.handles import Inputs, Outputs
     from ledgerkit.imaging.treatment import Policy
 
-VERSION = "2"
+VERSION = "3"
 EVENT_TYPE = "policy proposal"
 SUBJECT = "collection"
 LIBRARIES = ("matplotlib", "numpy", "pillow")
@@ -293,12 +293,14 @@ def _rationale(
 
 def _plot(sizes: Sequence[float], document: Mapping[str, Any], outputs: Outputs) -> None:
     """The distribution of the sizes with the policy's two thresholds, registered as a figure."""
-    from ledgerkit.plotting import distribution, keep_figure
+    from ledgerkit.plotting import keep_figure
+    from ledgerkit.plotting.canvas import to_picture
+    from ledgerkit.plotting.histogram import distribution
 
     title = f"Megapixels of {len(sizes)} plates"
     small, large = document["downscale_over_megapixels"], document["tile_over_megapixels"]
     limits = {f"downscale over {small:g}": small, f"outliers over {large:g}": large}
     if small == large:
         limits = {f"downscale, and outliers, over {small:g}": small}
-    picture = distribution(sizes, title, "megapixels", limits)
-    outputs.rows("figures", [keep_figure(picture, "megapixels", title, ["policy"], outputs)])
+    picture = to_picture(distribution(sizes, title, "megapixels", limits))
+    outputs.rows("figures", [keep_figure(picture, "megapixels", title, outputs)])

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from ledgerkit import layout, schema
 from ledgerkit.errors import LedgerkitError, MissingInput, UsageError
-from ledgerkit.export.ledgers import Basis, basis
+from ledgerkit.export.ledgers import Basis, ledgers_at
 from ledgerkit.export.lines import encoded
 from ledgerkit.export.target import Listed, new_folder, refuse
 from ledgerkit.pages import gather, pictures, points
@@ -24,7 +24,7 @@ from ledgerkit.pages.pictures import Shot
 from ledgerkit.pages.plates import Shown, plate_files
 from ledgerkit.pages.script import script
 from ledgerkit.pages.zoom import Zoom, copy_pyramid
-from ledgerkit.query import Ledgers, Limits, moment
+from ledgerkit.query import Ledgers, Limits
 from ledgerkit.repository import Archive
 
 if TYPE_CHECKING:
@@ -99,12 +99,7 @@ def write_atlas(
     if choice not in CHOICES:
         raise UsageError(f"no choice of pictures {choice!r}", f"There are: {', '.join(CHOICES)}")
     refuse(target)
-    head = archive.log.checkpoint()
-    if head is None:
-        raise MissingInput(f"{archive.root} has no log yet", "The first writing command begins it.")
-    with moment(archive.tree, limits) as ledgers:
-        assert ledgers.document is not None  # `moment` refuses where there are no ledgers
-        found = basis(archive.tree, ledgers.document, head.origin, schema.TABLES)
+    with ledgers_at(archive, None, limits, schema.TABLES) as (ledgers, found):
         plates = gather.plates_of(ledgers)
         if not plates.rows:
             raise MissingInput(

@@ -28,16 +28,17 @@ _MAPS = """
 _MEMBERS = """
     SELECT subject_id, plate_id, cluster_id, probability, x, y
     FROM cluster_members WHERE run_id = ? AND level = ? ORDER BY subject_id"""
-_CLUSTERS = "SELECT * FROM clusters WHERE run_id = ? ORDER BY level, label"
+_CLUSTERS = """
+    SELECT c.*, n.name AS called, n.source, n.named_by, n.description, n.category, n.strength,
+           n.representative_id, n.descriptive_name AS ruled
+    FROM clusters c LEFT JOIN cluster_names n USING (run_id, cluster_id)
+    WHERE c.run_id = ? ORDER BY c.level, c.label"""
 _NEAREST = """
     SELECT subject_id, nearest_cluster_id FROM cluster_members
     WHERE run_id = ? AND level = ? AND nearest_cluster_id IS NOT NULL"""
 _LABELS = """
     SELECT DISTINCT l.scheme, l.subject_id, l.value FROM labels l JOIN runs r USING (run_id)
     WHERE l.subject_kind = ? AND (r.current OR r.operation = 'seal') ORDER BY ALL"""
-_CURATED = """
-    SELECT subject_id, scheme, value FROM labels WHERE subject_kind = 'cluster'
-    ORDER BY subject_id, scheme, log_index, value"""
 _GATES = """
     SELECT r.operation, g.gate, g.check, count(*) AS runs,
            count(*) FILTER (NOT g.passed) AS failed,
@@ -119,18 +120,16 @@ def plates_of(ledgers: Ledgers) -> Plates:
 
 def maps_of(ledgers: Ledgers, plates: Plates) -> list[Map]:
     """Every current clustering: of plates first, then of tiles, then of segments."""
-    curated = _curated(ledgers)
     further = "nearest_cluster_id" in columns_of(ledgers, "cluster_members")
-    return [_map(ledgers, row, plates, curated, further) for row in _rows(ledgers, _MAPS)]
+    return [_map(ledgers, row, plates, further) for row in _rows(ledgers, _MAPS)]
 
 
-def _map(ledgers: Ledgers, row: Row, plates: Plates, curated: dict[str, Row], further: bool) -> Map:
+def _map(ledgers: Ledgers, row: Row, plates: Plates, further: bool) -> Map:
     import numpy as np
 
     run_id, levels = row["run_id"], row["levels"]
     clusters = _rows(ledgers, _CLUSTERS, run_id)
     for cluster in clusters:
-        cluster["labels"] = curated.get(cluster["cluster_id"], {})
         cluster["title"] = title_of(cluster)
     numbers = {cluster["cluster_id"]: place for place, cluster in enumerate(clusters)}
     found = _rows(ledgers, _MEMBERS, run_id, levels[0])
@@ -175,29 +174,9 @@ def _fill(
 
 
 def title_of(cluster: Row) -> str:
-    """What a cluster is called: by its curator, else by rule, else by its number."""
-    named = named_of(cluster) or descriptive_of(cluster)
+    """What a cluster is called: the name in force, else its number."""
+    named = cluster["called"] or cluster["name"] or cluster.get("descriptive_name")
     return str(named or f"Cluster {cluster['label']}")
-
-
-def named_of(cluster: Row) -> str | None:
-    """The name that a person gave."""
-    name: str | None = cluster["labels"].get("name") or cluster["name"]
-    return name
-
-
-def descriptive_of(cluster: Row) -> str | None:
-    """The name by rule."""
-    said: str | None = cluster["labels"].get("descriptive-name") or cluster.get("descriptive_name")
-    return said or None
-
-
-def _curated(ledgers: Ledgers) -> dict[str, Row]:
-    """What was said of clusters, by id and scheme: what was said last."""
-    found: dict[str, Row] = {}
-    for row in _rows(ledgers, _CURATED):
-        found.setdefault(row["subject_id"], {})[row["scheme"]] = row["value"]
-    return found
 
 
 def labels_of(ledgers: Ledgers, kind: str, place: dict[str, int]) -> list[Scheme]:

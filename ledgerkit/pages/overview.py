@@ -128,7 +128,7 @@ def _one_map(number: int, one: Map) -> Markup:
 def _cluster(number: int, one: Map, row: Row) -> Markup:
     """A cluster; `data-map` and `data-medoid` tell a script which picture to put in."""
     link = tag("a", tag("span", row["title"]), href=f"cluster.html#{number}/{row['cluster_id']}")
-    at = one.place.get(row["medoid_id"])
+    at = one.place.get(row["representative_id"] or row["medoid_id"])
     told = {} if at is None else {"data_map": number, "data_medoid": at}
     said = tag("span", f"{row['size']:,} {KINDS[one.kind]}", class_="small")
     return tag("li", link, said, **told)

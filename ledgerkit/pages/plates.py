@@ -12,7 +12,6 @@ from typing import Any
 from ledgerkit.export.ledgers import Plate, Selection, rows_of
 from ledgerkit.export.ledgers import plates_of as segmented_plates
 from ledgerkit.export.webannotation import svg_path
-from ledgerkit.imaging.outline import MOST_VERTICES
 from ledgerkit.pages.gather import Map, Plates, Row
 from ledgerkit.pages.nearest import Pairs
 from ledgerkit.pages.zoom import Zoom
@@ -158,7 +157,7 @@ def _segments(
                     "box": [row["x0"], row["y0"], row["x1"], row["y1"]],
                     "area": round(row["area"]),
                     "score": row["score"],
-                    "path": svg_path(row, MOST_VERTICES),
+                    "path": svg_path(row),
                     "maps": on_maps.get(row["segment_id"], []),
                 }
                 for row in rows

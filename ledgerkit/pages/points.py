@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from ledgerkit.pages.gather import Map, Plates, Scheme, descriptive_of, named_of
+from ledgerkit.pages.gather import Map, Plates, Scheme
 from ledgerkit.pages.nearest import clusters_near
 from ledgerkit.pages.pictures import Numbering, Pictures
 from ledgerkit.pages.script import packed
@@ -91,11 +91,14 @@ def _clusters(one: Map) -> list[dict[str, Any]]:
             "parent": number.get(row["parent_id"], -1),
             "size": row["size"],
             "title": row["title"],
-            "named": named_of(row),
-            "descriptive": descriptive_of(row),
-            "labels": row["labels"],
+            "source": row["source"],
+            "by": row["named_by"],
+            "ruled": row["ruled"] or row.get("descriptive_name") or None,
+            "description": row["description"],
+            "category": row["category"],
+            "strength": row["strength"],
             "persistence": row.get("persistence"),
-            "medoid": one.place.get(row["medoid_id"], -1),
+            "representative": one.place.get(row["representative_id"] or row["medoid_id"], -1),
             "near": [[other, cosine] for other, cosine in near],
         }
         for row, near in zip(one.clusters, clusters_near(one), strict=True)

@@ -14,7 +14,6 @@ from __future__ import annotations
 import os
 import re
 import time
-import urllib.request
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,20 +24,23 @@ from ledgerkit import software
 from ledgerkit.canonical import READ_SIZE, Digests, parse_json
 from ledgerkit.errors import HubRefused, InvalidRecord, UsageError
 from ledgerkit.services.partial import Partial, Promise
+from ledgerkit.services.transport import (
+    ATTEMPTS,
+    LOOPBACK,
+    MOST_SECONDS,
+    TIMEOUT,
+    TRANSIENT,
+    http_error,
+    patience,
+    pool,
+)
 
 if TYPE_CHECKING:
     import urllib3
 
 PUBLIC = "https://huggingface.co"
-ATTEMPTS = 5
-"""Times that a connection is tried again without a byte having come."""
-MOST_SECONDS = 60.0
-"""The longest wait for a hub that says when to come again; one that asks for more is an error."""
 MAX_ANSWER_BYTES = 32 << 20
 MAX_REDIRECTS = 5
-_TIMEOUT = 30.0
-_TRANSIENT = frozenset({408, 429, 500, 502, 503, 504})
-_LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,95}(?:/[A-Za-z0-9_][A-Za-z0-9._-]{0,95})?", re.ASCII)
 _COMMIT = re.compile(r"[0-9a-f]{40}(?:[0-9a-f]{24})?", re.ASCII)
 Progress = Callable[[int, int], None]
@@ -78,7 +80,7 @@ class Hub:
         if given:
             self._headers["Authorization"] = f"Bearer {given.strip()}"
         self._pause = pause
-        self._pool = _pool(self.endpoint)
+        self._pool = pool(self.endpoint)
 
     def snapshot(self, model: str, revision: str) -> Snapshot:
         """What the hub has at a branch, tag or commit, resolved to its commit. Raises `HubRefused`."""
@@ -86,7 +88,7 @@ class Hub:
         answer = self._asked("GET", url)
         try:
             data = answer.read(MAX_ANSWER_BYTES + 1, decode_content=False)
-        except _http_error() as error:
+        except http_error() as error:
             raise self._unreachable(url, error) from error
         finally:
             answer.release_conn()
@@ -177,7 +179,7 @@ class Hub:
                 partial.write(chunk)
                 if progress is not None:
                     progress(partial.bytes, partial.promised.bytes)
-        except (_http_error(), ConnectionError) as error:
+        except (http_error(), ConnectionError) as error:
             return error
         finally:
             answer.close()
@@ -204,10 +206,10 @@ class Hub:
                 redirect=redirect,
                 preload_content=False,
                 decode_content=False,
-                retries=_retries(self._pause),
-                timeout=_TIMEOUT,
+                retries=patience(self._pause, MAX_REDIRECTS),
+                timeout=TIMEOUT,
             )
-        except _http_error() as error:
+        except http_error() as error:
             raise self._unreachable(url, error) from error
         if (
             answer.status < 300
@@ -232,7 +234,7 @@ class Hub:
                 f"{url}: the hub has no such model, revision or file ({status})",
                 "Write it like owner/model@revision; the revision is a branch, a tag or a commit.",
             )
-        if answer.status in _TRANSIENT:
+        if answer.status in TRANSIENT:
             after = answer.headers.get("Retry-After")
             wait = f" It asks to wait {after[:40]} s." if after else ""
             return HubRefused(
@@ -274,7 +276,7 @@ def _checked_endpoint(endpoint: str) -> str:
             "the address of a hub holds no name or password", "Set LEDGERKIT_HUB_TOKEN for a token."
         )
     if parts.hostname and (
-        parts.scheme == "https" or (parts.scheme == "http" and parts.hostname in _LOOPBACK)
+        parts.scheme == "https" or (parts.scheme == "http" and parts.hostname in LOOPBACK)
     ):
         return endpoint
     raise UsageError(
@@ -285,44 +287,3 @@ def _checked_endpoint(endpoint: str) -> str:
 
 def _same_host(first: str, second: str) -> bool:
     return urlsplit(first)[:2] == urlsplit(second)[:2]
-
-
-def _http_error() -> type[Exception]:
-    """What urllib3 raises, all of it."""
-    import urllib3
-
-    return urllib3.exceptions.HTTPError
-
-
-def _pool(endpoint: str) -> urllib3.PoolManager:
-    """Connections, through the proxy that the environment names for this host, if any."""
-    import urllib3
-
-    parts = urlsplit(endpoint)
-    proxy = urllib.request.getproxies().get(parts.scheme)
-    if proxy and not urllib.request.proxy_bypass(parts.hostname or ""):
-        return urllib3.ProxyManager(proxy)
-    return urllib3.PoolManager()
-
-
-def _retries(pause: float) -> urllib3.Retry:
-    """Try busy hubs again, at their own pace up to a minute; never repeat half a body here."""
-    import urllib3
-
-    class Patience(urllib3.Retry):
-        def get_retry_after(self, response: urllib3.BaseHTTPResponse) -> float | None:
-            asked = super().get_retry_after(response)
-            return asked if asked is None else min(asked, MOST_SECONDS)
-
-    return Patience(
-        total=2 * ATTEMPTS,
-        connect=ATTEMPTS,
-        read=ATTEMPTS,
-        redirect=MAX_REDIRECTS,
-        status=ATTEMPTS,
-        status_forcelist=_TRANSIENT,
-        backoff_factor=pause,
-        backoff_max=MOST_SECONDS,
-        raise_on_status=False,
-        raise_on_redirect=True,
-    )

@@ -36,11 +36,15 @@ _RUN: Row = {
     "status": "complete",
     "current": True,
     "parameters": "{}",
+    "person": "A. Curator",
 }
 
 
-def put_map(root: Path, points: int, clusters: int, seed: int = 1) -> None:
-    """Rewrite the ledgers of a consolidated repository at `root` so that they hold the map."""
+def put_map(root: Path, points: int, clusters: int, seed: int = 1, name: str = "") -> None:
+    """Rewrite the ledgers of a consolidated repository at `root` so that they hold the map.
+
+    `name` is what a person calls the second cluster of the first level.
+    """
     ledger = root / layout.LEDGER
     document = json.loads((ledger / "ledger.json").read_bytes())
     plates = _plates(_read(ledger, "plates"), points)
@@ -52,6 +56,7 @@ def put_map(root: Path, points: int, clusters: int, seed: int = 1) -> None:
         "runs": runs,
         "clusters": _clusters(plates, label, clusters),
         "cluster_members": _members(plates, label, x, y),
+        "descriptions": [_description(name)] if name else [],
         "labels": [*_read(ledger, "labels"), *_labels(plates)],
     }
     for name, rows in written.items():
@@ -120,6 +125,17 @@ def _clusters(plates: list[Row], label: NDArray[np.int64], clusters: int) -> lis
             }
             rows.append(row)
     return rows
+
+
+def _description(name: str) -> Row:
+    return {
+        "run_id": RUN,
+        "cluster_id": cluster_id(1, 1),
+        "subject_run_id": RUN,
+        "source": "person",
+        "name": name,
+        "description": f"Said of {name}",
+    }
 
 
 def _halved(label: NDArray[np.int64]) -> NDArray[np.int64]:

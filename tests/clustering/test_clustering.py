@@ -2,10 +2,12 @@
 
 import numpy as np
 import pytest
+from sklearn.metrics import silhouette_samples
 
 from ledgerkit.clustering.partition import by_size, least_size
+from ledgerkit.clustering.quality import Quality, gini, quality, silhouette_values
 from ledgerkit.clustering.reduce import neighbours, normalise, principal
-from ledgerkit.clustering.summary import cluster_id, clusters_of, gini, silhouette
+from ledgerkit.clustering.summary import cluster_id, clusters_of
 
 
 def directions(count: int, dimension: int) -> np.ndarray:
@@ -50,8 +52,7 @@ def test_labels_are_renumbered_by_size_then_by_first_row_and_noise_stays() -> No
 
 
 def test_the_least_size_is_three_in_a_hundred_but_five_at_least() -> None:
-    assert [least_size(rows, 0) for rows in (0, 20, 435, 1000)] == [5, 5, 13, 30]
-    assert least_size(1000, 8) == 8
+    assert [least_size(rows) for rows in (0, 20, 435, 1000)] == [5, 5, 13, 30]
 
 
 def test_the_medoid_is_the_member_nearest_the_normalised_mean() -> None:
@@ -69,10 +70,22 @@ def test_gini_is_zero_for_equal_sizes_and_known_for_unequal() -> None:
     assert gini([]) is None
 
 
-def test_silhouette_leaves_noise_out_and_is_undefined_for_one_cluster() -> None:
+def test_measures_leave_noise_out_and_are_undefined_for_one_cluster() -> None:
     unit = normalise(np.array([[1, 0], [1, 0.01], [0, 1], [0.01, 1], [1, 1]], dtype=np.float32))
-    labels = np.array([0, 0, 1, 1, -1])
-    value = silhouette(unit, labels, 1)
-    assert value is not None
-    assert value > 0.99
-    assert silhouette(unit, np.array([0, 0, 0, 0, -1]), 1) is None
+    found = quality(unit, np.array([0, 0, 1, 1, -1]))
+    assert found.silhouette is not None
+    assert found.silhouette > 0.99
+    assert quality(unit, np.array([0, 0, 0, 0, -1])) == Quality(None, None, None)
+    assert silhouette_values(unit, np.array([-1] * 5)) is None
+
+
+def test_the_silhouette_without_all_pairs_is_that_of_scikit_learn() -> None:
+    unit = directions(300, 12)
+    labels = np.random.default_rng(1).integers(-1, 6, 300)
+    labels[:1] = 7  # a singleton counts 0
+    kept = labels >= 0
+    values = silhouette_values(unit, labels)
+    assert values == pytest.approx(
+        silhouette_samples(unit[kept], labels[kept], metric="cosine"), abs=1e-6
+    )
+    assert quality(unit, labels).silhouette == pytest.approx(values.mean())

@@ -1,14 +1,20 @@
 """`cluster`: known groups, any order of rows, few rows, and fall-backs that say so."""
 
 import hashlib
+import json
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
+from sklearn.datasets import load_digits
+from sklearn.metrics import adjusted_rand_score
 
-from ledgerkit.errors import InvalidRecord, MissingInput, UsageError
+from ledgerkit import schema
+from ledgerkit.errors import GateFailed, InvalidRecord, MissingInput, UsageError
 from ledgerkit.operations import cluster
 from ledgerkit.testing.handles import Produced, run_operation
 
@@ -22,7 +28,12 @@ def groups(sizes: tuple[int, ...], dimension: int = 24, spread: float = 0.12) ->
         middle + spread * generator.normal(size=(size, dimension)) / np.sqrt(dimension) * 3
         for middle, size in zip(middles, sizes, strict=True)
     ]
-    return np.concatenate(parts).astype(np.float32)
+    return unit(np.concatenate(parts))
+
+
+def unit(vectors: np.ndarray) -> np.ndarray:
+    """Rows at length 1, float32."""
+    return (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
 
 
 def table(vectors: np.ndarray, first: int = 0, space: str = "test-1", **columns: Any) -> pa.Table:
@@ -39,12 +50,23 @@ def table(vectors: np.ndarray, first: int = 0, space: str = "test-1", **columns:
     return pa.table({**made, **columns})
 
 
+SMALL_GRID = {"neighbours": "10", "min_dist": "0.0", "min_samples": "none"}
+
+
 def run(*tables: pa.Table, **parameters: Any) -> Produced:
-    return run_operation(cluster, plate_id=None, tables={"embeddings": list(tables)}, **parameters)
+    given = {"embeddings": list(tables)}
+    return run_operation(cluster, plate_id=None, tables=given, **(SMALL_GRID | parameters))
 
 
 def gates(produced: Produced) -> dict[str, tuple[bool, float | None, str]]:
     return {check: (passed, value, told) for _, check, passed, value, told in produced.gates}
+
+
+def first_level(produced: Produced) -> tuple[pa.Table, pa.Table]:
+    """Members and clusters of the first level."""
+    tables = (produced.arrow_tables[name] for name in ("cluster_members", "clusters"))
+    members, clusters = (table.filter(pc.equal(table["level"], 1)) for table in tables)
+    return members, clusters
 
 
 def test_finds_three_groups_numbers_them_by_size_and_describes_them(
@@ -52,7 +74,7 @@ def test_finds_three_groups_numbers_them_by_size_and_describes_them(
 ) -> None:
     vectors = groups((30, 50, 40))
     produced = run(table(vectors))
-    members, clusters = produced.arrow_tables["cluster_members"], produced.arrow_tables["clusters"]
+    members, clusters = first_level(produced)
     check_columns("cluster_members", members.column_names)
     check_columns("clusters", clusters.column_names)
     assert members["label"].to_pylist() == [2] * 30 + [0] * 50 + [1] * 40
@@ -82,10 +104,12 @@ def test_any_order_of_files_and_rows_gives_the_identical_result() -> None:
     shuffled = run(*pieces)
     for name in ("clusters", "cluster_members"):
         assert shuffled.arrow_tables[name].equals(plain.arrow_tables[name])
+    assert shuffled.row_tables == plain.row_tables
+    assert shuffled.documents == plain.documents
     assert shuffled.gates == plain.gates
 
 
-@pytest.mark.parametrize("count", [1, 2, 3, 4, 5, 9, 10, 12, 20])
+@pytest.mark.parametrize("count", [1, 2, 3, 4, 5, 9, 10, 12, 20, 49, 50])
 def test_few_rows_give_a_sound_result_that_says_what_it_could_not_do(count: int) -> None:
     produced = run(table(np.random.default_rng(4).normal(size=(count, 16))))
     members = produced.arrow_tables["cluster_members"]
@@ -99,6 +123,39 @@ def test_few_rows_give_a_sound_result_that_says_what_it_could_not_do(count: int)
         assert not told["rows"][0]
         assert not told["partition"][0]
         assert "cannot hold two clusters" in told["partition"][2]
+
+
+@pytest.mark.parametrize("count", [435, 1000])
+def test_digits_are_told_apart_in_levels(count: int) -> None:
+    pixels, truth = load_digits(return_X_y=True)
+    rows = np.sort(np.random.default_rng(0).choice(len(pixels), count, replace=False))
+    produced = run(table(unit(pixels[rows])), neighbours="20", min_dist="0.1")
+    members, clusters = first_level(produced)
+    assert adjusted_rand_score(truth[rows], members["label"].to_numpy()) > 0.6
+    assert gates(produced)["levels"][0]
+    names = {row["cluster_id"]: row for row in produced.arrow_tables["clusters"].to_pylist()}
+    below = [row for row in names.values() if row["level"] > 1]
+    assert below
+    whole = produced.arrow_tables["cluster_members"].to_pylist()
+    homes = {(row["level"], row["subject_id"]): row["cluster_id"] for row in whole}
+    for (level, subject), home in homes.items():
+        if level > 1 and home is not None:
+            assert homes[level - 1, subject] == names[home]["parent_id"]
+    assert clusters["parent_id"].null_count == clusters.num_rows
+
+
+@pytest.mark.parametrize("kind", ["one cluster", "nothing but noise"])
+def test_vectors_without_groups_give_a_sound_result_and_low_measures(kind: str) -> None:
+    drawn = np.random.default_rng(9).normal(size=(60, 16))
+    vectors = unit(drawn if kind == "nothing but noise" else drawn * 0.01 + np.eye(16)[0])
+    produced = run(table(vectors))
+    members, clusters = first_level(produced)
+    assert members.num_rows == 60
+    sizes = np.bincount([label for label in members["label"].to_pylist() if label >= 0])
+    assert clusters["size"].to_pylist() == sizes.tolist()
+    assert (gates(produced)["silhouette"][1] or 0) < 0.2
+    (chosen,) = (row for row in produced.row_tables["trials"] if row["chosen"])
+    assert chosen["clusters"] == clusters.num_rows
 
 
 def test_no_rows_say_which_command_makes_them() -> None:
@@ -117,19 +174,27 @@ def test_equal_vectors_fall_back_twice_and_make_one_cluster() -> None:
 
 def test_duplicates_among_vectors_do_no_harm() -> None:
     produced = run(table(np.repeat(groups((1, 1, 1, 1, 1, 1)), 12, axis=0)))
-    labels = np.array(produced.arrow_tables["cluster_members"]["label"]).reshape(6, 12)
+    labels = np.array(first_level(produced)[0]["label"]).reshape(6, 12)
     assert (labels == labels[:, :1]).all()
 
 
 def test_noise_stays_noise() -> None:
-    scattered = np.random.default_rng(8).normal(size=(12, 24)).astype(np.float32)
-    produced = run(table(np.concatenate([groups((40, 40)), scattered])), min_cluster_size=15)
-    members = produced.arrow_tables["cluster_members"].to_pylist()
+    scattered = unit(np.random.default_rng(8).normal(size=(12, 24)))
+    produced = run(
+        table(np.concatenate([groups((40, 40), spread=0.6), scattered])),
+        sweep="grid",
+        min_cluster_size="15",
+    )
+    members = first_level(produced)[0].to_pylist()
     noise = [row for row in members if row["label"] == -1]
     assert gates(produced)["partition"][0]
+    assert noise
     for row in noise:
         assert row["cluster_id"] is None
         assert row["probability"] == 0
+        assert row["nearest_cluster_id"] in {one["cluster_id"] for one in members}
+        assert 0 <= row["nearest_distance"] <= 2
+    assert all(row["nearest_cluster_id"] is None for row in members if row["label"] >= 0)
     assert gates(produced)["noise"][1] == pytest.approx(len(noise) / 92)
 
 
@@ -137,7 +202,7 @@ def test_too_much_noise_hands_over_to_kmeans_with_the_reason() -> None:
     produced = run(table(groups((30, 30, 30), spread=0.4)), max_noise=-0.1, k=3)
     passed, _, told = gates(produced)["partition"]
     assert not passed
-    assert "as noise, more than -0.10" in told
+    assert "noise, more than -0.10" in told
     assert len(produced.arrow_tables["clusters"]) == 3
     assert min(produced.arrow_tables["cluster_members"]["label"].to_pylist()) == 0
 
@@ -166,3 +231,169 @@ def test_refuses_a_subject_with_two_vectors() -> None:
 def test_refuses_vectors_of_two_lengths() -> None:
     with pytest.raises(InvalidRecord):
         run(table(groups((12,))), table(groups((1,), dimension=8), first=50))
+
+
+def test_every_setting_of_the_grid_is_a_trial_and_the_rule_picks_one(
+    check_columns: Callable[[str, Any], None],
+) -> None:
+    produced = run(
+        table(groups((40, 35, 30), spread=0.5)), neighbours="10,20", min_samples="none,3"
+    )
+    trials = produced.row_tables["trials"]
+    check_columns("trials", trials[0])
+    assert [row["trial"] for row in trials] == list(range(2 * 4 * 2))
+    settings = {
+        (one["n_neighbors"], one["min_cluster_size"], one["min_samples"])
+        for one in (json.loads(row["parameters"]) for row in trials)
+    }
+    assert len(settings) == len(trials)
+    (chosen,) = (row for row in trials if row["chosen"])
+    eligible = [row for row in trials if not row["note"]]
+    assert all(row["clusters"] >= 2 and row["noise"] <= 0.4 for row in eligible)
+    assert chosen["silhouette"] == pytest.approx(max(row["silhouette"] for row in eligible))
+    recorded = produced.documents["clustering.json"]
+    assert recorded["trial"] == chosen["trial"]
+    assert recorded["map"]["neighbours"] == json.loads(chosen["parameters"])["n_neighbors"]
+    assert schema.problems("clustering.v1", recorded) == []
+
+
+def test_the_map_is_the_layout_of_the_chosen_trial() -> None:
+    vectors = groups((40, 35, 30), spread=0.5)
+    wide = run(table(vectors), min_cluster_size="8", dimensions=3)
+    flat = run(table(vectors), min_cluster_size="8")
+    for produced in (wide, flat):
+        assert gates(produced)["map"][2] == "by UMAP, 10 neighbours, least distance 0"
+    assert flat.arrow_tables["cluster_members"]["x"] == wide.arrow_tables["cluster_members"]["x"]
+
+
+@pytest.mark.parametrize(
+    ("wrong", "told"),
+    [
+        ({"neighbours": ""}, "neighbours is empty"),
+        ({"min_dist": "0.1,close"}, "'close' is no number"),
+        ({"min_dist": "2"}, "min_dist is '2'"),
+        ({"min_cluster_size": "none"}, "min_cluster_size: 'none'"),
+        ({"min_samples": "0"}, "min_samples: '0'"),
+    ],
+)
+def test_refuses_a_grid_that_is_none(wrong: dict[str, str], told: str) -> None:
+    with pytest.raises(UsageError) as error:
+        cluster.Parameters(**wrong)
+    assert told in error.value.message
+
+
+def test_safe_mode_tries_one_setting_and_asks_for_ten_rows() -> None:
+    produced = run(table(groups((30, 30))), sweep="safe")
+    (trial,) = produced.row_tables["trials"]
+    setting = json.loads(trial["parameters"])
+    assert (setting["n_neighbors"], setting["min_dist"]) == (15, 0.1)
+    assert (setting["min_cluster_size"], setting["min_samples"]) == (8, None)
+    assert gates(produced)["rows"][2] == "60 rows, at least 10 wanted"
+
+
+def test_the_rule_of_w4_says_that_it_finds_nothing_among_few_rows() -> None:
+    produced = run(table(groups((30, 30))), levels="w4")
+    assert produced.arrow_tables["clusters"].num_rows == 0
+    assert set(produced.arrow_tables["cluster_members"]["label"].to_pylist()) == {-1}
+    told = gates(produced)
+    assert not told["capacity"][0]
+    assert told["capacity"][2].startswith("60 plates can hold 1 clusters of 50")
+    assert not told["levels"][0]
+    assert "the rule w4 finds no cluster among 60 rows" in told["levels"][2]
+    assert produced.row_tables["trials"][0]["silhouette"] is None
+
+
+def test_every_gate_is_a_report_and_its_checks_are_rows() -> None:
+    produced = run(table(groups((30, 30))))
+    rows = {(gate, check): passed for gate, check, passed, _, _ in produced.gates}
+    assert len(rows) == len(produced.gates)
+    for gate in ("preflight", "checkpoint", "postflight"):
+        report = produced.documents[f"critic-{gate}.json"]
+        assert schema.problems("critic.v1", report) == []
+        assert report["gate"] == gate
+        for check in report["checks"]:
+            assert rows[gate, check["check"]] == check["passed"]
+        wrong = [check for check in report["checks"] if not check["passed"]]
+        assert report["fails_count"] + report["warnings_count"] == len(wrong)
+    assert not rows["preflight", "rows"]
+
+
+def test_strict_stops_at_the_first_gate_that_fails() -> None:
+    with pytest.raises(GateFailed, match="preflight: rows: 60 rows, at least 100 wanted"):
+        run(table(groups((30, 30))), strict=True)
+    assert run(table(groups((30, 30))), strict=True, min_rows=50).arrow_tables
+    with pytest.raises(GateFailed, match="postflight: silhouette: mean silhouette"):
+        run(table(groups((30, 30))), strict=True, min_rows=50, min_silhouette=1.0)
+
+
+EARLIER = "run-20240101-000000Z-0123456789ab"
+
+
+def followed(earlier: Produced, folder: Path, *tables: pa.Table, **parameters: Any) -> Produced:
+    """A clustering that follows `earlier`."""
+    path = folder / "clustering.json"
+    path.write_text(json.dumps(earlier.documents["clustering.json"]))
+    given: dict[str, Any] = {"embeddings": list(tables)}
+    for name in ("cluster_members", "clusters"):
+        given[f"{name}@{EARLIER}"] = earlier.arrow_tables[name]
+    return run_operation(
+        cluster,
+        plate_id=None,
+        files={f"clustering@{EARLIER}": [path]},
+        tables=given,
+        onto=EARLIER,
+        **(SMALL_GRID | parameters),
+    )
+
+
+def coordinates(produced: Produced) -> dict[str, tuple[float, float]]:
+    members, _ = first_level(produced)
+    rows = members.to_pylist()
+    return {row["subject_id"]: (row["x"], row["y"]) for row in rows}
+
+
+def test_with_onto_no_old_point_moves_and_new_ones_lie_among_their_like(
+    tmp_path: Path, check_columns: Callable[[str, Any], None]
+) -> None:
+    vectors = groups((30, 30, 32))
+    old, new = np.r_[0:28, 30:58, 60:92], np.r_[28:30, 58:60]
+    earlier = run(table(vectors[old]))
+    added = table(vectors[new], first=500)
+    produced = followed(earlier, tmp_path, table(vectors[old]), added)
+    before, after = coordinates(earlier), coordinates(produced)
+    assert {name: after[name] for name in before} == before
+    assert "88 points kept as they were, 4 placed among them" in gates(produced)["map"][2]
+    for name, group in (("plate-1500", range(28)), ("plate-1503", range(28, 56))):
+        middles = [
+            np.mean([before[f"plate-{1000 + row}"] for row in rows], axis=0)
+            for rows in (range(28), range(28, 56), range(56, 88))
+        ]
+        nearest = np.argmin([np.linalg.norm(np.array(after[name]) - one) for one in middles])
+        assert group.start == (0, 28, 56)[nearest]
+    matches = produced.row_tables["cluster_matches"]
+    check_columns("cluster_matches", matches[0])
+    kinds = sorted(row["kind"] for row in matches if row["level"] == 1)
+    assert kinds == ["grown", "grown", "same"]
+    assert {row["former_run_id"] for row in matches} == {EARLIER}
+    assert produced.documents["clustering.json"]["map"]["onto"] == EARLIER
+
+
+def test_a_new_map_is_turned_onto_the_old_one_and_says_how_well(tmp_path: Path) -> None:
+    vectors = groups((30, 30, 32))
+    earlier = run(table(vectors))
+    produced = followed(earlier, tmp_path, table(vectors), map="refit", seed=5)
+    passed, residual, told = gates(produced)["residual"]
+    assert passed
+    assert residual == produced.documents["clustering.json"]["map"]["residual"]
+    assert 0 < residual < 0.5
+    assert "92 shared points" in told
+    assert {row["kind"] for row in produced.row_tables["cluster_matches"]} == {"same"}
+
+
+def test_a_map_of_another_space_cannot_be_kept(tmp_path: Path) -> None:
+    vectors = groups((30, 30))
+    earlier = run(table(vectors))
+    with pytest.raises(UsageError, match="of the space test-1, not other-1"):
+        followed(earlier, tmp_path, table(vectors, space="other-1"))
+    with pytest.raises(UsageError, match="has 0 of the plates"):
+        followed(earlier, tmp_path, table(vectors, first=700))

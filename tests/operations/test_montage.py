@@ -71,7 +71,7 @@ def test_draws_a_map_a_sheet_per_cluster_and_one_of_the_noise(
     archive: dict[str, Any], check_columns: Callable[[str, Any], None]
 ) -> None:
     produced = run_operation(montage, plate_id=None, **archive)
-    names = ["map", "montage-0", "montage-1", "montage-noise"]
+    names = ["map", "montage-cluster-0", "montage-cluster-1", "montage-noise"]
     rows = produced.row_tables["figures"]
     assert [row["figure_id"] for row in rows] == names
     check_columns("figures", rows[0])
@@ -79,13 +79,49 @@ def test_draws_a_map_a_sheet_per_cluster_and_one_of_the_noise(
         data = produced.file_outputs[row["file"]].data
         assert row["sha256"] == hashlib.sha256(data).hexdigest()
         assert Image.open(io.BytesIO(data)).size == (row["width"], row["height"])
-    assert produced.gates == [("pictures", "found", True, 0.0, produced.gates[0][4])]
+    assert [gate[:4] for gate in produced.gates] == [
+        ("pictures", "found", True, 0.0),
+        ("pictures", "clusters", True, 2.0),
+    ]
+
+
+def test_the_smallest_clusters_are_flagged_and_drawn_beyond_the_limit_of_sheets(
+    archive: dict[str, Any],
+) -> None:
+    tables = archive["tables"]
+    tables["clusters"] = [cluster(label, 1, [f"plate-00{label + 1}"]) for label in range(6)]
+    for label, row in enumerate(tables["cluster_members"]):
+        row["label"] = label
+    produced = run_operation(montage, plate_id=None, sheets=0, **archive)
+    by_name = {row["figure_id"]: row for row in produced.row_tables["figures"]}
+    core = [f"montage-cluster-{label}" for label in (0, 1, 2)]
+    flagged = [f"montage-flagged-cluster-{label}" for label in (3, 4, 5)]
+    assert list(by_name) == ["map", *core, *flagged]
+    assert all("core" in by_name[name]["tags"] for name in core)
+    assert all({"flagged", "diagnostic"} <= set(by_name[name]["tags"]) for name in flagged)
+    assert by_name["montage-flagged-cluster-3"]["file"] == "montage_flagged_cluster_3.png"
+    assert all(row["is_core"] for row in by_name.values())
+
+
+def test_only_members_and_clusters_of_the_level_are_shown(archive: dict[str, Any]) -> None:
+    tables = archive["tables"]
+    tables["cluster_members"] += [row | {"level": 2} for row in tables["cluster_members"][:3]]
+    tables["clusters"] += [cluster(0, 3, ["plate-001"]) | {"level": 2}]
+    first = run_operation(montage, plate_id=None, **archive)
+    assert first.row_tables["figures"][0]["title"] == "Map of 6 plates, 2 clusters"
+    second = run_operation(montage, plate_id=None, level=2, **archive)
+    assert second.row_tables["figures"][0]["title"] == "Map of 3 plates, 1 clusters"
+    with pytest.raises(MissingInput) as error:
+        run_operation(montage, plate_id=None, level=3, **archive)
+    assert error.value.hint == "There are the levels 1, 2"
 
 
 def test_a_sheet_shows_its_members_nearest_the_centroid_first(archive: dict[str, Any]) -> None:
     archive["tables"]["clusters"][0]["representatives"] = ["plate-004", "plate-001"]
     archive["tables"]["cluster_members"][3]["label"] = 0
-    sheet = pixels(run_operation(montage, plate_id=None, **archive), "montage-0.png").astype(int)
+    sheet = pixels(
+        run_operation(montage, plate_id=None, **archive), "montage_cluster_0.png"
+    ).astype(int)
     first, second = (sheet[105:145, left : left + 40].reshape(-1, 3) for left in (65, 235))
     assert np.median(first[:, 2] - first[:, 0]) < -100, "plate-004 is red"
     assert np.median(second[:, 2] - second[:, 0]) > 100, "plate-001 is blue"
@@ -115,7 +151,7 @@ def test_segments_are_cropped_from_their_plate(archive: dict[str, Any]) -> None:
     tables["cluster_members"] = [member("plate-001", 0, 0.0, 0.0, name)]
     tables["clusters"] = [cluster(0, 1, [name])]
     produced = run_operation(montage, plate_id=None, of="segments", **archive)
-    inside = pixels(produced, "montage-0.png")[80:170, 40:130].reshape(-1, 3)
+    inside = pixels(produced, "montage_cluster_0.png")[80:170, 40:130].reshape(-1, 3)
     assert np.ptp(inside.astype(int), axis=0).max() < 12, "nothing but the disk"
 
 

@@ -55,7 +55,7 @@ def _shown(tmp_path_factory: pytest.TempPathFactory) -> Path:
     repository.run("segment", plates="1..3")
     repository.run("pyramid", plates="1", tile_size=256)
     repository.consolidate()
-    put_map(folder / "archive", PLATES, clusters=2)
+    put_map(folder / "archive", PLATES, clusters=2, name=HOSTILE)
     return folder / "archive"
 
 

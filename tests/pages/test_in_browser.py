@@ -305,6 +305,13 @@ def test_a_cluster_shows_its_members_and_what_is_near(opened: Opened) -> None:
     assert "cosine of centroids" in text
     row = page.locator("tr", has_text="madder")
     assert row.locator("td").nth(1).inner_text() == "3"
+    named = opened.open(f"cluster.html#0/{cluster_id(1, 1)}")
+    named.wait_for_selector("ul.grid")
+    assert named.inner_text("h1") == HOSTILE
+    facts = named.inner_text("dl.facts")
+    assert "a person, A. Curator" in facts
+    assert "Blob 1 of level 1" in facts
+    assert f"Said of {HOSTILE}" in facts
     page.click("text=Show its members")
     page.wait_for_url("**/map.html**")
     until(page, "document.getElementById('count')?.textContent.startsWith('6 of 12')")

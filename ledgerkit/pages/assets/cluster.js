@@ -31,15 +31,17 @@ function membersOf(map, cluster) {
   const line = map.members[map.levels.indexOf(one.level)];
   const found = [];
   line.forEach((value, at) => { if (value === cluster) found.push(at); });
-  return found.sort((first, second) => (second === one.medoid) - (first === one.medoid) || map.probability[second] - map.probability[first] || first - second);
+  return found.sort((first, second) => (second === one.representative) - (first === one.representative) || map.probability[second] - map.probability[first] || first - second);
 }
 
 function facts(map, one) {
   const parts = [];
   const add = (name, value) => { if (value !== null && value !== undefined && value !== "") parts.push(atlas.el("dt", {}, name), atlas.el("dd", {}, value)); };
-  add("Name by a person", one.named);
-  add("Name by rule", one.descriptive);
-  for (const [scheme, value] of Object.entries(one.labels)) if (scheme !== "name" && scheme !== "descriptive-name") add(scheme, value);
+  add("Named by", { person: one.by ? `a person, ${one.by}` : "a person", model: "a language model", rule: "rule" }[one.source]);
+  if (one.ruled !== one.title) add("Name by rule", one.ruled);
+  add("Description", one.description);
+  add("Category", one.category);
+  add("Strength", one.strength);
   add("Members", atlas.whole(one.size));
   if (map.levels.length > 1) add("Level", `${one.level} of ${map.levels.length}`);
   if (one.parent >= 0) add("Part of", atlas.el("a", { href: atlas.clusterLink(map.number, map.clusters[one.parent].id) }, map.clusters[one.parent].title));
@@ -55,7 +57,7 @@ function grid(map, plates, small, members, one) {
   const more = atlas.el("button", {}, "");
   let shown = 0;
   const add = () => {
-    for (const at of members.slice(shown, shown + AT_ONCE)) list.append(member(map, plates, small, at, at === one.medoid));
+    for (const at of members.slice(shown, shown + AT_ONCE)) list.append(member(map, plates, small, at, at === one.representative));
     shown = Math.min(members.length, shown + AT_ONCE);
     more.hidden = shown === members.length;
     more.textContent = `Show more (${atlas.whole(members.length - shown)})`;
@@ -81,7 +83,7 @@ function related(map, cluster, small, plates) {
     const next = map.clusters[other];
     return atlas.el("li", {},
       atlas.el("a", { href: atlas.clusterLink(map.number, next.id) },
-        next.medoid < 0 ? null : atlas.picture(small, map.sprites[next.medoid], next.title, plates.missing[map.plates[next.medoid]]),
+        next.representative < 0 ? null : atlas.picture(small, map.sprites[next.representative], next.title, plates.missing[map.plates[next.representative]]),
         atlas.el("span", {}, next.title)),
       atlas.el("span", { class: "small" }, text));
   };

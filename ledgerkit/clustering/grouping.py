@@ -1,0 +1,116 @@
+"""From vectors to levels of clusters: the sweep or W4's rule, the fall-back, and what lies inside."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from ledgerkit.clustering.grid import Setting
+from ledgerkit.clustering.levels import nested, w4
+from ledgerkit.clustering.partition import Partition, kmeans, of_cut
+from ledgerkit.clustering.quality import quality
+from ledgerkit.clustering.sweep import RULE, Sweep, sweep
+from ledgerkit.clustering.tables import other_row, trial_row
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+
+@dataclass(frozen=True, slots=True)
+class How:
+    """What decides how rows are grouped."""
+
+    settings: list[Setting]
+    dimensions: int
+    selection: str
+    levels: str
+    """nested, w4 or flat."""
+    max_noise: float
+    k: int
+    seed: int
+
+
+@dataclass(frozen=True, slots=True)
+class Grouping:
+    """Levels of clusters, how they came about, and the rows of `trials`."""
+
+    levels: list[Partition]
+    swept: Sweep
+    setting: Setting
+    """The setting whose layout is the map: of the chosen trial, or the first that was tried."""
+    trial: int | None
+    """Number of the trial whose layout that is; None where it is none of the grid's."""
+    rule: str
+    method: str
+    """hdbscan, kmeans or w4."""
+    reason: str
+    """Why it is KMeans; empty when it is not."""
+    rows: list[dict[str, Any]]
+
+
+def group(unit: NDArray[np.float32], reduced: NDArray[np.float32], how: How) -> Grouping:
+    """Clusters of `unit`, float32 (n, d), laid out from `reduced`, float32 (n, e); L2 norm 1 both."""
+    swept = sweep(
+        unit,
+        reduced,
+        how.settings,
+        dimensions=how.dimensions,
+        selection=how.selection,
+        max_noise=how.max_noise,
+        seed=how.seed,
+    )
+    if swept.best is None:
+        return _fallen_back(unit, swept, how)
+    best = swept.best
+    first = of_cut(best.cut)
+    levels = [first]
+    if how.levels == "nested":
+        levels = nested(
+            best.layout.points,
+            unit,
+            first,
+            how.settings,
+            selection=how.selection,
+            max_noise=how.max_noise,
+        )
+    rows = _rows(swept, how, best.trial.number)
+    number = best.trial.number
+    return Grouping(levels, swept, best.trial.setting, number, RULE, "hdbscan", "", rows)
+
+
+def _fallen_back(unit: NDArray[np.float32], swept: Sweep, how: How) -> Grouping:
+    """KMeans, because no trial qualifies."""
+    found = kmeans(unit, how.k, how.seed)
+    rows = _rows(swept, how, None)
+    settings = {"k": found.clusters, "n_init": 10}
+    rows.append(other_row(len(rows), "kmeans", settings, found, quality(unit, found.labels)))
+    notes = [trial.note for trial in swept.trials]
+    common = max(dict.fromkeys(notes), key=notes.count)
+    reason = f"none of {len(notes)} trials qualifies, most often because: {common}"
+    first = how.settings[0]
+    return Grouping([found], swept, first, None, RULE, "kmeans", reason, rows)
+
+
+def group_w4(unit: NDArray[np.float32], reduced: NDArray[np.float32], how: How) -> Grouping:
+    """The levels of workflow W4; `how` has the one setting of its map."""
+    (setting,) = how.settings
+    swept = sweep(
+        unit,
+        reduced,
+        [setting],
+        dimensions=2,
+        selection="eom",
+        max_noise=how.max_noise,
+        seed=how.seed,
+    )
+    levels = w4(unit)
+    row = other_row(0, "w4", {"levels": "w4"}, levels[0], quality(unit, levels[0].labels))
+    return Grouping(levels, swept, setting, None, "w4", "w4", "", [row])
+
+
+def _rows(swept: Sweep, how: How, chosen: int | None) -> list[dict[str, Any]]:
+    width = swept.layout.points.shape[1]
+    return [
+        trial_row(trial, width, how.selection, trial.number == chosen) for trial in swept.trials
+    ]
