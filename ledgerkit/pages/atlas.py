@@ -114,10 +114,10 @@ def write_atlas(
 
 def _write(made: _Atlas, target: Path, progress: Report | None) -> AtlasView:
     _write_pictures(made, progress)
-    figures = _write_figures(made)
+    figures, of_plates = _write_figures(made)
     segments = gather.segment_counts(made.ledgers)
     spaces, left_out = neighbours_of(made.ledgers, made.plates)
-    _write_plates(made, spaces)
+    _write_plates(made, spaces, of_plates)
     _write_assets(made.output)
     rows, output = made.plates.rows, made.output
     missing = {rows[at]["plate_id"]: " ".join(made.notes[at]) for at in sorted(made.notes)}
@@ -238,28 +238,62 @@ def _summary(made: _Atlas) -> dict[str, Any]:
     }
 
 
-def _write_figures(made: _Atlas) -> list[tuple[gather.Row, str | None]]:
-    """Copies of the figures of current runs, each held against its digest; None where one fails."""
-    found: list[tuple[gather.Row, str | None]] = []
+Figures = list[tuple[gather.Row, str | None]]
+
+
+def _write_figures(made: _Atlas) -> tuple[Figures, dict[str, Figures]]:
+    """Copies of the figures of current runs, each held against its digest; None where one fails.
+
+    Those over the collection, and by plate those of one plate, which `thumbnails` leaves out.
+    """
+    together: Figures = []
+    alone: dict[str, Figures] = {}
+    written: set[str] = set()
     for row in gather.figures_of(made.ledgers):
-        suffix = SUFFIXES.get(row["media_type"])
-        path = f"{layout.run_folder(row['plate_id'] or layout.COLLECTION, row['run_id'])}/outputs/{row['file']}"
-        name = f"figures/{row['sha256'][:20]}.{suffix}"
-        try:
-            if suffix is None:
-                raise UsageError(f"{path} is {row['media_type']}, which pages do not show")
-            if all(file != name for _, file in found):
-                made.output.put(name, made.archive.tree.read_checked(path, row["sha256"]))
-            found.append((row, name))
-        except LedgerkitError as error:
-            said = f"There is no picture: {error.message}."
-            made.figures_missing[f"{row['run_id']}/{row['figure_id']}"] = said
-            found.append((row, None))
-    return found
+        plate = row["plate_id"]
+        if plate is None:
+            together.append((row, _copy_figure(made, row, written)))
+        elif made.choice != "thumbnails":
+            alone.setdefault(plate, []).append((row, _copy_figure(made, row, written)))
+    return together, alone
 
 
-def _write_plates(made: _Atlas, spaces: Mapping[str, Any]) -> None:
-    shown = Shown(made.zooms, made.wholes, made.notes, spaces)
+def _copy_figure(made: _Atlas, row: gather.Row, written: set[str]) -> str | None:
+    """The name of the copy; None, and a sentence in `figures_missing`, where there is none."""
+    folder = layout.run_folder(row["plate_id"] or layout.COLLECTION, row["run_id"])
+    path = f"{folder}/outputs/{row['file']}"
+    suffix = SUFFIXES.get(row["media_type"])
+    name = f"figures/{row['sha256'][:20]}.{suffix}"
+    try:
+        if suffix is None:
+            raise UsageError(f"{path} is {row['media_type']}, which pages do not show")
+        if name not in written:
+            made.output.put(name, made.archive.tree.read_checked(path, row["sha256"]))
+            written.add(name)
+    except LedgerkitError as error:
+        said = f"There is no picture: {error.message}."
+        made.figures_missing[f"{row['run_id']}/{row['figure_id']}"] = said
+        return None
+    return name
+
+
+def _write_plates(made: _Atlas, spaces: Mapping[str, Any], figures: Mapping[str, Figures]) -> None:
+    of_plates = {
+        plate: [
+            {
+                "title": row["title"],
+                "file": file,
+                "missing": made.figures_missing.get(f"{row['run_id']}/{row['figure_id']}"),
+                "run": row["run_id"],
+                "sha256": row["sha256"],
+                "interpretation": row.get("interpretation"),
+                "warning_signs": row.get("warning_signs"),
+            }
+            for row, file in found
+        ]
+        for plate, found in figures.items()
+    }
+    shown = Shown(made.zooms, made.wholes, made.notes, spaces, of_plates)
     for name, content in plate_files(made.ledgers, made.plates, made.maps, shown):
         _put(made, name, content)
 

@@ -56,7 +56,8 @@ _PICTURES = """
     QUALIFY row_number() OVER (PARTITION BY t.plate_id ORDER BY t.run_id DESC, t.tile_id) = 1"""
 _PYRAMIDS = """
     SELECT r.plate_id, max(r.run_id) AS run_id FROM current_artifacts a JOIN runs r USING (run_id)
-    WHERE a.role = 'pyramid' AND a.direction = 'output' GROUP BY r.plate_id"""
+    WHERE a.role = 'pyramid' AND a.direction = 'output' GROUP BY r.plate_id
+    ORDER BY length(r.plate_id), r.plate_id"""
 _BOXES = {
     "tile": "SELECT tile_id AS id, x0, y0, x1, y1 FROM current_tiles",
     "segment": "SELECT segment_id AS id, x0, y0, x1, y1 FROM current_segments",
@@ -208,8 +209,8 @@ def gates_of(ledgers: Ledgers) -> list[Row]:
 
 
 def figures_of(ledgers: Ledgers) -> list[Row]:
-    """The figures of current runs."""
-    return _rows(ledgers, _FIGURES)
+    """The figures of current runs, those to look at first before others."""
+    return sorted(_rows(ledgers, _FIGURES), key=lambda row: not row.get("is_core"))
 
 
 def pictures_of(ledgers: Ledgers) -> dict[str, Row]:

@@ -62,6 +62,8 @@ class Shown:
     notes: Mapping[int, list[str]]
     """Sentences about pictures that are missing or replaced."""
     spaces: Mapping[str, Pairs]
+    figures: Mapping[str, list[dict[str, Any]]]
+    """Figures of one plate, by its id."""
 
 
 def plate_files(
@@ -109,6 +111,7 @@ def _plate(row: Row, place: int, shown: Shown) -> dict[str, Any]:
         "whole": None if whole is None else list(whole),
         "frame": None,
         "notes": shown.notes.get(place, []),
+        "figures": shown.figures.get(row["plate_id"], []),
         "near": [
             {"space": space, "of": [[other, cosine] for other, cosine in pairs[place]]}
             for space, pairs in shown.spaces.items()

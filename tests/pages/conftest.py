@@ -53,6 +53,7 @@ def _shown(tmp_path_factory: pytest.TempPathFactory) -> Path:
     repository.accept_policy("A. Curator", "a test", folder / "policy.json")
     repository.run("normalize")
     repository.run("segment", plates="1..3")
+    repository.run("overlay", plates="2")
     repository.run("pyramid", plates="1", tile_size=256)
     repository.consolidate()
     put_map(folder / "archive", PLATES, clusters=2, name=HOSTILE)

@@ -19,10 +19,13 @@ from PIL import Image
 
 from ledgerkit.api import Repository
 from ledgerkit.errors import DigestMismatch, InvalidRecord, MissingInput, UsageError
+from ledgerkit.export.target import Listed
+from ledgerkit.pages import gather, pictures
 from ledgerkit.pages.atlas import AtlasView
 from ledgerkit.pages.markup import Markup, joined, tag
 from ledgerkit.pages.nearest import nearest_rows
 from ledgerkit.pages.script import packed, script
+from ledgerkit.query import moment
 from ledgerkit.testing.mapped import RUN, cluster_id
 
 from .conftest import HOSTILE, PLATES, draw
@@ -227,11 +230,17 @@ def test_an_atlas_of_plates_alone_says_what_is_not_there_yet(
 def test_figures_are_copied_with_their_digests_and_a_lost_one_is_said(
     atlas: tuple[Path, AtlasView], shown: Repository, tmp_path: Path
 ) -> None:
-    (row,) = shown.query("SELECT * FROM current_figures").to_dicts()
+    asked = "SELECT f.*, r.plate_id FROM current_figures f JOIN runs r USING (run_id) ORDER BY 2"
+    of_plate, row = sorted(shown.query(asked).to_dicts(), key=lambda one: one["plate_id"] is None)
+    (own,) = {one["id"]: one for one in data_of(atlas[0], "plates/0")}["plate-002"]["figures"]
+    assert files_of(atlas[0])[own["file"]] == of_plate["sha256"]
+    assert own["interpretation"] == of_plate["interpretation"]
     name = f"figures/{row['sha256'][:20]}.png"
     assert files_of(atlas[0])[name] == row["sha256"]
     page = (atlas[0] / "index.html").read_text("utf-8")
     assert f'src="{name}" alt="{row["title"]}"' in page
+    assert tag("p", tag("strong", "Interpretation: "), row["interpretation"]) in page
+    assert own["file"] not in page
     assert "checks that current runs made of their own results passed" in page
     (path,) = shown.root.glob(f"runs/{row['run_id']}/outputs/{row['file']}")
     path.chmod(0o644)
@@ -241,6 +250,40 @@ def test_figures_are_copied_with_their_digests_and_a_lost_one_is_said(
     assert list(view.figures_missing) == [f"{row['run_id']}/{row['figure_id']}"]
     assert "There is no picture: " in page
     assert not (tmp_path / "atlas" / name).exists()
+
+
+def test_a_segment_is_cut_from_the_picture_of_its_plate(shown: Repository, tmp_path: Path) -> None:
+    with moment(shown._archive.tree) as ledgers:
+        plates = gather.plates_of(ledgers)
+        tiles = gather.pictures_of(ledgers)
+        boxes = gather.boxes_of(ledgers, "segment")
+    (figure,) = shown.query(
+        "SELECT segment_id FROM current_segments WHERE plate_id = 'plate-001' AND kind = 'figure'"
+    )["segment_id"]
+    one = gather.Map(
+        "run",
+        "segments",
+        "segment",
+        [1],
+        {figure: 0},
+        np.array([0], np.int32),
+        np.zeros(1),
+        np.zeros(1),
+        np.array([[-1]], np.int32),
+        np.zeros(1),
+        np.array([[-1]], np.int32),
+        [],
+    )
+    shots = [pictures.shots_of(row, tiles.get(row["plate_id"])) for row in plates.rows]
+    numbering = pictures.number(plates, [one], shots, {"segment": boxes})
+    assert numbering.maps[0].tolist() == [0]
+    assert numbering.plates.tolist() == list(range(1, PLATES + 1))
+    made = pictures.make(shown._archive.tree, shots, numbering, set(), Listed(tmp_path))
+    width, height = int(made.width[0]), int(made.height[0])
+    cell = picture(tmp_path / made.sheets[0])[:height, :width]
+    inner = cell[height // 4 : height * 3 // 4, width // 4 : width * 3 // 4]
+    colour = np.asarray(draw(1))[200, 250]
+    assert np.abs(inner.astype(int) - colour).max() < 24
 
 
 def test_equal_images_are_read_and_shown_once(tmp_path: Path) -> None:

@@ -27,6 +27,7 @@ async function show() {
     labels(plate, plates),
     clusters(summary, plate.maps, "Clusters of the plate"),
     neighbours(plate, plates, small),
+    ...figures(plate),
     runs(plate),
   );
   if (plate.zoom || plate.whole) {
@@ -119,6 +120,17 @@ function neighbours(plate, plates, small) {
         atlas.picture(small, plates.sprites[at], plates.titles[at], plates.missing[at]), atlas.el("span", {}, plates.titles[at])),
       atlas.el("span", { class: "small" }, `cosine ${cosine.toFixed(3)}`))))));
   return atlas.el("section", {}, atlas.el("h2", {}, "Most alike"), ...(spaces.length ? spaces : [atlas.el("p", {}, "No neighbours of this plate are recorded here.")]));
+}
+
+// Pictures that runs drew of this plate alone.
+function figures(plate) {
+  if (plate.figures.length === 0) return [];
+  const said = (title, text) => (text ? atlas.el("p", {}, atlas.el("strong", {}, `${title}: `), text) : null);
+  return [atlas.el("section", {}, atlas.el("h2", {}, "Figures"), ...plate.figures.map((one) => atlas.el("figure", {},
+    atlas.el("h3", {}, one.title),
+    one.file ? atlas.el("a", { href: one.file }, atlas.el("img", { src: one.file, alt: one.title, loading: "lazy" })) : atlas.el("p", { class: "no-picture" }, one.missing),
+    said("Interpretation", one.interpretation), said("Warning signs", one.warning_signs),
+    atlas.el("figcaption", {}, `${one.run}, SHA-256 ${one.sha256}`))))];
 }
 
 // Every run about the plate, oldest first: what it read, by whom that was made, and what it made.
