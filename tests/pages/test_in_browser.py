@@ -217,6 +217,21 @@ def test_a_lasso_selects_what_lies_in_it_and_saves_their_ids(opened: Opened) -> 
     assert page.inner_text("#chosen") == "Nothing is selected."
 
 
+def test_islands_can_be_brought_nearer_with_their_order_kept(opened: Opened) -> None:
+    page = open_map(opened)
+    before = places(page)
+    page.click("#take")
+    page.check("#even")
+    after = places(page)
+    assert after != before
+    for axis in (0, 1):
+        order = sorted(range(len(before)), key=lambda at: before[at][axis])
+        assert order == sorted(range(len(after)), key=lambda at: after[at][axis])
+    assert page.inner_text("#chosen") == "12 selected."
+    page.uncheck("#even")
+    assert places(page) == before
+
+
 def test_the_map_can_be_used_by_keys_alone(opened: Opened) -> None:
     page = open_map(opened)
     for _ in range(12):

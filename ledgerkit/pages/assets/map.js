@@ -3,7 +3,7 @@
 
 const part = (id) => document.getElementById(id);
 const ROWS = 50;
-const state = { summary: null, plates: null, small: null, map: null, view: null, texts: [], schemes: [], level: 0, listed: ROWS, matching: 0 };
+const state = { summary: null, plates: null, small: null, map: null, whole: null, view: null, texts: [], schemes: [], level: 0, listed: ROWS, matching: 0 };
 
 async function start() {
   const [summary, plates, small] = await Promise.all([atlas.load("atlas"), atlas.plates(), atlas.sprites()]);
@@ -31,7 +31,8 @@ async function open() {
   const [, number, cluster] = /^#(\d+)(?:\/(cluster-[0-9a-z]+))?$/.exec(location.hash) || [null, "0", undefined];
   const chosen = Math.min(Number(number), state.summary.maps.length - 1);
   part("which").value = chosen;
-  state.map = await atlas.map(chosen);
+  state.whole = await atlas.map(chosen);
+  state.map = placed();
   const { map, plates } = state;
   state.schemes = atlas.schemes(map, plates);
   state.texts = Array.from({ length: map.count }, (_, at) => `${plates.titles[map.plates[at]]} ${atlas.plateOf(map, plates, at)} ${map.subjects ? map.subjects[at] : ""}`.toLowerCase());
@@ -48,8 +49,26 @@ async function open() {
   part("level").value = wanted < 0 ? 0 : map.levels.indexOf(map.clusters[wanted].level);
   offerClusters();
   if (wanted >= 0) part("cluster").value = wanted;
+  state.view.named = part("names").checked;
+  state.view.pictures = part("thumbs").checked;
   choose();
   selectionChanged();
+}
+
+// The map with the places of its points as they are, or with islands nearer to each other.
+function placed() {
+  const map = state.whole;
+  return part("even").checked && map.count ? { ...map, x: evened(map.x), y: evened(map.y) } : map;
+}
+
+function placeAnew() {
+  const selected = state.view.selected;
+  state.map = placed();
+  state.view.show(state.map);
+  state.view.selected = selected;
+  state.view.named = part("names").checked;
+  state.view.pictures = part("thumbs").checked;
+  choose();
 }
 
 function offerClusters() {
@@ -258,6 +277,7 @@ function listen() {
   part("which").addEventListener("change", () => { location.hash = part("which").value; });
   part("names").addEventListener("change", () => { state.view.named = part("names").checked; state.view.later(); });
   part("thumbs").addEventListener("change", () => { state.view.pictures = part("thumbs").checked; state.view.later(); });
+  part("even").addEventListener("change", placeAnew);
   part("closer").addEventListener("click", () => state.view.zoom(1.4));
   part("farther").addEventListener("click", () => state.view.zoom(1 / 1.4));
   part("fit").addEventListener("click", () => state.view.fit());

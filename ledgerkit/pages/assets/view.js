@@ -296,6 +296,15 @@ function disc(radius, width) {
   return Int32Array.from(found);
 }
 
+// Half by value, half by rank: islands come nearer to each other, order along the axis is kept.
+function evened(values) {
+  const sorted = Float32Array.from(new Set(values)).sort();
+  const rank = new Map();
+  sorted.forEach((value, place) => rank.set(value, place));
+  const low = sorted[0], wide = sorted[sorted.length - 1] - low || 1, last = Math.max(1, sorted.length - 1);
+  return values.map((value) => 0.5 * ((value - low) / wide) + 0.5 * (rank.get(value) / last));
+}
+
 function median(values) {
   values.sort((one, two) => one - two);
   return values[values.length >> 1];
