@@ -184,6 +184,11 @@ def test_what_is_missing_is_said_and_counted(
     other = next(root.glob("plates_structured/plate-005/cache/*/whole.*"))
     other.parent.chmod(0o755)
     other.unlink()
+    swapped, whole = (
+        next(root.glob(f"plates_structured/plate-00{number}/cache/*/whole.*")) for number in (6, 7)
+    )
+    swapped.chmod(0o644)
+    swapped.write_bytes(whole.read_bytes())
     tile = next(
         root.glob("plates_structured/plate-001/cache/*/plate-001/0,0,256,256/256,256/0/*.jpg")
     )
@@ -191,7 +196,7 @@ def test_what_is_missing_is_said_and_counted(
     tile.write_bytes(tile.read_bytes()[:-1])
     done = command("atlas", "-C", root, "-o", tmp_path / "atlas")
     assert done.returncode == 1, done.stderr
-    assert "3 pictures of plates are missing or replaced" in done.stderr
+    assert "4 pictures of plates are missing or replaced" in done.stderr
     missing = data_of(tmp_path / "atlas", "plates")["missing"]
     assert list(missing) == ["3"]
     assert f"cache/{cached.parent.name}/whole" in missing["3"]
@@ -201,6 +206,7 @@ def test_what_is_missing_is_said_and_counted(
     assert plates["plate-004"]["notes"] == [missing["3"]]
     assert "The source is shown" in plates["plate-005"]["notes"][0]
     assert plates["plate-005"]["whole"] is not None
+    assert "is not the file that was recorded" in plates["plate-006"]["notes"][0]
     assert "Its tiles cannot be shown" in plates["plate-001"]["notes"][0]
     assert plates["plate-001"]["zoom"] is None
     assert plates["plate-001"]["whole"] is not None
