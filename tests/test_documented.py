@@ -168,6 +168,7 @@ def test_the_links_between_the_pages_lead_somewhere() -> None:
         "pyramids.md",
         "rerun.md",
         "segments.md",
+        "clustering.md",
         "search.md",
         "verify.md",
     ):

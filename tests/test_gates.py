@@ -81,3 +81,12 @@ def test_a_pinned_token_means_that_run_whatever_is_newer(worked: Repository) -> 
     assert [given.run_id for given in pinned.inputs] == [earlier.run_id]
     assert [given.role for given in pinned.inputs] == [f"table:clusters@{earlier.run_id}"]
     assert pinned.variants == []
+
+
+def test_a_strict_run_that_fails_a_check_is_a_failed_run_with_the_reason(
+    worked: Repository,
+) -> None:
+    job = worked.run("cluster", strict=True)
+    (failure,) = job.failures
+    assert failure.message == "preflight: rows: 4 rows, at least 100 wanted"
+    assert clusterings(worked)[-1].status == "failed"

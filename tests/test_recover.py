@@ -143,7 +143,8 @@ def test_a_second_crash_at_any_step_ends_in_the_same_state_with_all_on_record(
     assert wanted.pop("intent") == [layout.INTENT]
     assert len(wanted.pop("staging")) == 2
     # Before a folder is made, the disk is as before the call that follows.
-    for step in (step for step, text in enumerate(told) if not text.startswith("mkdir ")):
+    taken = [step for step, text in enumerate(told) if not text.startswith("mkdir ")]
+    for step in sorted({*taken[::3], *taken[-6:]}):
         copied(tiny.root, root)
         assert kill_at(step, lambda: Repository.open(root).recover(), root)
         again = Repository.open(root)

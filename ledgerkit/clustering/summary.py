@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 REPRESENTATIVES = 9
+BLOCK = 4096
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,9 +81,12 @@ def nearest_centroid(
 
     found = np.full(len(unit), -1, dtype=np.int64)
     distances = np.zeros(len(unit))
-    rows = np.flatnonzero(labels < 0)
-    if clusters and rows.size:
-        centroids = np.stack([one.centroid for one in clusters]).astype(np.float64)
+    noise = np.flatnonzero(labels < 0)
+    if not clusters:
+        return found, distances
+    centroids = np.stack([one.centroid for one in clusters]).astype(np.float64)
+    for start in range(0, noise.size, BLOCK):
+        rows = noise[start : start + BLOCK]
         apart = np.clip(1 - unit[rows].astype(np.float64) @ centroids.T, 0, 2)
         found[rows] = np.round(apart, 9).argmin(axis=1)
         distances[rows] = apart[np.arange(rows.size), found[rows]]

@@ -49,8 +49,20 @@ def clusters_table(levels: Described, space: str) -> pa.Table:
         for number, (found, clusters) in enumerate(levels, 1)
         for one in clusters
     ]
+    return pa.table(
+        {
+            name: pa.array([row[name] for row in rows], kind)
+            for name, kind in _cluster_types().items()
+        }
+    )
+
+
+def _cluster_types() -> dict[str, Any]:
+    """Arrow types by the columns of `clusters`."""
+    import pyarrow as pa
+
     text, vector = pa.string(), pa.list_(pa.float32())
-    types = {
+    return {
         "cluster_id": text,
         "level": pa.int32(),
         "label": pa.int32(),
@@ -65,9 +77,6 @@ def clusters_table(levels: Described, space: str) -> pa.Table:
         "descriptive_name": text,
         "name": text,
     }
-    return pa.table(
-        {name: pa.array([row[name] for row in rows], kind) for name, kind in types.items()}
-    )
 
 
 def members_table(

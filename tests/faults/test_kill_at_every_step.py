@@ -295,7 +295,7 @@ def test_ledgers_are_exchanged_wholly_or_not_at_all(
     assert new != former
     root = copy(tiny.root)
     listed = steps(partial(exchange, root), root, portable=portable)
-    for step, call in list(enumerate(listed))[::4] + list(enumerate(listed))[-8:]:
+    for step, call in list(enumerate(listed))[::8] + list(enumerate(listed))[-8:]:
         root = copy(tiny.root)
         how = {"power_cut": power_cut, "portable": portable}
         assert kill_at(step, partial(exchange, root), root, **how), call

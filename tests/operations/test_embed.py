@@ -129,10 +129,10 @@ def test_refuses_to_make_a_zero_vector() -> None:
 
 
 def test_the_nearest_of_drawn_plates_are_mostly_of_their_family(write_plate: Write) -> None:
-    families = [family for family in FAMILIES for _ in range(5)]
+    families = [family for family in FAMILIES for _ in range(3)]
     vectors = np.array(
         [
-            vector_of(*write_plate("plate-001", draw(family, 40 + place % 5).pixels))
+            vector_of(*write_plate("plate-001", draw(family, 40 + place % 3).pixels))
             for place, family in enumerate(families)
         ]
     )
