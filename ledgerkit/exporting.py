@@ -1,8 +1,8 @@
-"""The verbs of `Repository` that give something out to other tools."""
+"""The verbs of `Repository` that give something out: to other tools, and to people as pages."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +13,7 @@ from ledgerkit.views import ExportView, FiguresView
 
 if TYPE_CHECKING:
     from ledgerkit.export.clusterings import ClusterExportView
+    from ledgerkit.pages.atlas import AtlasView
 
 
 class Exporting:
@@ -54,6 +55,22 @@ class Exporting:
             base_uri=base_uri or BASE_URI,
             at=None if at is None else str(at),
         )
+
+    def atlas(
+        self,
+        target: str | Path,
+        *,
+        pictures: str = "tiles",
+        progress: Callable[[int, int], None] | None = None,
+    ) -> AtlasView:
+        """Write pages about the current results to a new folder outside, which opens from the disk.
+
+        `pictures` is `tiles` (those of pyramids, else one picture a plate), `whole` (one picture a
+        plate) or `thumbnails`. Raises `UsageError`, `MissingInput`; then nothing is left behind.
+        """
+        from ledgerkit.pages.atlas import write_atlas
+
+        return write_atlas(self._archive, Path(target), choice=pictures, progress=progress)
 
     def export_figures(
         self,

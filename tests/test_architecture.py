@@ -104,6 +104,7 @@ RANKS = {
     "restore": 10,
     "answers": 10,
     "export": 10.2,
+    "pages": 10.4,
     "exporting": 10.5,
     "fixity": 10,
     "corrections": 10,

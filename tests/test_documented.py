@@ -149,6 +149,7 @@ def test_schemas_are_closed_and_say_what_every_field_is(name: str) -> None:
 
 def test_the_links_between_the_pages_lead_somewhere() -> None:
     for page in (
+        "atlas.md",
         "queries.md",
         "figures.md",
         "findings.md",

@@ -64,6 +64,10 @@ COMMANDS = {
         "ledgerkit.cli.texts",
         "Ask a service for vectors of titles and catalogue fields.",
     ),
+    "atlas": (
+        "ledgerkit.cli.atlas",
+        "Write pages with maps and pictures, which open from the disk.",
+    ),
     "search": ("ledgerkit.cli.looking", "Show what is most like a plate, segment or image file."),
     "index": (
         "ledgerkit.cli.looking",
