@@ -158,7 +158,7 @@ READING = frozenset({
     "audit", "verify", "status", "query", "lineage", "diff", "compare", "cite",
     "policy show", "policy diff", "cache status", "log checkpoint", "log prove", "log verify", "log consistency",
     "log keygen", "export segments", "export figures", "export clusters", "export items",
-    "export curated", "gates", "export embedding-atlas", "export csv", "atlas", "search", "duplicates", "models list", "models path", "models show",
+    "export curated", "gates", "export embedding-atlas", "export csv", "atlas", "index", "search", "duplicates", "models list", "models path", "models show",
     "models verify", "names", "stale",
 })  # fmt: skip
 """Commands that write nothing into a repository; every other one waits for a writer as it is told."""
