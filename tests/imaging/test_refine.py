@@ -167,6 +167,9 @@ def test_a_sharp_figure_is_stable_and_a_faint_one_is_less() -> None:
     assert faint is not None
     assert sharp > 0.95 > faint > 0
     assert scene.stability[0] is None
+    strict = cut(image, RegionRule(steady=(sharp + faint) / 2))
+    assert strict.kinds == ("paper", "figure")
+    assert strict.stability == (None, sharp)
 
 
 def test_a_printed_frame_is_paper_and_what_touches_it_is_a_figure() -> None:
