@@ -99,6 +99,17 @@ def test_a_tile_without_paper_or_without_marks_invents_nothing(tmp_path: Path) -
     assert rows[1]["area"] == pytest.approx(np.pi * 190**2, rel=0.02)
 
 
+def test_a_tinted_hole_over_many_tiles_is_filled_as_in_the_whole(tmp_path: Path) -> None:
+    image = sheet(600, 600)
+    disk(image, 300, 300, 200, (70, 50, 40))
+    disk(image, 300, 300, 180, (228, 214, 188))
+    path = saved(image, tmp_path / "plate.png")
+    for tile in (0, 120):
+        rows, _ = segments_of(path, tile=tile)
+        assert [row["kind"] for row in rows] == ["paper", "figure"]
+        assert rows[1]["area"] == pytest.approx(np.pi * 200**2, rel=0.02)
+
+
 def test_a_plate_larger_than_its_overview_has_borders_of_its_own_size(tmp_path: Path) -> None:
     image = sheet(1800, 1200)
     disk(image, 600, 900, 400, (90, 60, 40))
