@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ledgerkit.errors import InvalidRecord, UsageError
@@ -121,6 +122,13 @@ def models(parameters: Parameters) -> tuple[str, ...]:
             "Name one of `ledgerkit models list` with --model NAME.",
         )
     return (parameters.model,)
+
+
+def check_models(parameters: Parameters, folders: Mapping[str, Path]) -> None:
+    """Refuse a model that is no SAM, or cannot run here, before there is any work."""
+    from ledgerkit.models.sam import check
+
+    check(folders[parameters.model], parameters.device, parameters.precision)
 
 
 def variant(parameters: Parameters) -> str:
