@@ -181,6 +181,10 @@ class History:
                 return self.resolve(token[:-1], subject, parameters)
             except MissingInput:
                 return Resolved()
+        if token in SEALED:
+            return Resolved([SEALED[token](self, subject)])
+        if token == AMENDMENTS:
+            return Resolved(self._amendments(subject))
         table, pinned, run_id = token.partition("@")
         if pinned:
             return self._pinned(table, run_id)
@@ -242,20 +246,6 @@ class History:
             [run.variant],
         )
 
-    def _pinned(self, table: str, run_id: str) -> Resolved:
-        """A table, or a document by its role, of one run of the collection. Raises `MissingInput`."""
-        run = next((one for one in self.collection if one.run_id == run_id), None)
-        made = self.archive.outputs(run) if run and run.status != "failed" else []
-        outputs = [output for output in made if output.role in (table, f"table:{table}")]
-        if run is None or not outputs:
-            raise MissingInput(
-                f"no run {run_id} of the collection made {table}",
-                "See: ledgerkit query \"SELECT run_id, operation FROM runs WHERE subject = 'collection'\"",
-            )
-        return Resolved(
-            [_output_input(output, f"{output.role}@{run_id}", run) for output in outputs]
-        )
-
     def _amendments(self, plate: str) -> list[TaskInput]:
         """The records that amend the manifest of a plate, oldest first."""
         found = []
@@ -270,6 +260,20 @@ class History:
                     )
                 )
         return found
+
+    def _pinned(self, table: str, run_id: str) -> Resolved:
+        """A table, or a document by its role, of one run of the collection. Raises `MissingInput`."""
+        run = next((one for one in self.collection if one.run_id == run_id), None)
+        made = self.archive.outputs(run) if run and run.status != "failed" else []
+        outputs = [output for output in made if output.role in (table, f"table:{table}")]
+        if run is None or not outputs:
+            raise MissingInput(
+                f"no run {run_id} of the collection made {table}",
+                "See: ledgerkit query \"SELECT run_id, operation FROM runs WHERE subject = 'collection'\"",
+            )
+        return Resolved(
+            [_output_input(output, f"{output.role}@{run_id}", run) for output in outputs]
+        )
 
     def _made(self, found: tuple[operation.Operation, ...], subject: str, parameters: Any) -> Run:
         """The newest current run of these operations under the present policy that suits the
