@@ -74,7 +74,7 @@ class Parameters:
         "pixel",
         0,
     )
-    halo: int = _number(128, "What a tile sees beyond each of its sides", "pixel", 0)
+    halo: int = _number(128, "What a tile sees beyond each of its sides", "pixel", 1)
     points_per_side: int = _number(32, "Points of the grid along each side", "1", 1)
     points_per_batch: int = _number(64, "Points that the decoder is given at once", "1", 1)
     pred_iou_thresh: float = _number(
@@ -228,7 +228,10 @@ def _groups(inputs: Inputs, tile: Mapping[str, Any], pixels: Pixels) -> list[dic
 def _rows(
     found: Regions, pixels: Pixels, tile: Mapping[str, Any], outputs: Outputs
 ) -> list[dict[str, Any]]:
-    """Rows of `segments`, parents first. A region that cannot be measured is a failed item."""
+    """Rows of `segments`, parents first; of masks that are the same the first.
+
+    A region that cannot be measured is a failed item.
+    """
     from ledgerkit.imaging.segment_rows import Measured, Place, segment_row
 
     place = Place(tile, *pixels.shape[:2])
@@ -250,7 +253,10 @@ def _rows(
             )
         except (ValueError, ArithmeticError, MemoryError) as error:
             outputs.failed(f"mask {index + 1} of {len(found.regions)}", error)
-    return list(made.values())
+    rows: dict[str, dict[str, Any]] = {}
+    for row in made.values():
+        rows.setdefault(row["segment_id"], row)
+    return list(rows.values())
 
 
 PAPER_SIDE = 1024
