@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from ledgerkit.query import Limits, ask
+from ledgerkit import operation as operations
+from ledgerkit.errors import MissingInput, UsageError
+from ledgerkit.query import Ledgers, Limits, ask
 from ledgerkit.repository import Archive
 
 _GATES = """
@@ -15,6 +17,7 @@ WHERE (r.current OR ?) AND (NOT g.passed OR NOT ?) AND (? IS NULL OR r.operation
   AND (? IS NULL OR g.run_id = ?)
 ORDER BY g.log_index, g.run_id, g.gate, g.check
 """
+_RUNS = "SELECT count(*) AS n FROM runs WHERE run_id = ? OR operation = ?"
 
 
 @dataclass(frozen=True)
@@ -53,8 +56,24 @@ def gates(
     limits: Limits | None = None,
 ) -> GatesView:
     """Checks of current runs, or of the run `run` whether current or not; only `failed` ones, only
-    those of one operation. Raises `QueryRefused` without ledgers.
+    those of one operation. Raises `QueryRefused` without ledgers, `MissingInput` for a run that they
+    do not have, `UsageError` for no operation.
     """
     given: list[Any] = [run is not None, failed, operation, operation, run, run]
-    rows = ask(archive.tree, lambda ledgers: ledgers.table(_GATES, given).to_pylist(), limits)
-    return GatesView([GateView(**row) for row in rows])
+
+    def question(ledgers: Ledgers) -> list[dict[str, Any]]:
+        if run is not None and not _known(ledgers, run, None):
+            raise MissingInput(
+                f"the ledgers have no run {run}", "Bring them up to date: ledgerkit consolidate"
+            )
+        if operation is not None and operation not in operations.names():
+            if not _known(ledgers, None, operation):
+                there = ", ".join(operations.names())
+                raise UsageError(f"there is no operation {operation!r}", f"There are: {there}")
+        return ledgers.table(_GATES, given).to_pylist()
+
+    return GatesView([GateView(**row) for row in ask(archive.tree, question, limits)])
+
+
+def _known(ledgers: Ledgers, run: str | None, operation: str | None) -> bool:
+    return bool(ledgers.table(_RUNS, [run, operation])["n"][0].as_py())

@@ -69,8 +69,8 @@ class Former:
     """What an earlier clustering says: the map, its settings, and who was in which cluster."""
 
     run_id: str
-    space: str | None
-    """Its vector space; None when it had no cluster."""
+    space: str
+    """Its vector space."""
     coordinates: Mapping[str, tuple[float, float]]
     neighbours: int
     min_dist: float
@@ -93,21 +93,16 @@ def former_of(inputs: Inputs, run_id: str, kind: str) -> Former:
                 coordinates[subject] = (x, y)
     if not coordinates:
         raise UsageError(f"{run_id} grouped no {kind}s", "Name a clustering of the same kind")
-    spaces = [row["space_id"] for row in inputs.rows(f"clusters@{run_id}")]
+    with inputs.file(f"clustering@{run_id}").open() as file:
+        told = json.load(file)
     return Former(
         run_id,
-        spaces[0] if spaces else None,
+        str(told["space_id"]),
         coordinates,
-        *_map_settings(inputs, run_id),
+        int(told["map"]["neighbours"]),
+        float(told["map"]["min_dist"]),
         members_by_level(tables, kind),
     )
-
-
-def _map_settings(inputs: Inputs, run_id: str) -> tuple[int, float]:
-    """Neighbours and least distance of the earlier map."""
-    with inputs.file(f"clustering@{run_id}").open() as file:
-        drawn = json.load(file)["map"]
-    return int(drawn["neighbours"]), float(drawn["min_dist"])
 
 
 def draw(reduced: NDArray[np.float32], swept: Sweep, setting: Setting, seed: int) -> Chart:
@@ -134,7 +129,7 @@ def keep(reduced: NDArray[np.float32], vectors: Vectors, former: Former, seed: i
     """
     import numpy as np
 
-    if former.space not in (None, vectors.space):
+    if former.space != vectors.space:
         raise UsageError(
             f"the map of {former.run_id} is of the space {former.space}, not {vectors.space}",
             "Draw a new one and turn it onto that with: --map refit",

@@ -40,7 +40,7 @@ LIBRARIES = (
     "pyarrow",
 )
 MAKES = ("clusters", "cluster_members", "trials", "cluster_matches")
-FORMER = ("cluster_members", "clusters", "clustering")
+FORMER = ("cluster_members", "clustering")
 """What is read of an earlier run."""
 
 
@@ -65,7 +65,7 @@ class Parameters:
     """Settings of `cluster`."""
 
     of: str = _text("plates", "What is grouped", "plates", "tiles", "segments")
-    space: str = _text("", "Vector space; empty for the only one among the inputs")
+    space: str = _text("", "Vector space; empty for that of the newest vectors of each plate")
     components: int = _whole(32, 0, "Principal components taken before UMAP; 0 for none")
     whiten: bool = field(
         default=False,

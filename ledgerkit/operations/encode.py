@@ -236,11 +236,17 @@ def run_many(works: Sequence[Work], parameters: Parameters) -> list[Exception | 
 def describe_image(file: BinaryIO, parameters: Parameters, folder: Path) -> NDArray[np.float32]:
     """The vector of an image file as that of a plate by the model in `folder`, float32 (d,), norm 1.
 
-    Raises `UnreadableImage`, `LimitExceeded`, and what `models.tower.open_tower` raises.
+    Raises `UsageError` where plates have the mean of their tiles, which it has none of,
+    `UnreadableImage`, `LimitExceeded`, and what `models.tower.open_tower` raises.
     """
     from ledgerkit.imaging.decode import read_shrunk
     from ledgerkit.models.tower import open_tower
 
+    if parameters.of == "plates" and parameters.pool == "tiles":
+        raise UsageError(
+            "plates of this space have the mean of their tiles, and an outside image has no tiles",
+            "Name a space of whole plates, or of tiles, with --space ID",
+        )
     tower = open_tower(folder, precision=parameters.precision)
     pixels = tower.preprocessing.apply(read_shrunk(file, parameters.long_side))
     return _unit(tower.images(pixels[None])[0])[0]
