@@ -149,9 +149,11 @@ def test_words_need_a_space_whose_model_takes_words(encoded: Repository, own: Re
         with pytest.raises(UsageError, match="tokens"):
             encoded.search("very long " * many)
     assert encoded.search("tile-like wings", space=clip).of == "plates"
+    remove(ModelStore(), "dinov2")
+    assert own.search("a bird").space_id == clip
     remove(ModelStore(), "clip")
     with pytest.raises(MissingInput, match="not in"):
-        own.search("a bird")
+        own.search("a bird", space=clip)
 
 
 def test_an_outside_image_is_found_in_a_learned_space(encoded: Repository) -> None:
