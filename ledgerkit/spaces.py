@@ -107,8 +107,8 @@ class _Maker:
         if not hasattr(self.loaded.module, "describe_text"):
             return False
         store = ModelStore()
-        names = [store.pinned(pin) for pin in self.pins]
-        if None in names:
+        names = [name for pin in self.pins if (name := store.pinned(pin))]
+        if len(names) < len(self.pins):
             return None
         return all(self.loaded.module.speaks(store.folder(name)) for name in names)
 

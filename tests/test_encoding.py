@@ -275,7 +275,7 @@ def test_what_a_model_lacks_is_said_before_there_is_any_work(
     monkeypatch.setenv("LEDGERKIT_MODELS", str(tmp_path / "own" / "store"))
     export_onnx(ModelStore(), "dinov2", "exported")
     for given in ({"precision": "bfloat16"}, {"device": "cuda"}):
-        with pytest.raises(UsageError, match="ONNX|onnxruntime"):
+        with pytest.raises(UsageError, match=r"ONNX|onnxruntime"):
             own.run("encode", model="exported", **given)
     assert len(runs_of(own)) == before
 
