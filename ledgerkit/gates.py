@@ -61,18 +61,19 @@ def gates(
     """
     given: list[Any] = [run is not None, failed, operation, operation, run, run]
 
-    def question(ledgers: Ledgers) -> list[dict[str, Any]]:
+    def question(ledgers: Ledgers) -> GatesView:
         if run is not None and not _known(ledgers, run, None):
             raise MissingInput(
                 f"the ledgers have no run {run}", "Bring them up to date: ledgerkit consolidate"
             )
-        if operation is not None and operation not in operations.names():
-            if not _known(ledgers, None, operation):
-                there = ", ".join(operations.names())
-                raise UsageError(f"there is no operation {operation!r}", f"There are: {there}")
-        return ledgers.table(_GATES, given).to_pylist()
+        there = operations.names()
+        if operation and operation not in there and not _known(ledgers, None, operation):
+            raise UsageError(
+                f"there is no operation {operation!r}", f"There are: {', '.join(there)}"
+            )
+        return GatesView([GateView(**row) for row in ledgers.table(_GATES, given).to_pylist()])
 
-    return GatesView([GateView(**row) for row in ask(archive.tree, question, limits)])
+    return ask(archive.tree, question, limits)
 
 
 def _known(ledgers: Ledgers, run: str | None, operation: str | None) -> bool:

@@ -203,7 +203,10 @@ class History:
             return self._outputs(derived, token)
         found = makers(token, parameters)
         run = self._made(
-            found, layout.COLLECTION if found[0].on_collection else subject, parameters
+            found,
+            layout.COLLECTION if found[0].on_collection else subject,
+            parameters,
+            _space(token, parameters),
         )
         return self._outputs(run, token)
 
@@ -212,7 +215,7 @@ class History:
 
         It has a file of the space's name. None for a space that is made plate by plate.
         """
-        space = getattr(parameters, "space", "") if token == "embeddings" else ""
+        space = _space(token, parameters)
         for run in reversed(self.collection if space else []):
             names = {output.path.rpartition("/")[2] for output in self.archive.outputs(run)}
             if f"{space}.npz" in names and run.status == "complete":
@@ -275,9 +278,11 @@ class History:
             [_output_input(output, f"{output.role}@{run_id}", run) for output in outputs]
         )
 
-    def _made(self, found: tuple[operation.Operation, ...], subject: str, parameters: Any) -> Run:
+    def _made(
+        self, found: tuple[operation.Operation, ...], subject: str, parameters: Any, space: str = ""
+    ) -> Run:
         """The newest current run of these operations under the present policy that suits the
-        parameters.
+        parameters, and made vectors of `space` where one is named.
         """
         policy = self.policy_variant()
         names = [one.name for one in found]
@@ -285,17 +290,31 @@ class History:
         for run in reversed(self.current(subject)):
             if run.operation not in names or policy_part(run.variant) not in (None, policy):
                 continue
-            if of is None or run.parameters.get("of", of) == of:
+            suits = of is None or run.parameters.get("of", of) == of
+            if suits and (not space or space in self._spaces(run)):
                 return run
         option = (
             f" --of {of}"
             if of is not None and any(one.name == "of" for one in found[0].parameters())
             else ""
         )
+        where = f" with vectors in the space {space}" if space else ""
         raise MissingInput(
-            f"{subject} has no {' or '.join(names)} run to read",
+            f"{subject} has no {' or '.join(names)} run to read{where}",
             f"Make it with: ledgerkit {names[0]}{option}",
         )
+
+    def _spaces(self, run: Run) -> set[str]:
+        """The spaces of the vectors that a run made."""
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        found: set[str] = set()
+        for table in self._table(run, "embeddings"):
+            data = self.archive.tree.read_checked(table.path, table.sha256)
+            column = pq.read_table(pa.BufferReader(data), columns=["space_id"])["space_id"]
+            found.update(column.unique().to_pylist())
+        return found
 
     def _table(self, run: Run, table: str) -> list[Output]:
         return [output for output in self.archive.outputs(run) if output.role == f"table:{table}"]
@@ -339,6 +358,11 @@ class History:
 
 SEALED = {"source": History.source, "manifest": History.manifest}
 """Tokens of `takes` that mean one sealed file of a plate."""
+
+
+def _space(token: str, parameters: Any) -> str:
+    """The vector space that parameters name; empty where they name none."""
+    return str(getattr(parameters, "space", "")) if token == "embeddings" else ""
 
 
 def makers(table: str, parameters: Any) -> tuple[operation.Operation, ...]:

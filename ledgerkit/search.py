@@ -155,18 +155,23 @@ def _kind_of(subject: str) -> str | None:
     if layout.is_plate_id(subject):
         return "plates"
     named = next((kind for prefix, kind in KINDS.items() if subject.startswith(prefix)), None)
-    return None if named == "plates" or os.path.lexists(subject) else named
+    return None if named == "plates" or _has_blank(subject) or os.path.lexists(subject) else named
+
+
+def _has_blank(subject: str) -> bool:
+    """Whether there is a blank in it: no id has one."""
+    return any(letter.isspace() for letter in subject)
 
 
 def _image_file(subject: str) -> Path | None:
     """The file of that path; None for words. Raises `UsageError` for what looks like an id or a file."""
     path = Path(subject)
-    if path.is_file():
+    if os.path.isfile(subject):  # Path.is_file raises for what is too long for a name
         return path
     if not any(letter.isalnum() for letter in subject):
         raise UsageError(f"there are no words in {subject!r}", 'Give some: "a bird with long legs"')
-    one_word = not any(letter.isspace() for letter in subject)
-    if one_word and (subject.startswith(tuple(KINDS)) or path.suffix or os.sep in subject):
+    looks_so = subject.startswith(tuple(KINDS)) or path.suffix or os.sep in subject
+    if looks_so and not _has_blank(subject):
         raise UsageError(
             f"{subject!r} is no id of a plate, tile or segment, and no file lies there",
             IN_SQL,

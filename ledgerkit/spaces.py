@@ -102,13 +102,15 @@ class _Maker:
         )
         return vector
 
-    def speaks(self) -> bool:
-        """Whether its model takes words; one that is not in the store may."""
+    def speaks(self) -> bool | None:
+        """Whether its model takes words; None where it is not in the store, which would say so."""
         if not hasattr(self.loaded.module, "describe_text"):
             return False
         store = ModelStore()
-        names = [store.pinned(pin) for pin in self.pins]
-        return all(name is None or self.loaded.module.speaks(store.folder(name)) for name in names)
+        names = [name for pin in self.pins if (name := store.pinned(pin))]
+        if len(names) < len(self.pins):
+            return None
+        return all(self.loaded.module.speaks(store.folder(name)) for name in names)
 
 
 def _maker(ledgers: Ledgers, space: str) -> _Maker | None:
@@ -154,7 +156,9 @@ def of_words(
     if space is not None:
         spaces = [choose(spaces, space, f"there are vectors of {kind}")]
     found = [_maker(ledgers, one) for one in spaces]
-    makers = [maker for maker in found if maker is not None and maker.speaks()]
+    told = [(maker, maker.speaks()) for maker in found if maker is not None]
+    makers = [maker for maker, speaks in told if speaks]
+    makers = makers or [maker for maker, speaks in told if speaks is None]
     if not makers:
         raise UsageError(
             f"no model of words and pictures made the vectors of {kind} in {', '.join(spaces)}",

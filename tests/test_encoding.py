@@ -19,6 +19,7 @@ from ledgerkit.repository import Archive
 from ledgerkit.testing.towers import write_tower
 from ledgerkit.weights import ModelStore
 from ledgerkit.weights.adding import add
+from ledgerkit.weights.exporting import export_onnx
 from ledgerkit.weights.removing import remove
 
 pytestmark = pytest.mark.usefixtures("offline")
@@ -144,11 +145,15 @@ def test_words_need_a_space_whose_model_takes_words(encoded: Repository, own: Re
         encoded.search("plate-0999")
     with pytest.raises(UsageError, match="no file lies there"):
         encoded.search("scans/none.jpg")
-    with pytest.raises(UsageError, match="tokens"):
-        encoded.search("very long " * 20)
+    for many in (20, 200):  # the longer is too long for the name of a file
+        with pytest.raises(UsageError, match="tokens"):
+            encoded.search("very long " * many)
+    assert encoded.search("tile-like wings", space=clip).of == "plates"
+    remove(ModelStore(), "dinov2")
+    assert own.search("a bird").space_id == clip
     remove(ModelStore(), "clip")
     with pytest.raises(MissingInput, match="not in"):
-        own.search("a bird")
+        own.search("a bird", space=clip)
 
 
 def test_an_outside_image_is_found_in_a_learned_space(encoded: Repository) -> None:
@@ -192,6 +197,27 @@ def test_plates_are_searched_among_segments_of_the_same_model(encoded: Repositor
     view = encoded.search("plate-001", of="segments", space=space)
     assert view.hits
     assert view.space_id == space
+
+
+def test_a_space_that_is_named_is_grouped_whatever_was_made_since(own: Repository) -> None:
+    clip, dinov2, classical = (
+        next(one for one in spaces(own) if one.startswith(family))
+        for family in ("clip", "dinov2", "classical")
+    )
+    few = {"components": 2, "levels": "flat", "sweep": "safe"}
+    for space in (classical, clip):
+        assert own.run("cluster", space=space, **few).complete == 1
+    assert own.run("fuse").complete == 1, "only embed's vectors have blocks"
+    image = image_of(own, "plate-003")
+    image.chmod(0o644)
+    image.write_bytes(image.read_bytes()[:-20])
+    add(ModelStore(), "other", str(write_tower(own.root.parent / "other", "dinov2", seed=3)))
+    assert own.run("encode", model="other").failed == 1
+    own.consolidate()
+    (other,) = {one for one in spaces(own) if one.startswith("dinov2")} - {dinov2}
+    view = own.run("cluster", space=other, **few)
+    assert view.complete == 1
+    assert [(one.subject, other in one.message) for one in view.blocked] == [("plate-003", True)]
 
 
 def test_other_weights_under_the_same_name_are_another_space(
@@ -245,6 +271,12 @@ def test_what_a_model_lacks_is_said_before_there_is_any_work(
     )
     with pytest.raises(MissingExtra, match="torch"):
         own.run("encode", model="dinov2", force=True)
+    monkeypatch.undo()
+    monkeypatch.setenv("LEDGERKIT_MODELS", str(tmp_path / "own" / "store"))
+    export_onnx(ModelStore(), "dinov2", "exported")
+    for given in ({"precision": "bfloat16"}, {"device": "cuda"}):
+        with pytest.raises(UsageError, match=r"ONNX|onnxruntime"):
+            own.run("encode", model="exported", **given)
     assert len(runs_of(own)) == before
 
 

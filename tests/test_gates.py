@@ -37,13 +37,22 @@ def test_gates_lists_what_current_runs_found_and_only_what_failed_when_asked(
     assert f"{worked.gates(failed=True).failed} failed" in said.output
 
 
+def test_gates_of_what_there_is_not_are_refused(worked: Repository) -> None:
+    worked.consolidate()
+    with pytest.raises(MissingInput, match="run-none"):
+        worked.gates(run="run-none")
+    with pytest.raises(UsageError, match="clster"):
+        worked.gates(operation="clster")
+    assert worked.gates(operation="encode").gates == []
+
+
 def test_a_clustering_follows_the_run_it_names_and_match_says_the_same(worked: Repository) -> None:
     (earlier,) = clusterings(worked)
     job = worked.run("cluster", onto=earlier.run_id)
     assert job.sound
     later = clusterings(worked)[-1]
     roles = {given.role: given.run_id for given in Archive(worked.root).inputs(later)}
-    for name in ("table:cluster_members", "table:clusters", "clustering"):
+    for name in ("table:cluster_members", "clustering"):
         assert roles[f"{name}@{earlier.run_id}"] == earlier.run_id
     assert worked.run("match", run=later.run_id, former=earlier.run_id).sound
     worked.consolidate()

@@ -164,6 +164,7 @@ WRONG = {
     "zero": (lambda a: first(a, [0] * 16), "text 2 is zero or not finite"),
     "NaN": (lambda a: json.dumps(a).replace('"embedding": [', '"embedding": [NaN, '), "no JSON"),
     "infinite": (lambda a: first(a, [1e200] * 16), "zero or not finite"),
+    "too large": (lambda a: first(a, [10**400] * 16), "a number came that is too large"),
     "no JSON": (lambda a: "<html>", "no JSON"),
     "a list": (lambda a: "[]", "no JSON object"),
 }

@@ -46,7 +46,7 @@ class OnnxTower:
         self.preprocessing = preprocessing.read(folder)
         declared = preprocessing.declaration(folder)
         runtime = loading.library("onnxruntime")
-        self.placement, providers = _placed(runtime, device, precision)
+        self.placement, providers = place(device, precision)
         options = runtime.SessionOptions()
         options.intra_op_num_threads = loading.threads()
         options.log_severity_level = 4
@@ -93,14 +93,17 @@ class OnnxTower:
         return self._fixed or BATCH
 
 
-def _placed(runtime: Any, device: str, precision: str) -> tuple[Placement, list[str]]:
-    """Where it runs. Raises `UsageError` for a GPU that there is not, and for bfloat16."""
+def place(device: str, precision: str) -> tuple[Placement, list[str]]:
+    """Where an ONNX file runs, and onnxruntime's providers for that.
+
+    Raises `MissingExtra`, `UsageError` for a GPU that there is not, and for bfloat16.
+    """
     if precision == "bfloat16":
         raise UsageError(
             "an ONNX file computes in the numbers it was exported with, not in bfloat16",
             "Leave --precision out.",
         )
-    there = _CUDA in runtime.get_available_providers()
+    there = _CUDA in loading.library("onnxruntime").get_available_providers()
     if device == "cuda" and not there:
         raise UsageError("onnxruntime sees no GPU here", "Leave --device out, or give cpu.")
     if there and device != "cpu":

@@ -81,11 +81,13 @@ def check(folder: Path, device: str, precision: str, *, words: bool) -> None:
 
     With `words`, also `UsageError` for a model without a tower of texts.
     """
-    from ledgerkit.models import loading, preprocessing, towers
+    from ledgerkit.models import loading, onnx, preprocessing, towers
 
     preprocessing.read(folder)
     if is_onnx(folder):
         loading.require("onnxruntime")
+        if device == "cuda" or precision == "bfloat16":
+            onnx.place(device, precision)
         speaks = False
     else:
         speaks = towers.family_of(folder)[1].speaks

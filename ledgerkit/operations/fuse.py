@@ -11,7 +11,7 @@ Source: imaging notes D.1; Jégou & Chum 2012 (whitening); Dasgupta 2000 (random
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from ledgerkit.errors import InvalidRecord, LimitExceeded, UsageError
 
@@ -41,6 +41,8 @@ fewer rows a component, directions that are noise are blown up to the size of th
 class Parameters:
     """Settings of `fuse`."""
 
+    made_by: ClassVar[str] = "embed"
+    """Whose vectors are read: others have no blocks."""
     of: str = field(
         default="plates",
         metadata={

@@ -68,7 +68,10 @@ def _checked(listed: list[Any], dimensions: int | None) -> NDArray[np.float64]:
             raise EndpointFailed(
                 f"{len(numbers)} numbers came for the text {place}, {wanted} were expected"
             )
-    vectors = np.array(listed, dtype=np.float64)
+    try:
+        vectors = np.array(listed, dtype=np.float64)
+    except OverflowError as error:
+        raise EndpointFailed("a number came that is too large") from error
     with np.errstate(over="ignore"):
         lengths = np.linalg.norm(vectors, axis=1)
     bad = np.flatnonzero(~np.isfinite(lengths) | (lengths < 1e-12))

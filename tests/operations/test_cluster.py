@@ -334,8 +334,7 @@ def followed(earlier: Produced, folder: Path, *tables: pa.Table, **parameters: A
     path = folder / "clustering.json"
     path.write_text(json.dumps(earlier.documents["clustering.json"]))
     given: dict[str, Any] = {"embeddings": list(tables)}
-    for name in ("cluster_members", "clusters"):
-        given[f"{name}@{EARLIER}"] = earlier.arrow_tables[name]
+    given[f"cluster_members@{EARLIER}"] = earlier.arrow_tables["cluster_members"]
     return run_operation(
         cluster,
         plate_id=None,
@@ -395,5 +394,9 @@ def test_a_map_of_another_space_cannot_be_kept(tmp_path: Path) -> None:
     earlier = run(table(vectors))
     with pytest.raises(UsageError, match="of the space test-1, not other-1"):
         followed(earlier, tmp_path, table(vectors, space="other-1"))
+    without_clusters = run(table(vectors), levels="w4")
+    assert not without_clusters.arrow_tables["clusters"].num_rows
+    with pytest.raises(UsageError, match="of the space test-1, not other-1"):
+        followed(without_clusters, tmp_path, table(vectors, space="other-1"))
     with pytest.raises(UsageError, match="has 0 of the plates"):
         followed(earlier, tmp_path, table(vectors, first=700))

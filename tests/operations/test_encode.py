@@ -109,6 +109,9 @@ def test_tiles_have_vectors_of_their_own_and_a_plate_may_have_their_mean(
     assert norm <= 1
     found = vectors_of(pooled)
     assert np.abs(found["plate-001"] - mean / np.linalg.norm(mean)).max() < 1e-5
+    means = encode.Parameters(model="m", pool="tiles")
+    with files[0].open("rb") as file, pytest.raises(UsageError, match="no tiles"):
+        encode.describe_image(file, means, towers["siglip"])
 
 
 def test_segments_are_shown_with_their_surroundings_or_alone_on_grey(
