@@ -153,7 +153,7 @@ def print_job(job: JobView) -> None:
     parts += [f"{job.skipped} skipped (done before)"] if job.skipped else []
     parts += (
         [
-            f"{job.not_current} of them not current, a newer run has other parameters or inputs (--force)"
+            f"{job.not_current} of them not current, a newer run has other settings or inputs (--force)"
         ]
         if job.not_current
         else []
