@@ -22,6 +22,7 @@ NAMES = (
     "search",
     "clustering",
     "embedding",
+    "atlas",
 )
 
 

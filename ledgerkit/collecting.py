@@ -16,13 +16,13 @@ def collect(
     """Inputs of a collection task over all `plates`, and the plates that have none, with the reason."""
     found = Resolved()
     lacking: list[tuple[str, LedgerkitError]] = []
-    of_collection = [token for token in tokens if _of_collection(token, parameters)]
+    shared = [token for token in tokens if of_collection(token, parameters)]
     for token in tokens:
         derived = history.derived(token, parameters)
         if derived is not None:
             lacking += _beyond(history, derived, plates)
-            of_collection.append(token)
-    for token in of_collection:
+            shared.append(token)
+    for token in shared:
         found.add(history.resolve(token, layout.COLLECTION, parameters))
     if lacking:
         plates = [plate for plate in plates if plate not in dict(lacking)]
@@ -30,7 +30,7 @@ def collect(
         try:
             of_plate = Resolved()
             for token in tokens:
-                if token not in of_collection:
+                if token not in shared:
                     of_plate.add(history.resolve(token, plate, parameters))
             found.add(of_plate)
         except LedgerkitError as error:
@@ -61,7 +61,7 @@ def _beyond(history: History, derived: Run, plates: list[str]) -> list[tuple[str
     return found
 
 
-def _of_collection(token: str, parameters: Any) -> bool:
+def of_collection(token: str, parameters: Any) -> bool:
     """Whether a token of `takes` stands for files of the collection, not of each plate."""
     name = token.removesuffix("?")
     if "@" in name:

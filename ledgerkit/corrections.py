@@ -128,7 +128,7 @@ def read_corrections(path: Path) -> dict[str, Fields]:
     An empty cell of CSV says nothing; null in JSON empties a field that may be empty.
     Raises `RefusedForFindings` with all rows that cannot be used, `InvalidRecord` for another file.
     """
-    rows = _rows(path)
+    rows = read_rows(path)
     found: dict[str, Fields] = {}
     findings: list[Finding] = []
     for place, row in enumerate(rows, 1):
@@ -144,7 +144,11 @@ def read_corrections(path: Path) -> dict[str, Fields]:
     return found
 
 
-def _rows(path: Path) -> list[Any]:
+def read_rows(path: Path) -> list[Any]:
+    """What a person wrote as JSON (a list) or CSV (an empty cell says nothing).
+
+    Raises `UsageError`, `InvalidRecord`.
+    """
     try:
         if path.is_file() and path.stat().st_size > MAX_FILE_BYTES:
             raise UsageError(f"{path} is larger than {MAX_FILE_BYTES} bytes")
@@ -157,7 +161,7 @@ def _rows(path: Path) -> list[Any]:
     value = parse_json(data.removeprefix(b"\xef\xbb\xbf"), path.name)
     if not isinstance(value, list):
         raise InvalidRecord(
-            f"{path.name} is no list of corrections", 'Give [{"plate": 1, "title": "..."}, ...].'
+            f"{path.name} is no list", 'Give a list of objects: [{"...": "..."}, ...].'
         )
     return value
 

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ledgerkit import layout
 from ledgerkit.repository import Archive
 from ledgerkit.views import CorrectionView, FreezeView, PolicyDifferenceView
 
+if TYPE_CHECKING:
+    from ledgerkit.describing import DescribeView
+    from ledgerkit.naming import NamesView, Naming, NamingView
+
 
 class Decisions:
-    """The policy, corrections of plates and the freeze; a part of `Repository`."""
+    """Policy, corrections, names and freeze; a part of `Repository`."""
 
     _archive: Archive
 
@@ -119,6 +123,49 @@ class Decisions:
         from ledgerkit.freeze import freeze
 
         return freeze(self._archive, by, reason, workers=workers, wait=wait, progress=progress)
+
+    def name(
+        self,
+        given: dict[str, Naming] | str | Path,
+        *,
+        by: str,
+        reason: str = "",
+        wait: float = 60.0,
+    ) -> NamingView:
+        """Name clusters: by id or `L1_0`, or from a JSON or CSV file. Raises `UsageError`."""
+        from ledgerkit.naming import name_clusters, read_namings
+
+        namings = given if isinstance(given, dict) else read_namings(Path(given))
+        return name_clusters(self._archive, namings, by, reason, wait)
+
+    def names(self) -> NamesView:
+        """The names of clusters in force, and those of persons that no current cluster bears."""
+        from ledgerkit.naming import names
+
+        return names(self._archive)
+
+    def describe_by_model(
+        self,
+        endpoint: str,
+        model: str,
+        *,
+        key: str | None = None,
+        pause: float = 1.0,
+        wait: float = 60.0,
+        progress: Callable[[int, int], None] | None = None,
+        **wanted: Any,
+    ) -> DescribeView:
+        """Let a language model describe clusters; `wanted` as in `describing.Wanted`.
+
+        `key` is by default that in the environment variable LEDGERKIT_CHAT_KEY; it is never kept.
+        """
+        from ledgerkit.describing import Wanted, describe_by_model
+        from ledgerkit.services.chat import Chat
+
+        chat = Chat(endpoint, model, key, pause)
+        return describe_by_model(
+            self._archive, chat, Wanted(**wanted), wait=wait, progress=progress
+        )
 
     def _named(self, plates: str | list[str]) -> list[str]:
         listed = plates if isinstance(plates, str) else ",".join(plates)

@@ -114,5 +114,17 @@ class EndpointFailed(LedgerkitError):
     """A service stays busy, cannot be reached, or answers with what is no answer."""
 
 
+class ServiceRefused(LedgerkitError):
+    """A service cannot be reached, refuses, or answers as none of its kind does.
+
+    `for_good` says that asking again, or for something else, would end the same way.
+    """
+
+    def __init__(self, message: str, hint: str | None = None, for_good: bool = False) -> None:
+        super().__init__(message, hint)
+        self.args = (message, hint, for_good)
+        self.for_good = for_good
+
+
 class GateFailed(LedgerkitError):
     """A check of an operation's input or result failed and the work was to stop there (`--strict`)."""

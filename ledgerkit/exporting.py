@@ -1,14 +1,19 @@
-"""The verbs of `Repository` that give something out to other tools."""
+"""The verbs of `Repository` that give something out: to other tools, and to people as pages."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from ledgerkit import layout
 from ledgerkit.errors import UsageError
 from ledgerkit.repository import Archive
 from ledgerkit.views import ExportView, FiguresView
+
+if TYPE_CHECKING:
+    from ledgerkit.export.clusterings import ClusterExportView
+    from ledgerkit.pages.atlas import AtlasView
 
 
 class Exporting:
@@ -51,6 +56,22 @@ class Exporting:
             at=None if at is None else str(at),
         )
 
+    def atlas(
+        self,
+        target: str | Path,
+        *,
+        pictures: str = "tiles",
+        progress: Callable[[int, int], None] | None = None,
+    ) -> AtlasView:
+        """Write pages about the current results to a new folder outside, which opens from the disk.
+
+        `pictures` is `tiles` (those of pyramids, else one picture a plate), `whole` (one picture a
+        plate) or `thumbnails`. Raises `UsageError`, `MissingInput`; then nothing is left behind.
+        """
+        from ledgerkit.pages.atlas import write_atlas
+
+        return write_atlas(self._archive, Path(target), choice=pictures, progress=progress)
+
     def export_figures(
         self,
         target: str | Path,
@@ -68,3 +89,25 @@ class Exporting:
 
         given = None if at is None else str(at)
         return export_figures(self._archive, Path(target), made_by=made_by, core=core, at=given)
+
+    def export_clusters(
+        self,
+        form: str,
+        target: str | Path,
+        *,
+        of: str = "plates",
+        run_id: str | None = None,
+        at: str | Path | int | None = None,
+        **chosen: Any,
+    ) -> ClusterExportView:
+        """Write a current clustering as `clusters`, `items`, `curated`, `embedding-atlas` or `csv`.
+
+        The newest of its kind unless `run_id` names one; `chosen` as in `export.clusterings.Chosen`.
+        Raises `UsageError`, `MissingInput`; then nothing is left behind.
+        """
+        from ledgerkit.export.clustered import Picked
+        from ledgerkit.export.clusterings import Chosen, export_clusters
+
+        wanted = Chosen(Picked(of, run_id), **chosen)
+        given = None if at is None else str(at)
+        return export_clusters(self._archive, form, Path(target), wanted, at=given)

@@ -181,6 +181,10 @@ class History:
                 return self.resolve(token[:-1], subject, parameters)
             except MissingInput:
                 return Resolved()
+        if token in SEALED:
+            return Resolved([SEALED[token](self, subject)])
+        if token == AMENDMENTS:
+            return Resolved(self._amendments(subject))
         table, pinned, run_id = token.partition("@")
         if pinned:
             return self._pinned(table, run_id)
@@ -245,20 +249,6 @@ class History:
             [run.variant],
         )
 
-    def _pinned(self, table: str, run_id: str) -> Resolved:
-        """A table, or a document by its role, of one run of the collection. Raises `MissingInput`."""
-        run = next((one for one in self.collection if one.run_id == run_id), None)
-        made = self.archive.outputs(run) if run and run.status != "failed" else []
-        outputs = [output for output in made if output.role in (table, f"table:{table}")]
-        if run is None or not outputs:
-            raise MissingInput(
-                f"no run {run_id} of the collection made {table}",
-                "See: ledgerkit query \"SELECT run_id, operation FROM runs WHERE subject = 'collection'\"",
-            )
-        return Resolved(
-            [_output_input(output, f"{output.role}@{run_id}", run) for output in outputs]
-        )
-
     def _amendments(self, plate: str) -> list[TaskInput]:
         """The records that amend the manifest of a plate, oldest first."""
         found = []
@@ -274,21 +264,41 @@ class History:
                 )
         return found
 
+    def _pinned(self, table: str, run_id: str) -> Resolved:
+        """A table, or a document by its role, of one run of the collection. Raises `MissingInput`."""
+        run = next((one for one in self.collection if one.run_id == run_id), None)
+        made = self.archive.outputs(run) if run and run.status != "failed" else []
+        outputs = [output for output in made if output.role in (table, f"table:{table}")]
+        if run is None or not outputs:
+            raise MissingInput(
+                f"no run {run_id} of the collection made {table}",
+                "See: ledgerkit query \"SELECT run_id, operation FROM runs WHERE subject = 'collection'\"",
+            )
+        return Resolved(
+            [_output_input(output, f"{output.role}@{run_id}", run) for output in outputs]
+        )
+
     def _made(
         self, found: tuple[operation.Operation, ...], subject: str, parameters: Any, space: str = ""
     ) -> Run:
         """The newest current run of these operations under the present policy that suits the
-        parameters, and made vectors of `space` where one is named.
+        parameters, and made vectors of `space` where one is named; else one of nothing to describe.
         """
         policy = self.policy_variant()
         names = [one.name for one in found]
         of = getattr(parameters, "of", None)
+        empty = None
         for run in reversed(self.current(subject)):
             if run.operation not in names or policy_part(run.variant) not in (None, policy):
                 continue
-            suits = of is None or run.parameters.get("of", of) == of
-            if suits and (not space or space in self._spaces(run)):
+            if of is not None and run.parameters.get("of", of) != of:
+                continue
+            spaces = self._spaces(run) if space else {""}
+            if space in spaces:
                 return run
+            empty = run if not spaces else empty
+        if empty is not None:
+            return empty
         option = (
             f" --of {of}"
             if of is not None and any(one.name == "of" for one in found[0].parameters())

@@ -53,8 +53,10 @@ _SUBJECTS = {
     "cluster-": (
         "cluster",
         """
-        SELECT cluster_id, run_id, level, label, size, medoid_id, name
-        FROM clusters WHERE cluster_id = ? ORDER BY run_id DESC""",
+        SELECT c.cluster_id, c.run_id, c.level, c.label, c.size, c.medoid_id, n.name, n.source,
+               n.since_run_id
+        FROM clusters c LEFT JOIN cluster_names n USING (run_id, cluster_id)
+        WHERE c.cluster_id = ? ORDER BY c.run_id DESC""",
     ),
 }
 MAX_INPUTS = 12

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from ledgerkit.indexes import IndexView
     from ledgerkit.query import Limits
     from ledgerkit.search import SearchView
+    from ledgerkit.staleness import FreshnessView
 
 
 class Looking:
@@ -86,3 +87,9 @@ class Looking:
         from ledgerkit.gates import gates
 
         return gates(self._archive, failed=failed, operation=operation, run=run, limits=limits)
+
+    def stale(self, *exports: str | Path) -> FreshnessView:
+        """Which results of the collection, and which of these exports, are out of date and why."""
+        from ledgerkit.staleness import stale
+
+        return stale(self._archive, [Path(one) for one in exports])

@@ -11,7 +11,7 @@ import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-from ledgerkit import layout, schema
+from ledgerkit import cluster_names, layout, schema
 from ledgerkit.errors import LedgerkitError, QueryRefused
 from ledgerkit.ledger.document import LEDGER_FILE
 from ledgerkit.reading import Tree
@@ -93,6 +93,7 @@ def create_views(connection: duckdb.DuckDBPyConnection, files: dict[str, OpenLed
     columns = {column for column, *_ in connection.execute("DESCRIBE plates").fetchall()}
     at_work = "WHERE NOT withdrawn" if "withdrawn" in columns else ""  # older ledgers lack it
     connection.execute(f"CREATE VIEW current_plates AS SELECT * FROM plates {at_work}")
+    connection.execute(f"CREATE VIEW cluster_names AS {cluster_names.VIEW}")
 
 
 def _create_view(connection: duckdb.DuckDBPyConnection, name: str, path: str | None) -> None:

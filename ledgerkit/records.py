@@ -27,7 +27,7 @@ from ledgerkit.errors import InvalidRecord
 INLINE_LIMIT = 64
 EVENTS = frozenset({
     "ingest", "seal", "fixity", "policy-accept", "amend", "replace-source", "withdraw", "name",
-    "review", "evict", "restore", "rerun", "freeze", "recover", "reinstate", "quarantine", "restore-source", "prompts",
+    "describe-by-model", "review", "evict", "restore", "rerun", "freeze", "recover", "reinstate", "quarantine", "restore-source", "prompts",
 })  # fmt: skip
 
 Sha256 = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{64}\Z")]

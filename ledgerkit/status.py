@@ -16,6 +16,7 @@ from ledgerkit.planning import stale_reason
 from ledgerkit.query import behind
 from ledgerkit.records import Run, policy_part
 from ledgerkit.repository import Archive
+from ledgerkit.staleness import Judge
 from ledgerkit.views import FailureView, PhaseView, StatusView
 
 PHASES = (
@@ -28,7 +29,9 @@ PHASES = (
     ("5 embed", "embed"),
     ("5 embed", "encode"),
     ("clustering", "cluster"),
+    ("clustering", "describe"),
     ("clustering", "match"),
+    ("looking", "plots"),
     ("looking", "montage"),
     ("looking", "overlay"),
     ("looking", "contact"),
@@ -94,16 +97,7 @@ def status(archive: Archive) -> StatusView:
     history = History(archive)
     plates = archive.plate_ids()
     sealed = history.sealed_plates()
-    progress = _Progress(history.policy_variant())
-    for plate in plates:
-        progress.reached[plate] = "not sealed"
-    for plate in sealed:
-        progress.reached[plate] = "0 ingested"
-    for subject in (*plates, layout.COLLECTION):
-        progress.look(history, subject)
-        history.forget(subject)
-    progress.reached.pop(layout.COLLECTION, None)
-    progress.done["policy"] = int(progress.policy is not None)
+    progress, judge = _looked_at(history, plates, sealed)
     at_work = len(set(sealed) - progress.withdrawn)
     phases = [_phase(phase, name, progress, at_work) for phase, name in PHASES if _known(name)]
     reason = behind(archive)
@@ -130,7 +124,22 @@ def status(archive: Archive) -> StatusView:
         withdrawn=len(progress.withdrawn),
         frozen=None if frozen is None else _frozen(frozen),
         leftovers=left,
+        stale=[(one.run_id, one.operation, one.reasons) for one in judge.views()],
     )
+
+
+def _looked_at(history: History, plates: list[str], sealed: list[str]) -> tuple[_Progress, Judge]:
+    """Every plate and the collection, each gone through once."""
+    progress, judge = _Progress(history.policy_variant()), Judge(history)
+    progress.reached = dict.fromkeys(plates, "not sealed") | dict.fromkeys(sealed, "0 ingested")
+    for plate in plates:
+        progress.look(history, plate)
+        judge.look(plate)
+        history.forget(plate)
+    progress.look(history, layout.COLLECTION)
+    progress.reached.pop(layout.COLLECTION, None)
+    progress.done["policy"] = int(progress.policy is not None)
+    return progress, judge
 
 
 def _frozen(run: Run) -> str:

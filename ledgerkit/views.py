@@ -254,6 +254,8 @@ class StatusView:
     frozen: str | None = None
     leftovers: list[str] = field(default_factory=list)
     """What a crash left, as `recover` would finish it or set it aside."""
+    stale: list[tuple[str, str, list[str]]] = field(default_factory=list)
+    """Results of the collection that are out of date: run, operation, and why."""
 
 
 @dataclass(frozen=True)

@@ -13,5 +13,7 @@ say ledgerkit normalize
 say ledgerkit segment
 say ledgerkit embed
 say ledgerkit cluster
+say ledgerkit describe
 say ledgerkit montage
+say ledgerkit plots
 say ledgerkit consolidate

@@ -133,3 +133,27 @@ def offline(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("connect", "connect_ex", "sendto"):
         monkeypatch.setattr(socket.socket, name, refuse)
     monkeypatch.setattr(socket, "getaddrinfo", refuse)
+
+
+@pytest.fixture(scope="session")
+def _dozen(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Twelve ingested plates with a catalogue field `country`."""
+    folder = tmp_path_factory.mktemp("dozen")
+    (folder / "scans").mkdir()
+    entries = []
+    for number in range(1, 13):
+        name = f"{number}-plate.png"
+        pixels = np.random.default_rng(number).integers(0, 256, (8, 8, 3), np.uint8)
+        Image.fromarray(pixels).save(folder / "scans" / name)
+        entry = {"plate": number, "name": f"Plate {number}", "slug": f"plate-{number}"}
+        entry |= {"fileName": name, "download": f"https://example.org/{name}"}
+        entries.append(entry | ({"country": "fr" if number % 2 else "de"} if number < 12 else {}))
+    (folder / "data.json").write_text(json.dumps(entries))
+    Repository.init(folder / "archive").ingest(folder / "data.json", folder / "scans")
+    return folder / "archive"
+
+
+@pytest.fixture
+def dozen(_dozen: Path, tmp_path: Path) -> Repository:
+    shutil.copytree(_dozen, tmp_path / "dozen", symlinks=True)
+    return Repository.open(tmp_path / "dozen")

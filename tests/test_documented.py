@@ -21,6 +21,7 @@ from ledgerkit.testing.reference import findings_page, ledgers_page, write_pages
 DOCS = Path(__file__).parent.parent / "docs"
 FORMULAS = frozenset(
     {"measure", "normalize", "segment", "embed", "cluster", "propose", "pyramid", "hash", "fuse"}
+    | {"describe"}
 )
 """Operations that compute something by a published formula or method."""
 
@@ -148,12 +149,15 @@ def test_schemas_are_closed_and_say_what_every_field_is(name: str) -> None:
 
 def test_the_links_between_the_pages_lead_somewhere() -> None:
     for page in (
+        "atlas.md",
         "queries.md",
         "figures.md",
         "findings.md",
         "ledgers.md",
         "embeddings-classical.md",
         "models.md",
+        "names.md",
+        "exports.md",
         "proof.md",
         "pyramids.md",
         "rerun.md",

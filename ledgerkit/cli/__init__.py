@@ -47,16 +47,26 @@ COMMANDS = {
         "ledgerkit.cli.corrections",
         "Keep points and boxes that a person gave, for: ledgerkit sam --prompted.",
     ),
+    "name": ("ledgerkit.cli.names", "Name clusters; a person's name wins, over re-runs too."),
+    "describe-by-model": (
+        "ledgerkit.cli.names",
+        "Let a language model describe clusters; questions and answers are kept.",
+    ),
+    "names": ("ledgerkit.cli.names", "List the names of clusters, whose they are, and lost ones."),
     "freeze": ("ledgerkit.cli.corrections", "Verify everything and end preprocessing for good."),
     "consolidate": ("ledgerkit.cli.ledger", "Rebuild the ledgers from manifests and records."),
     "query": ("ledgerkit.cli.ledger", "Ask the ledgers in SQL, read-only."),
     "export": (
         "ledgerkit.cli.export",
-        "Write segments for other tools: COCO, GeoJSON, annotations.",
+        "Write segments, figures and clusterings for other tools.",
     ),
     "embed-texts": (
         "ledgerkit.cli.texts",
         "Ask a service for vectors of titles and catalogue fields.",
+    ),
+    "atlas": (
+        "ledgerkit.cli.atlas",
+        "Write pages with maps and pictures, which open from the disk.",
     ),
     "search": ("ledgerkit.cli.looking", "Show what is most like a plate, segment or image file."),
     "index": (
@@ -68,6 +78,7 @@ COMMANDS = {
         "Group plates that show the same picture, with the evidence.",
     ),
     "gates": ("ledgerkit.cli.looking", "List what runs found when they checked their own work."),
+    "stale": ("ledgerkit.cli.looking", "Say which results and exports are out of date, and why."),
     "diff": ("ledgerkit.cli.asof", "Say what came between two checkpoints, plate by plate."),
     "lineage": ("ledgerkit.cli.ledger", "Say what something was made from, by which runs."),
     "cite": ("ledgerkit.cli.log", "Print what a paper needs to cite an answer."),

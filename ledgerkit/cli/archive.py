@@ -14,6 +14,7 @@ from ledgerkit.cli.common import (
     open_repository,
     print_findings,
     print_json,
+    print_stale,
     size,
     wait_option,
 )
@@ -196,8 +197,9 @@ def _print_summary(view: AuditView) -> None:
 
 @click.command()
 @click.option("--plates", "show_plates", is_flag=True, help="Say how far each single plate is.")
+@click.option("--why", is_flag=True, help="Say why results of the collection are stale.")
 @common_options
-def status(show_plates: bool, path: Path | None, as_json: bool) -> None:
+def status(show_plates: bool, why: bool, path: Path | None, as_json: bool) -> None:
     """Say how far each phase is, what failed, what is stale, and what to do next.
 
     \b
@@ -232,6 +234,11 @@ def status(show_plates: bool, path: Path | None, as_json: bool) -> None:
         click.echo(f"  {writable(one)}")
     if len(view.leftovers) > 20:
         click.echo(f"  ... and {len(view.leftovers) - 20} more: ledgerkit recover --dry-run")
+    if view.stale:
+        told = "" if why else "; why: ledgerkit status --why"
+        click.echo(f"stale: {len(view.stale)} results of the collection{told}")
+    for run_id, operation, reasons in view.stale if why else ():
+        print_stale(run_id, operation, reasons)
     if show_plates:
         click.echo(columns([[plate, reached] for plate, reached in view.by_plate.items()]))
     click.echo("Next:")

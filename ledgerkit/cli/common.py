@@ -187,3 +187,17 @@ class Size(click.ParamType):  # type: ignore[type-arg]
         if match is None:
             self.fail(f"{value!r} is no size: write it like 500000, 200MB or 1.5G", param, ctx)
         return round(float(match[1]) * _UNITS[match[2].upper()])
+
+
+def note_behind(repository: Repository, at: str | None = None) -> None:
+    """Say on stderr that the ledgers lack what the records have; not of those at a checkpoint."""
+    reason = repository.behind() if at is None else None
+    if reason:
+        click.echo(f"Note: {reason}. Rebuild them with: ledgerkit consolidate", err=True)
+
+
+def print_stale(run_id: str, operation: str, reasons: list[str]) -> None:
+    """A stale result and everything that makes it stale."""
+    click.echo(f"  {operation} {run_id}")
+    for reason in reasons:
+        click.echo(f"    {reason}")

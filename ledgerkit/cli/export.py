@@ -1,16 +1,19 @@
-"""`export`: segments and figures for other tools."""
+"""`export`: segments, figures and clusterings for other tools."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
-from ledgerkit.cli.common import common_options, open_repository, print_json, size
-
-if TYPE_CHECKING:
-    from ledgerkit.api import Repository
+from ledgerkit.cli.clusterings import clusters, csv, curated, embedding_atlas, items
+from ledgerkit.cli.common import (
+    common_options,
+    note_behind,
+    open_repository,
+    print_json,
+    size,
+)
 
 
 @click.group()
@@ -21,6 +24,7 @@ def export() -> None:
     Example:
       ledgerkit export segments --format coco -o segments.coco.json
       ledgerkit export figures -o figures
+      ledgerkit export clusters -o clusters.json
     """
 
 
@@ -94,7 +98,7 @@ def segments(
             f"{size(view.bytes)}, SHA-256 {view.sha256}"
         )
         click.echo(f"of {view.origin} at log size {view.log_size}, root {view.log_root}")
-    _note_behind(repository, at)
+    note_behind(repository, at)
 
 
 @export.command()
@@ -146,11 +150,8 @@ def figures(
             f"{size(view.bytes)}, SHA-256 of export.json {view.sha256}"
         )
         click.echo(f"of {view.origin} at log size {view.log_size}, root {view.log_root}")
-    _note_behind(repository, at)
+    note_behind(repository, at)
 
 
-def _note_behind(repository: Repository, at: str | None) -> None:
-    """Say on stderr that the ledgers lack what the records have."""
-    reason = repository.behind() if at is None else None
-    if reason:
-        click.echo(f"Note: {reason}. Rebuild them with: ledgerkit consolidate", err=True)
+for _command in (clusters, items, curated, embedding_atlas, csv):
+    export.add_command(_command)

@@ -1,4 +1,4 @@
-"""Commands that look at results: search, index, duplicates, gates."""
+"""Commands that look at results: search, index, duplicates, gates, stale."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from ledgerkit.cli.common import (
     counting,
     open_repository,
     print_json,
+    print_stale,
     size,
 )
 from ledgerkit.findings import writable
@@ -224,3 +225,32 @@ def _note(repository: Repository) -> None:
     reason = repository.behind()
     if reason:
         click.echo(f"Note: {reason}. Rebuild them with: ledgerkit consolidate", err=True)
+
+
+@click.command()
+@click.argument("exports", nargs=-1, type=click.Path(path_type=Path, exists=True))
+@common_options
+def stale(exports: tuple[Path, ...], path: Path | None, as_json: bool) -> int:
+    """Say which results of the collection are out of date and why, and which EXPORTS are.
+
+    A result is stale when code or libraries, the policy, or what it was made from have changed,
+    through all steps: from vectors to clusters, and from there to figures and descriptions. An
+    export is a file or folder that `ledgerkit export` wrote. Exits with 1 when anything is stale.
+
+    \b
+    Example:
+      ledgerkit stale
+      ledgerkit stale clusters.json visualizer/public/data
+    """
+    view = open_repository(path).stale(*exports)
+    if as_json:
+        print_json(view)
+        return 0 if view.fresh else 1
+    for one in view.stale:
+        print_stale(one.run_id, one.operation, one.reasons)
+    click.echo(f"{len(view.stale)} of {view.judged} results of the collection are stale")
+    for export in view.exports:
+        click.echo(f"{export.path}: {'stale' if export.reasons else 'up to date'}")
+        for reason in export.reasons:
+            click.echo(f"    {reason}")
+    return 0 if view.fresh else 1

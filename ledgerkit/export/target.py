@@ -71,6 +71,23 @@ def put_json(folder: Path, name: str, document: dict[str, Any]) -> dict[str, Any
     return put(folder, name, encoded(document) + b"\n")
 
 
+class Listed:
+    """A folder that is being made, and its files with paths, sizes and digests."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self.files: list[dict[str, Any]] = []
+
+    def put(self, name: str, data: bytes) -> None:
+        """Write one new file."""
+        self.files.append(put(self._folder, name, data))
+
+    @property
+    def bytes(self) -> int:
+        """Of all files."""
+        return sum(one["bytes"] for one in self.files)
+
+
 @contextlib.contextmanager
 def _beside(target: Path) -> Iterator[Path]:
     refuse(target)

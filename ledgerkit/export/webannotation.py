@@ -133,6 +133,12 @@ def annotation(base: str, plate: Plate, row: dict[str, Any]) -> dict[str, Any]:
 
 def svg(row: dict[str, Any]) -> str:
     """An SVG with one path, holes left out by the even-odd rule, coordinates to a tenth of a pixel."""
+    path = svg_path(row)
+    return f'<svg xmlns="http://www.w3.org/2000/svg"><path fill-rule="evenodd" d="{path}"/></svg>'
+
+
+def svg_path(row: dict[str, Any]) -> str:
+    """The data of that path, in oriented source pixels, of at most `outline.MOST_VERTICES`."""
     from ledgerkit.imaging.outline import simplified
 
     rings = simplified([ring for polygon in placed_outlines(row) for ring in polygon])
@@ -140,10 +146,7 @@ def svg(row: dict[str, Any]) -> str:
     for ring in rings:
         points = [f"{x:.1f},{y:.1f}".replace(".0", "") for x, y in ring[:-1].tolist()]
         parts.append(f"M{' L'.join(points)} Z")
-    return (
-        '<svg xmlns="http://www.w3.org/2000/svg">'
-        f'<path fill-rule="evenodd" d="{" ".join(parts)}"/></svg>'
-    )
+    return " ".join(parts)
 
 
 def _canvas(base: str, plate: Plate) -> str:

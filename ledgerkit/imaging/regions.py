@@ -10,6 +10,7 @@ files, no ids, no source coordinates. Source: imaging notes D.2 (measured there:
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from itertools import compress
 from typing import TYPE_CHECKING
 
 from ledgerkit.imaging import morphology
@@ -44,6 +45,7 @@ class RegionRule:
     opening: int = 3
     hole: float = 3.0
     smallest: float = 0.002
+    steady: float = 0.15
     letter_height: float = 0.03
     edge: float = 0.03
     paper: PaperRule = field(default_factory=PaperRule)
@@ -104,6 +106,7 @@ def cut(rgb: NDArray[np.uint8], rule: RegionRule) -> Scene:
     sheet = sheet & ~slivers
     labels, kinds = _assemble(sheet, figures, lines)
     steady = stability(labels, kinds, paper, levels, sheet, pixels(rule.closing, scale), rule.hole)
+    labels, kinds, steady = _without_unsteady(labels, kinds, steady, rule.steady)
     return Scene(labels, kinds, paper, levels, lab, sheet & ~ruled, pale, steady)
 
 
@@ -114,6 +117,25 @@ def paper_of(smooth: NDArray[np.float32], rule: RegionRule) -> tuple[NDArray[np.
     found = find_sheet(smooth[..., 0], rule.surround)
     sheet = np.ones(smooth.shape[:2], dtype=bool) if found is None else found
     return sheet, model_paper(smooth, sheet, rule.paper)
+
+
+def _without_unsteady(
+    labels: NDArray[np.int32],
+    kinds: tuple[str, ...],
+    steady: tuple[float | None, ...],
+    least: float,
+) -> tuple[NDArray[np.int32], tuple[str, ...], tuple[float | None, ...]]:
+    """The same without figures whose stability is under `least`; their pixels go to the paper.
+
+    A shadow of the gutter, a patch of a pale sky: what a just noticeably higher level wipes out.
+    """
+    import numpy as np
+
+    kept = [
+        kind != FIGURE or (value or 0.0) >= least for kind, value in zip(kinds, steady, strict=True)
+    ]
+    places = np.where(kept, np.cumsum(kept) - 1, 0).astype(np.int32)
+    return places[labels], tuple(compress(kinds, kept)), tuple(compress(steady, kept))
 
 
 def _levels(paper: Paper, sheet: NDArray[np.bool_], rule: RegionRule) -> Levels:

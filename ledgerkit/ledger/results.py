@@ -24,9 +24,12 @@ RESULTS = (
     "trials",
     "cluster_matches",
     "labels",
+    "descriptions",
     "figures",
     "fixity",
 )
+CLUSTER = "cluster"
+"""What a row is about whose table has no column `subject_kind`."""
 
 
 def result_table(archive: Archive, gathered: Gathered, name: str) -> pa.Table:
@@ -48,7 +51,8 @@ def result_table(archive: Archive, gathered: Gathered, name: str) -> pa.Table:
         columns["run_id"] += [facts.run.run_id] * len(rows)
         columns["log_index"] += [facts.log_index] * len(rows)
         if "subject_run_id" in columns:
-            columns["subject_run_id"] += [_subject_run(facts, row.subject_kind) for row in rows]
+            kinds = [getattr(row, "subject_kind", CLUSTER) for row in rows]
+            columns["subject_run_id"] += [_subject_run(facts, kind) for kind in kinds]
     parts.append(as_table(name, columns))
     return pa.concat_tables(parts).combine_chunks()
 
@@ -63,7 +67,8 @@ def _with_run_columns(name: str, rows: pa.Table, facts: RunFacts) -> pa.Table:
     columns["run_id"] = pa.repeat(facts.run.run_id, count)
     columns["log_index"] = pa.repeat(pa.scalar(facts.log_index, pa.int64()), count)
     if "subject_run_id" in schema.columns(name):
-        kinds = rows.column("subject_kind").to_pylist()
+        named = "subject_kind" in rows.column_names
+        kinds = rows.column("subject_kind").to_pylist() if named else [CLUSTER] * count
         columns["subject_run_id"] = [_subject_run(facts, kind) for kind in kinds]
     return as_table(name, columns)
 

@@ -103,6 +103,15 @@ class Parameters:
             "unit": "1",
         },
     )
+    stability: float = field(
+        default=0.15,
+        metadata={
+            "minimum": 0,
+            "maximum": 1,
+            "help": "Least stability of a figure (see the ledger); what is under it goes to the paper",
+            "unit": "1",
+        },
+    )
     letter_height: float = field(
         default=0.03,
         metadata={
@@ -211,6 +220,7 @@ def _rule(parameters: Parameters) -> RegionRule:
         floor=parameters.threshold_floor,
         closing=parameters.closing,
         smallest=parameters.smallest,
+        steady=parameters.stability,
         letter_height=parameters.letter_height,
         paper=PaperRule(full_bleed=parameters.full_bleed_spread),
     )

@@ -24,12 +24,14 @@ from ledgerkit import software
 from ledgerkit.canonical import READ_SIZE, Digests, parse_json
 from ledgerkit.errors import HubRefused, InvalidRecord, UsageError
 from ledgerkit.services.connection import (
+    ATTEMPTS,
     MOST_SECONDS,
     TIMEOUT,
     TRANSIENT,
     holds_password,
     http_error,
     is_address,
+    patience,
     pool,
 )
 from ledgerkit.services.partial import Partial, Promise
@@ -38,8 +40,6 @@ if TYPE_CHECKING:
     import urllib3
 
 PUBLIC = "https://huggingface.co"
-ATTEMPTS = 5
-"""Times that a connection is tried again without a byte having come."""
 MAX_ANSWER_BYTES = 32 << 20
 MAX_REDIRECTS = 5
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,95}(?:/[A-Za-z0-9_][A-Za-z0-9._-]{0,95})?", re.ASCII)
@@ -207,7 +207,7 @@ class Hub:
                 redirect=redirect,
                 preload_content=False,
                 decode_content=False,
-                retries=_retries(self._pause),
+                retries=patience(self._pause, MAX_REDIRECTS),
                 timeout=TIMEOUT,
             )
         except http_error() as error:
@@ -285,26 +285,3 @@ def _checked_endpoint(endpoint: str) -> str:
 
 def _same_host(first: str, second: str) -> bool:
     return urlsplit(first)[:2] == urlsplit(second)[:2]
-
-
-def _retries(pause: float) -> urllib3.Retry:
-    """Try busy hubs again, at their own pace up to a minute; never repeat half a body here."""
-    import urllib3
-
-    class Patience(urllib3.Retry):
-        def get_retry_after(self, response: urllib3.BaseHTTPResponse) -> float | None:
-            asked = super().get_retry_after(response)
-            return asked if asked is None else min(asked, MOST_SECONDS)
-
-    return Patience(
-        total=2 * ATTEMPTS,
-        connect=ATTEMPTS,
-        read=ATTEMPTS,
-        redirect=MAX_REDIRECTS,
-        status=ATTEMPTS,
-        status_forcelist=TRANSIENT,
-        backoff_factor=pause,
-        backoff_max=MOST_SECONDS,
-        raise_on_status=False,
-        raise_on_redirect=True,
-    )

@@ -157,8 +157,9 @@ def test_the_lock_dies_with_its_holder(tiny: Repository) -> None:
 READING = frozenset({
     "audit", "verify", "status", "query", "lineage", "diff", "compare", "cite",
     "policy show", "policy diff", "cache status", "log checkpoint", "log prove", "log verify", "log consistency",
-    "log keygen", "export segments", "export figures", "gates", "search", "duplicates", "models list", "models path", "models show",
-    "models verify",
+    "log keygen", "export segments", "export figures", "export clusters", "export items",
+    "export curated", "gates", "export embedding-atlas", "export csv", "atlas", "index", "search", "duplicates", "models list", "models path", "models show",
+    "models verify", "names", "stale",
 })  # fmt: skip
 """Commands that write nothing into a repository; every other one waits for a writer as it is told."""
 

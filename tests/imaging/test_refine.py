@@ -99,6 +99,17 @@ def test_a_tile_without_paper_or_without_marks_invents_nothing(tmp_path: Path) -
     assert rows[1]["area"] == pytest.approx(np.pi * 190**2, rel=0.02)
 
 
+def test_a_tinted_hole_over_many_tiles_is_filled_as_in_the_whole(tmp_path: Path) -> None:
+    image = sheet(600, 600)
+    disk(image, 300, 300, 200, (70, 50, 40))
+    disk(image, 300, 300, 180, (228, 214, 188))
+    path = saved(image, tmp_path / "plate.png")
+    for tile in (0, 120):
+        rows, _ = segments_of(path, tile=tile)
+        assert [row["kind"] for row in rows] == ["paper", "figure"]
+        assert rows[1]["area"] == pytest.approx(np.pi * 200**2, rel=0.02)
+
+
 def test_a_plate_larger_than_its_overview_has_borders_of_its_own_size(tmp_path: Path) -> None:
     image = sheet(1800, 1200)
     disk(image, 600, 900, 400, (90, 60, 40))
@@ -167,6 +178,9 @@ def test_a_sharp_figure_is_stable_and_a_faint_one_is_less() -> None:
     assert faint is not None
     assert sharp > 0.95 > faint > 0
     assert scene.stability[0] is None
+    strict = cut(image, RegionRule(steady=(sharp + faint) / 2))
+    assert strict.kinds == ("paper", "figure")
+    assert strict.stability == (None, sharp)
 
 
 def test_a_printed_frame_is_paper_and_what_touches_it_is_a_figure() -> None:

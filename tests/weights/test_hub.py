@@ -173,7 +173,7 @@ def test_a_hub_is_waited_for_a_minute_at_most() -> None:
         headers = {"Retry-After": "86400"}  # noqa: RUF012
 
     asking: Any = Asking()
-    retries = hub_module._retries(0.0)
+    retries = hub_module.patience(0.0, hub_module.MAX_REDIRECTS)
     assert retries.get_retry_after(asking) == hub_module.MOST_SECONDS
 
 

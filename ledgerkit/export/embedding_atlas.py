@@ -1,0 +1,174 @@
+"""A clustering as the Parquet that Apple's embedding-atlas opens unchanged.
+
+Columns `projection_x`, `projection_y`; `neighbors`, a struct of `ids` (numbers of rows from 0) and
+`distances` (cosine), nearest first, itself left out; `image`, a struct of `bytes` and `path` as
+Hugging Face datasets have it; `cluster_l1`, `cluster_l1_name` and so on. What it is a view of stands
+in the file's own metadata under `ledgerkit`.
+"""
+
+from __future__ import annotations
+
+import io
+from typing import TYPE_CHECKING, Any
+
+from ledgerkit import layout
+from ledgerkit.canonical import canonical_bytes, digest_stream
+from ledgerkit.errors import DigestMismatch, LedgerkitError, MissingInput
+from ledgerkit.export.clustered import Clustered, Subject
+from ledgerkit.export.target import Digested
+from ledgerkit.query import Ledgers
+from ledgerkit.reading import Tree
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    from PIL.Image import Image
+
+READ = 1024
+"""Long side at which an image is read from which segments are cut."""
+QUALITY = 85
+_VECTORS = """
+    SELECT e.subject_id, e.vector FROM embeddings e
+    WHERE e.space_id = ? AND e.run_id IN (
+      SELECT made_by FROM artifacts WHERE run_id = ? AND direction = 'input'
+      AND role = 'table:embeddings')"""
+_WHOLE = "SELECT * FROM current_tiles WHERE kind = 'whole' ORDER BY plate_id, run_id"
+_TILES = "SELECT * FROM current_tiles ORDER BY tile_id, run_id"
+_BOXES = "SELECT segment_id, x0, y0, x1, y1 FROM current_segments"
+
+
+def table(
+    tree: Tree, ledgers: Ledgers, found: Clustered, *, side: int, neighbours: int
+) -> tuple[pa.Table, int]:
+    """The table, one row per subject in the order of ids, and how many have no picture.
+
+    `side` is the long side of pictures in pixels, 0 for no column of pictures; `neighbours` how many
+    are listed at most, 0 for no column.
+    """
+    import pyarrow as pa
+
+    rows = found.subjects
+    columns: dict[str, Any] = {
+        "id": [one.subject_id for one in rows],
+        "plate_id": [one.plate_id for one in rows],
+        "title": [one.title for one in rows],
+        "text": [one.content for one in rows],
+        "projection_x": pa.array([one.x for one in rows], pa.float64()),
+        "projection_y": pa.array([one.y for one in rows], pa.float64()),
+    }
+    for level in found.levels:
+        names = {row["label"]: row["name"] for row in found.of_level(level)}
+        labels = [one.labelled.get(level) for one in rows]
+        columns[f"cluster_l{level}"] = pa.array(labels, pa.int32())
+        called = [None if label is None else names[label] for label in labels]
+        columns[f"cluster_l{level}_name"] = pa.array(called, pa.string())
+    if neighbours:
+        columns["neighbors"] = _neighbours(ledgers, found, neighbours)
+    missing = 0
+    if side:
+        pictures = _pictures(tree, ledgers, found, side)
+        missing = sum(one["bytes"] is None for one in pictures)
+        kind = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
+        columns["image"] = pa.array(pictures, kind)
+    return pa.table(columns), missing
+
+
+def write(output: Digested, data: pa.Table, told: dict[str, Any]) -> None:
+    """Write the table as Parquet with what it is a view of."""
+    import pyarrow.parquet as pq
+
+    told_bytes = canonical_bytes(told)
+    buffer = io.BytesIO()
+    pq.write_table(
+        data.replace_schema_metadata({"ledgerkit": told_bytes}), buffer, compression="zstd"
+    )
+    output.write(buffer.getvalue())
+
+
+def _neighbours(ledgers: Ledgers, found: Clustered, count: int) -> pa.Array:
+    """By cosine in the vectors that were grouped. Raises `MissingInput` where they are not there."""
+    import numpy as np
+    import pyarrow as pa
+
+    from ledgerkit.clustering.reduce import neighbours, normalise
+
+    kind = pa.struct([("ids", pa.list_(pa.int64())), ("distances", pa.list_(pa.float64()))])
+    rows = ledgers.table(_VECTORS, [found.space, found.run_id])
+    place = {name: at for at, name in enumerate(rows["subject_id"].to_pylist())}
+    lacking = [one.subject_id for one in found.subjects if one.subject_id not in place]
+    if lacking:
+        raise MissingInput(
+            f"{len(lacking)} subjects have no vector in {found.space}, the first: {lacking[0]}",
+            "Leave neighbours out with --neighbors 0.",
+        )
+    if len(found.subjects) < 2:
+        return pa.array([{"ids": [], "distances": []}] * len(found.subjects), kind)
+    vectors = np.asarray(rows["vector"].combine_chunks().flatten(), np.float32)
+    matrix = vectors.reshape(rows.num_rows, -1)[[place[one.subject_id] for one in found.subjects]]
+    near = neighbours(normalise(matrix), min(count + 1, len(matrix)))
+    return pa.array(
+        [
+            {"ids": ids[1:], "distances": [round(max(0.0, one), 6) for one in distances[1:]]}
+            for ids, distances in zip(near.indices.tolist(), near.distances.tolist(), strict=True)
+        ],
+        kind,
+    )
+
+
+def _pictures(tree: Tree, ledgers: Ledgers, found: Clustered, side: int) -> list[dict[str, Any]]:
+    """A JPEG of each subject, or null bytes where no image can be had; each image is read once."""
+    by_tile = found.of == "tiles"
+    tiles = ledgers.table(_TILES if by_tile else _WHOLE).to_pylist()
+    images = {one["tile_id" if by_tile else "plate_id"]: one for one in tiles}
+    boxes: dict[str, Any] = {}
+    if found.of == "segments":
+        from ledgerkit.imaging.place import box_of
+
+        boxes = {one["segment_id"]: box_of(one) for one in ledgers.table(_BOXES).to_pylist()}
+    made: dict[str, bytes] = {}
+    on_image: dict[str, list[Subject]] = {}
+    for one in found.subjects:
+        on_image.setdefault(one.subject_id if by_tile else one.plate_id, []).append(one)
+    for key, subjects in sorted(on_image.items()):
+        picture = _read(tree, images.get(key), found, READ if boxes else 2 * side)
+        for one in subjects if picture is not None else ():
+            assert picture is not None
+            if not boxes or one.subject_id in boxes:
+                made[one.subject_id] = _cut(picture, images[key], boxes.get(one.subject_id), side)
+    return [
+        {"bytes": made.get(one.subject_id), "path": f"{one.subject_id}.jpg"}
+        for one in found.subjects
+    ]
+
+
+def _read(tree: Tree, tile: Any, found: Clustered, side: int) -> Image | None:
+    """The image of a row of `tiles`, shrunk; None where there is none with the recorded bytes."""
+    from PIL import Image
+
+    from ledgerkit.imaging.decode import read_shrunk
+
+    if tile is None:
+        return None
+    path = found.plates[tile["plate_id"]]["source_path"]
+    if tile["file"] is not None:
+        path = f"{layout.cache_folder(tile['plate_id'], tile['run_id'])}/{tile['file']}"
+    try:
+        with tree.open(path) as file:
+            if digest_stream(file).sha256 != tile["image_sha256"]:
+                raise DigestMismatch(f"{path} has not the recorded bytes")
+            file.seek(0)
+            return Image.fromarray(read_shrunk(file, side))
+    except LedgerkitError:
+        return None  # counted, and told by the command
+
+
+def _cut(picture: Image, tile: Any, box: Any, side: int) -> bytes:
+    from PIL import Image
+
+    from ledgerkit.imaging.place import to_image
+
+    cut = picture.crop(to_image(tile, picture.width, picture.height, box)) if box else picture
+    cut = cut.convert("RGB")
+    cut.thumbnail((side, side), Image.Resampling.LANCZOS)
+    buffer = io.BytesIO()
+    cut.save(buffer, "JPEG", quality=QUALITY)
+    return buffer.getvalue()

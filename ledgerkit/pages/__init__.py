@@ -1,0 +1,1 @@
+"""The atlas: what the ledgers say, as a folder of pages that open from the disk."""
