@@ -73,20 +73,21 @@ class _Progress:
             self.withdrawn.add(subject)
             self.reached[subject] = "withdrawn"
             return
-        current = {
-            run.operation: run
+        in_force = [
+            run
             for run in history.current(subject)
             if policy_part(run.variant) in (None, self.policy)
-        }
+        ]
+        current = {run.operation: run for run in in_force}
         for phase, name in PHASES:
             if name in current:
                 if name not in OPTIONAL:
                     self.reached[subject] = phase
                 self.done[name] += 1
                 self.stale[name] += _is_stale(current[name])
-                if current[name].failed_items:
-                    self.partial[name] += 1
-                    self.failures.append(_first_item(current[name]))
+                lacking = [run for run in in_force if run.operation == name and run.failed_items]
+                self.partial[name] += bool(lacking)
+                self.failures += map(_first_item, lacking)
             elif failed := _last_failure(runs, name):
                 self.failed[name] += 1
                 self.failures.append(failed)

@@ -399,3 +399,23 @@ def test_an_adopted_repository_that_nobody_wrote_to_can_be_compared(tmp_path: Pa
         len(schema.TABLES) + 2,
     )
     assert sorted(tmp_path.rglob("*")) == before
+
+
+@pytest.mark.parametrize("name", [name for name in schema.TABLES if schema.later(name)])
+def test_ledgers_of_an_older_version_have_nulls_where_columns_came_later(
+    tmp_path: Path, name: str
+) -> None:
+    import duckdb
+
+    from ledgerkit.opened import OpenLedger, create_views
+
+    def described(table: pa.Table, path: Path) -> dict[str, str]:
+        pq.write_table(table, path)
+        connection = duckdb.connect()
+        with path.open("rb") as file:
+            create_views(connection, {name: OpenLedger(file, str(path))})
+        return {column: kind for column, kind, *_ in connection.sql(f"DESCRIBE {name}").fetchall()}
+
+    now = schema.arrow_schema(name).empty_table()
+    before = now.drop_columns(list(schema.later(name)))
+    assert described(before, tmp_path / "before") == described(now, tmp_path / "now")

@@ -154,3 +154,19 @@ def test_status_says_what_is_lacking_and_how_to_try_again(
         ("plate-002", "count, b: b has no letters")
     ]
     assert "ledgerkit count --retry-failed    # 1 done in part" in view.next_steps
+
+
+@pytest.mark.parametrize("count", ["one by one"], indirect=True)
+def test_a_newer_run_of_another_variant_hides_nothing_that_is_lacking(
+    tiny: Repository, count: types.ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from ledgerkit import status
+
+    monkeypatch.setattr(status, "PHASES", (*status.PHASES, ("counting", "count")))
+    count.variant = lambda parameters: f"by-{parameters.together}"
+    tiny.run("count")
+    count.bad = {}
+    tiny.run("count", together=2)
+    view = tiny.status()
+    assert [phase.partial for phase in view.phases if phase.operation == "count"] == [1]
+    assert [one.message for one in view.failures] == ["count, b: b has no letters"]

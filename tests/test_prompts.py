@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -11,11 +12,12 @@ import pytest
 
 from ledgerkit.api import Repository
 from ledgerkit.cli import main
-from ledgerkit.errors import InvalidRecord, MissingInput, UsageError
+from ledgerkit.errors import InvalidRecord, MissingExtra, MissingInput, UsageError
 from ledgerkit.models.loading import WORKERS
 from ledgerkit.records import Run
 from ledgerkit.repository import Archive
 from ledgerkit.testing.sam import write_checkpoint
+from ledgerkit.testing.towers import write_tower
 from ledgerkit.weights import ModelStore
 from ledgerkit.weights.adding import add
 
@@ -173,3 +175,26 @@ def test_the_command_line_leads_from_a_file_to_regions_and_refuses_a_changed_byt
     assert code == 1
     assert "sam_tiny.pth has SHA-256" in err
     assert len(runs(worked, "plate-001", "sam")) == 1
+
+
+@pytest.mark.parametrize("lacking", ["library", "gpu", "kind of model"])
+def test_a_model_that_cannot_be_loaded_is_refused_before_any_run(
+    worked: Repository, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lacking: str
+) -> None:
+    given, error, said = {"model": "tiny"}, UsageError, "no GPU"
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    if lacking == "library":
+        error, said = MissingExtra, "segment_anything"
+        find = importlib.util.find_spec
+        monkeypatch.setattr(
+            importlib.util, "find_spec", lambda name: None if name == said else find(name)
+        )
+    elif lacking == "gpu":
+        given["device"] = "cuda"
+    else:
+        error, said = InvalidRecord, "of type vit"
+        add(ModelStore(), "vit", str(write_tower(tmp_path / "vit", "vit")), license="MIT")
+        given["model"] = "vit"
+    with pytest.raises(error, match=said):
+        worked.run("sam", **given)
+    assert not runs(worked, "plate-001", "sam")

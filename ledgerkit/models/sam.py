@@ -36,20 +36,40 @@ def load(folder: Path, placement: Placement, sha256: str = "") -> Network:
     return _kept[key]
 
 
+def check(folder: Path, device: str, precision: str) -> None:
+    """Raise what `load` would, as far as settings and installed libraries tell; loads nothing."""
+    if (folder / "config.json").is_file():
+        from ledgerkit.models.sam_transformers import model_type_of, preprocessing_of
+
+        model_type_of(folder)
+        preprocessing_of(folder)
+        loading.require("torch", "transformers", "safetensors")
+    else:
+        _checkpoint(folder)
+        loading.require("torch", "segment_anything")
+    if device == "cuda":
+        loading.place(device, precision)
+
+
 def _load(folder: Path, placement: Placement) -> Network:
     if (folder / "config.json").is_file():
         from ledgerkit.models.sam_transformers import TransformersSam
 
         return TransformersSam(folder, placement)
+    from ledgerkit.models.sam_checkpoint import CheckpointSam
+
+    return CheckpointSam(_checkpoint(folder), placement)
+
+
+def _checkpoint(folder: Path) -> Path:
+    """The only checkpoint in a folder. Raises `InvalidRecord`."""
     found = sorted(path for path in folder.iterdir() if path.suffix in CHECKPOINTS)
     if len(found) != 1:
         raise InvalidRecord(
             f"{folder.name} has no config.json and {len(found)} checkpoints: no SAM model",
             "It takes a folder as transformers writes it, or one checkpoint of segment_anything.",
         )
-    from ledgerkit.models.sam_checkpoint import CheckpointSam
-
-    return CheckpointSam(found[0], placement)
+    return found[0]
 
 
 def images_at_once(network: Network) -> int:

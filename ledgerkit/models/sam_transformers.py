@@ -44,6 +44,17 @@ FAMILIES = {
 """`model_type` and the family. The weights of SAM 2 for images are published under `sam2_video`."""
 
 
+def model_type_of(folder: Path) -> str:
+    """The `model_type` in config.json. Raises `InvalidRecord` for one that is no SAM."""
+    model_type = str(_json(folder / "config.json").get("model_type"))
+    if model_type not in FAMILIES:
+        raise InvalidRecord(
+            f"{folder.name} is a model of type {model_type}, which makes no masks from prompts",
+            f"These do: {', '.join(sorted(FAMILIES))}",
+        )
+    return model_type
+
+
 @dataclass(frozen=True, slots=True)
 class Preprocessing:
     """How pixels become the network's input."""
@@ -118,7 +129,7 @@ class TransformersSam:
     """
 
     def __init__(self, folder: Path, placement: Placement) -> None:
-        model_type = str(_json(folder / "config.json").get("model_type"))
+        model_type = model_type_of(folder)
         kind = _class_of(model_type, folder.name)
         self.family = FAMILIES[model_type]
         self.kind = f"transformers {kind.__name__}"
@@ -191,7 +202,7 @@ def _class_of(model_type: str, name: str) -> Any:
     known = {kind for kind in MODEL_FOR_MASK_GENERATION_MAPPING_NAMES if kind in FAMILIES}
     if model_type not in known:
         raise InvalidRecord(
-            f"{name} is a model of type {model_type}, which makes no masks from prompts",
+            f"{name} is a model of type {model_type}, which this transformers does not have",
             f"transformers {transformers.__version__} has: {', '.join(sorted(known))}",
         )
     return getattr(transformers, MODEL_FOR_MASK_GENERATION_MAPPING_NAMES[model_type])

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ledgerkit.errors import InvalidRecord, UsageError
@@ -73,7 +74,7 @@ class Parameters:
         "pixel",
         0,
     )
-    halo: int = _number(128, "What a tile sees beyond each of its sides", "pixel", 0)
+    halo: int = _number(128, "What a tile sees beyond each of its sides", "pixel", 1)
     points_per_side: int = _number(32, "Points of the grid along each side", "1", 1)
     points_per_batch: int = _number(64, "Points that the decoder is given at once", "1", 1)
     pred_iou_thresh: float = _number(
@@ -121,6 +122,13 @@ def models(parameters: Parameters) -> tuple[str, ...]:
             "Name one of `ledgerkit models list` with --model NAME.",
         )
     return (parameters.model,)
+
+
+def check_models(parameters: Parameters, folders: Mapping[str, Path]) -> None:
+    """Refuse a model that is no SAM, or cannot run here, before there is any work."""
+    from ledgerkit.models.sam import check
+
+    check(folders[parameters.model], parameters.device, parameters.precision)
 
 
 def variant(parameters: Parameters) -> str:
@@ -220,7 +228,10 @@ def _groups(inputs: Inputs, tile: Mapping[str, Any], pixels: Pixels) -> list[dic
 def _rows(
     found: Regions, pixels: Pixels, tile: Mapping[str, Any], outputs: Outputs
 ) -> list[dict[str, Any]]:
-    """Rows of `segments`, parents first. A region that cannot be measured is a failed item."""
+    """Rows of `segments`, parents first; of masks that are the same the first.
+
+    A region that cannot be measured is a failed item.
+    """
     from ledgerkit.imaging.segment_rows import Measured, Place, segment_row
 
     place = Place(tile, *pixels.shape[:2])
@@ -242,7 +253,10 @@ def _rows(
             )
         except (ValueError, ArithmeticError, MemoryError) as error:
             outputs.failed(f"mask {index + 1} of {len(found.regions)}", error)
-    return list(made.values())
+    rows: dict[str, dict[str, Any]] = {}
+    for row in made.values():
+        rows.setdefault(row["segment_id"], row)
+    return list(rows.values())
 
 
 PAPER_SIDE = 1024

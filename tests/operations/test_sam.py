@@ -316,3 +316,20 @@ def test_says_what_to_run_when_the_plate_has_no_image(
     with pytest.raises(MissingInput) as error:
         cut((path, {**tile, "kind": "tile"}), folder)
     assert "normalize" in str(error.value.hint)
+
+
+def test_masks_that_are_the_same_are_one_row(
+    write_plate: Callable[..., Plate], flood: Callable[..., Flood], folder: Path
+) -> None:
+    """The ledgers take no two rows of a run with one `segment_id`."""
+    flood()
+    rows = cut(write_plate("plate-001", drawn()), folder, box_nms_thresh=1.0)
+    found = [row["segment_id"] for row in rows.row_tables["segments"]]
+    assert len(found) == len(set(found)) == 6
+
+
+def test_tiles_that_share_nothing_are_refused_for_nothing_could_be_joined() -> None:
+    from ledgerkit import operation
+
+    with pytest.raises(UsageError, match="halo is 0, less than 1"):
+        operation.load("sam").make_parameters({"model": "x", "tile": 80, "halo": 0})
