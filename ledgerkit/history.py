@@ -282,17 +282,23 @@ class History:
         self, found: tuple[operation.Operation, ...], subject: str, parameters: Any, space: str = ""
     ) -> Run:
         """The newest current run of these operations under the present policy that suits the
-        parameters, and made vectors of `space` where one is named.
+        parameters, and made vectors of `space` where one is named; else one of nothing to describe.
         """
         policy = self.policy_variant()
         names = [one.name for one in found]
         of = getattr(parameters, "of", None)
+        empty = None
         for run in reversed(self.current(subject)):
             if run.operation not in names or policy_part(run.variant) not in (None, policy):
                 continue
-            suits = of is None or run.parameters.get("of", of) == of
-            if suits and (not space or space in self._spaces(run)):
+            if of is not None and run.parameters.get("of", of) != of:
+                continue
+            spaces = self._spaces(run) if space else {""}
+            if space in spaces:
                 return run
+            empty = run if not spaces else empty
+        if empty is not None:
+            return empty
         option = (
             f" --of {of}"
             if of is not None and any(one.name == "of" for one in found[0].parameters())
