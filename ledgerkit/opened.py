@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, BinaryIO
 
@@ -97,19 +98,32 @@ def create_views(connection: duckdb.DuckDBPyConnection, files: dict[str, OpenLed
 
 
 def _create_view(connection: duckdb.DuckDBPyConnection, name: str, path: str | None) -> None:
-    if path is not None:
-        try:
-            connection.execute(f"CREATE VIEW {name} AS SELECT * FROM read_parquet({quoted(path)})")
-        except Exception as error:
-            raise QueryRefused(
-                f"{layout.LEDGER}/{name}.parquet cannot be read: {first_line(error)}",
-                "Rebuild the ledgers with: ledgerkit consolidate",
-            ) from error
-        return
-    empty = schema.arrow_schema(name).empty_table()
-    connection.register("_empty", empty)
-    connection.execute(f"CREATE TABLE {name} AS SELECT * FROM _empty")
-    connection.unregister("_empty")
+    connection.register("_empty", schema.arrow_schema(name).empty_table())
+    try:
+        if path is None:
+            connection.execute(f"CREATE TABLE {name} AS SELECT * FROM _empty")
+        else:
+            file = f"read_parquet({quoted(path)})"
+            more = "".join(_lacking(connection, name, file)) if schema.later(name) else ""
+            connection.execute(f"CREATE VIEW {name} AS SELECT *{more} FROM {file}")
+    except Exception as error:
+        raise QueryRefused(
+            f"{layout.LEDGER}/{name}.parquet cannot be read: {first_line(error)}",
+            "Rebuild the ledgers with: ledgerkit consolidate",
+        ) from error
+    finally:
+        connection.unregister("_empty")
+
+
+def _lacking(connection: duckdb.DuckDBPyConnection, name: str, file: str) -> Iterator[str]:
+    """Columns that ledgers built by an older version lack, as SQL: nulls of the type in `_empty`."""
+    there, wanted = (
+        {column: kind for column, kind, *_ in connection.execute(f"DESCRIBE {given}").fetchall()}
+        for given in (f"SELECT * FROM {file}", "_empty")
+    )
+    for column in schema.later(name):
+        if column not in there:
+            yield f", NULL::{wanted[column]} AS {column}"
 
 
 def quoted(text: str) -> str:

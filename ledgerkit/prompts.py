@@ -86,7 +86,11 @@ def _read(file: Path) -> dict[str, Any]:
 def _documents(history: History, given: dict[str, Any], file: Path) -> list[dict[str, Any]]:
     """What is kept for each plate, in the order of plates. Raises `InvalidRecord` with all problems."""
     documents, problems = [], []
+    sealed = set(history.sealed_plates())
     for plate in layout.sort_plates(list(given)):
+        if plate not in sealed:
+            problems.append(f"{plate}: no such plate is sealed here")
+            continue
         try:
             document = _document(history, plate, given[plate])
         except LedgerkitError as error:
@@ -104,12 +108,10 @@ def _documents(history: History, given: dict[str, Any], file: Path) -> list[dict
 
 
 def _document(history: History, plate: str, regions: Any) -> dict[str, Any]:
-    """What is kept for a plate. Raises `LedgerkitError` for one that is not there."""
+    """What is kept for a plate. Raises `LedgerkitError` where its scan cannot be read."""
     from ledgerkit.imaging.geometry import oriented_size
     from ledgerkit.imaging.header import read_header
 
-    if plate not in history.sealed_plates():
-        raise UsageError("no such plate is sealed here")
     source = history.source(plate)
     with history.archive.tree.open(source.path) as file:
         header = read_header(file)

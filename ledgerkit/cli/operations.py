@@ -152,7 +152,7 @@ def print_job(job: JobView) -> None:
     parts += [f"{job.partial} done in part"] if job.partial else []
     parts += [f"{job.skipped} skipped (done before)"] if job.skipped else []
     parts += (
-        [f"{job.not_current} of them not current, for a newer run has other parameters (--force)"]
+        [f"{job.not_current} not current, for a newer run has other settings or inputs (--force)"]
         if job.not_current
         else []
     )
