@@ -22,13 +22,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ledgerkit.clustering.density import NOISE
 from ledgerkit.testing.handles import Produced, run_operation
 from ledgerkit.testing.neighbours import counted, fused, line_of, parser_of, read_folder
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-NOISE = -1
 FINEST = "finest"
 OWN, REMOVED, SINGLE, NONE = "its own class", "removed", "clusters of one", "none"
 
