@@ -19,7 +19,7 @@ from ledgerkit.naming import Naming
 from ledgerkit.pattern import item_text, parse_answer, question
 from ledgerkit.services.chat import Chat
 from ledgerkit.testing.chat import BODY, CUT, GOOD, ChatPlan, serving
-from ledgerkit.testing.clusterings import clustered
+from ledgerkit.testing.clustered import clustered
 from ledgerkit.verify import verify
 from ledgerkit.views import FailureView
 

@@ -166,6 +166,19 @@ def test_the_links_between_the_pages_lead_somewhere() -> None:
         "search.md",
         "texts.md",
         "verify.md",
+        "workflows.md",
     ):
         for link in re.findall(r"\]\(([^)#:]+)\)", (DOCS / page).read_text("utf-8")):
             assert (DOCS / link).is_file(), f"{page}: {link}"
+
+
+def test_the_page_of_workflows_names_tests_and_headings_that_are_there() -> None:
+    text = (DOCS / "workflows.md").read_text("utf-8")
+    tests = re.findall(r"`(tests/[a-z_/]+\.py)::(test_[a-z0-9_]+)`", text)
+    assert len(tests) == text.count("`tests/")
+    for path, name in tests:
+        assert f"def {name}(" in (DOCS.parent / path).read_text("utf-8"), f"{path}: {name}"
+    for page, heading in re.findall(r"\]\(([a-z-]+\.md)#([^)]+)\)", text):
+        lines = (DOCS / page).read_text("utf-8").splitlines()
+        headings = {line.lstrip("# ").lower().replace(" ", "-") for line in lines if line[:1] == "#"}
+        assert heading in headings, f"{page}: {heading}"

@@ -18,7 +18,7 @@ from ledgerkit import schema
 from ledgerkit.api import Repository
 from ledgerkit.errors import MissingInput, UsageError
 from ledgerkit.naming import Naming
-from ledgerkit.testing.clusterings import PLATES, clustered
+from ledgerkit.testing.clustered import PLATES, clustered
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,7 @@ import pytest
 from ledgerkit.api import Repository
 from ledgerkit.errors import InvalidRecord, UsageError
 from ledgerkit.naming import Naming
-from ledgerkit.testing.clusterings import PLATES, clustered
+from ledgerkit.testing.clustered import PLATES, clustered
 from ledgerkit.verify import verify
 
 Command = Callable[..., subprocess.CompletedProcess[str]]

@@ -1,77 +1,181 @@
-"""Clusterings on record without vectors: groups of plates as letters, for tests of what reads them."""
+"""Judge a clustering by labels: do its groups agree with what the pictures are known to show?
+
+    python -m ledgerkit.testing.clusterings FOLDER [LABELS.tsv] [--by COLUMN ...] [--fused]
+
+FOLDER holds images; LABELS.tsv (by default FOLDER/SOURCES.tsv) has a column `file` and columns of
+labels. The images are described as `embed` does at its defaults and grouped by the operation
+`cluster` at its defaults; with --fused in the space that `fuse` derives from those vectors. Labels
+have no part in it. A row of the table is one level, one column of labels and one way to count noise:
+as a class of its own, removed (coverage says what is left), or each as a cluster of one; without
+noise there is one row. The level `finest` gives every image the deepest cluster it is a member of.
+ARI and AMI are 0 in expectation for groups that have nothing to do with the labels, 1 where both
+agree. Purity is the share of images that have the most frequent label of their cluster; clusters of
+one are pure by definition, so read it in the first two ways.
+Source: Hubert & Arabie 1985 (ARI); Vinh, Epps & Bailey 2010 (AMI); Manning, Raghavan & Schütze 2008,
+16.3 (purity).
+"""
 
 from __future__ import annotations
 
-import io
-from dataclasses import replace
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from ledgerkit.api import Repository
-from ledgerkit.clustering.summary import cluster_id
-from ledgerkit.events import Event, staged_name
-from ledgerkit.schema import arrow_schema
-from ledgerkit.staged import write_staged
-from ledgerkit.staging import PARQUET
+from ledgerkit.clustering.density import NOISE
+from ledgerkit.testing.handles import Produced, run_operation
+from ledgerkit.testing.neighbours import counted, fused, line_of, parser_of, read_folder
 
-LETTERS = "abcdefghijkl"
-PLATES = [f"plate-{number:03d}" for number in range(1, 13)]
-
-
-def clustered(repository: Repository, *groups: str, operation: str = "cluster") -> dict[str, str]:
-    """A clustering on record whose groups are letters of plates a to l; cluster ids by group.
-
-    Plates that are in no group are noise. `repository` has twelve sealed plates.
-    """
-    named = {group: [PLATES[LETTERS.index(one)] for one in group] for group in groups}
-    ids = {group: cluster_id(members, 1) for group, members in named.items()}
-    archive = repository._archive
-    with archive.job() as job:
-        made_before = len(archive.runs("collection"))
-        event = Event(operation, "clustering", {"of": "plates", "made_before": made_before})
-        folder = job.item(staged_name(operation))
-        tables = {"clusters": _clusters(named, ids), "cluster_members": _members(groups, ids)}
-        artifacts = [
-            write_staged(
-                archive.store, folder, f"outputs/{name}.parquet", f"table:{name}", PARQUET,
-                _parquet(name, rows),
-            )
-            for name, rows in tables.items()
-        ]  # fmt: skip
-        staged = replace(event.staged(folder, artifacts=artifacts), variant="plates-flat")
-        archive.commit(job, [staged])
-    return ids
-
-
-def _clusters(named: dict[str, list[str]], ids: dict[str, str]) -> list[dict[str, Any]]:
-    return [
-        {
-            "cluster_id": ids[group], "level": 1, "label": label, "parent_id": None,
-            "size": len(group), "space_id": "test", "centroid": [1.0], "mean": [1.0],
-            "medoid_id": members[0], "representatives": members, "persistence": None,
-            "descriptive_name": "", "name": None,
-        }
-        for label, (group, members) in enumerate(named.items())
-    ]  # fmt: skip
-
-
-def _members(groups: tuple[str, ...], ids: dict[str, str]) -> list[dict[str, Any]]:
-    place = {one: (ids[group], label) for label, group in enumerate(groups) for one in group}
-    return [
-        {
-            "level": 1, "subject_id": plate, "subject_kind": "plate", "plate_id": plate,
-            "cluster_id": place.get(letter, (None, -1))[0], "label": place.get(letter, (0, -1))[1],
-            "probability": 1.0 if letter in place else 0.0, "outlier_score": None,
-            "nearest_cluster_id": None, "nearest_distance": None,
-            "x": float(number), "y": 0.123456,
-        }
-        for number, (letter, plate) in enumerate(zip(LETTERS, PLATES, strict=True))
-    ]  # fmt: skip
-
-
-def _parquet(name: str, rows: list[dict[str, Any]]) -> bytes:
+if TYPE_CHECKING:
     import pyarrow as pa
-    import pyarrow.parquet as pq
 
-    buffer = io.BytesIO()
-    pq.write_table(pa.Table.from_pylist(rows, arrow_schema(name, stored=True)), buffer)
-    return buffer.getvalue()
+FINEST = "finest"
+OWN, REMOVED, SINGLE, NONE = "its own class", "removed", "clusters of one", "none"
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """How one grouping of n images agrees with one column of labels."""
+
+    noise_is: str
+    coverage: float
+    """Share of the labelled images that were compared, 0..1."""
+    ari: float | None
+    ami: float | None
+    purity: float | None
+    """None where nothing is left to compare."""
+
+
+def judge(clusters: Sequence[int], labels: Sequence[str]) -> list[Judged]:
+    """Numbers of clusters, -1 for noise, against labels, n of each, in the three ways.
+
+    Without noise they are one.
+    """
+    if NOISE not in clusters:
+        return [_compared(NONE, clusters, labels, 1.0)]
+    members = [place for place, cluster in enumerate(clusters) if cluster != NOISE]
+    single = [
+        cluster if cluster != NOISE else NOISE - place for place, cluster in enumerate(clusters)
+    ]
+    return [
+        _compared(OWN, clusters, labels, 1.0),
+        _compared(
+            REMOVED,
+            [clusters[place] for place in members],
+            [labels[place] for place in members],
+            len(members) / len(labels),
+        ),
+        _compared(SINGLE, single, labels, 1.0),
+    ]
+
+
+def _compared(
+    noise_is: str, clusters: Sequence[int], labels: Sequence[str], coverage: float
+) -> Judged:
+    from sklearn.metrics import adjusted_mutual_info_score, adjusted_rand_score
+    from sklearn.metrics.cluster import contingency_matrix
+
+    if not clusters:
+        return Judged(noise_is, coverage, None, None, None)
+    most = contingency_matrix(labels, clusters).max(axis=0).sum()
+    return Judged(
+        noise_is,
+        coverage,
+        float(adjusted_rand_score(labels, clusters)),
+        float(adjusted_mutual_info_score(labels, clusters)),
+        float(most / len(clusters)),
+    )
+
+
+def levels_of(produced: Produced) -> dict[str, dict[str, int]]:
+    """By level, then `finest`: the cluster of each image by file name, -1 for noise."""
+    found: dict[str, dict[str, int]] = {}
+    deepest: dict[str, int] = {}
+    numbers: dict[str, int] = {}
+    for row in sorted(
+        produced.arrow_tables["cluster_members"].to_pylist(), key=lambda row: int(row["level"])
+    ):
+        name, home = row["subject_id"], row["cluster_id"]
+        found.setdefault(str(row["level"]), {})[name] = row["label"]
+        if home is not None:
+            deepest[name] = numbers.setdefault(home, len(numbers))
+    everyone = next(iter(found.values()))
+    found[FINEST] = {name: deepest.get(name, NOISE) for name in everyone}
+    return found
+
+
+def embeddings_of(paths: Sequence[Path], *, derived: bool = False) -> pa.Table:
+    """Rows of `embeddings`, one an image, its id the file name; `derived`: in the fused space."""
+    import numpy as np
+
+    from ledgerkit.clustering.vectors import table_of
+    from ledgerkit.operations import embed
+
+    parameters = embed.Parameters()
+    vectors = []
+    for path in paths:
+        with path.open("rb") as file:
+            vectors.append(embed.describe_image(file, parameters))
+    space = embed.space_id(parameters)
+    if derived:
+        space, vectors = "fused", list(fused(np.array(vectors))["fused"])
+    rows = [
+        {"subject_id": path.name, "subject_kind": "plate", "plate_id": path.name} for path in paths
+    ]
+    return table_of(rows, vectors, [1.0] * len(rows), space)
+
+
+def table(
+    levels: Mapping[str, Mapping[str, int]], labels: Mapping[str, Mapping[str, str]]
+) -> Iterator[str]:
+    """Markdown lines: levels by columns of labels by ways to count noise.
+
+    Clusters and noise are those among the images that have a label of the column.
+    """
+    head = ["level", "labels", "clusters", "noise", "noise is", "coverage", "ARI", "AMI", "purity"]
+    yield line_of(head)
+    yield "|" + " --- |" * len(head)
+    for level, homes in levels.items():
+        for scheme, named in labels.items():
+            files = [name for name in homes if name in named]
+            clusters = [homes[name] for name in files]
+            noise = clusters.count(NOISE) / len(files)
+            start = [level, scheme, str(len(set(clusters) - {NOISE})), f"{noise:.3f}"]
+            for one in judge(clusters, [named[name] for name in files]):
+                measures = (one.coverage, one.ari, one.ami, one.purity)
+                yield line_of([*start, one.noise_is, *(_told(value) for value in measures)])
+
+
+def _told(value: float | None) -> str:
+    return "-" if value is None else f"{value:.3f}"
+
+
+def said(produced: Produced) -> Iterator[str]:
+    """What the clustering says of itself: how it was found, and each check that failed."""
+    document: dict[str, Any] = produced.documents["clustering.json"]
+    chosen = next((row for row in produced.row_tables["trials"] if row["chosen"]), None)
+    yield f"{document['method']} by the rule {document['rule']}" + (
+        f", trial {chosen['trial']}: {chosen['parameters']}" if chosen else ""
+    )
+    for gate, check, passed, _, told in produced.gates:
+        if not passed:
+            yield f"failed {gate}/{check}: {told}"
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Describe and cluster the images, and print the table."""
+    from ledgerkit.operations import cluster
+
+    parser = parser_of(__doc__ or "")
+    parser.add_argument("--fused", action="store_true")
+    given = parser.parse_args(arguments)
+    paths, labels = read_folder(given)
+    made = embeddings_of(paths, derived=given.fused)
+    produced = run_operation(cluster, plate_id=None, tables={"embeddings": made})
+    print(counted(paths, labels))
+    print("\n".join(said(produced)), end="\n\n")
+    print("\n".join(table(levels_of(produced), labels)))
+
+
+if __name__ == "__main__":
+    main()

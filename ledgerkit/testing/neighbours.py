@@ -49,6 +49,33 @@ def read_labels(path: Path, columns: Sequence[str]) -> dict[str, dict[str, str]]
     return {column: {row["file"]: row[column] for row in rows if row[column]} for column in columns}
 
 
+def parser_of(told: str) -> argparse.ArgumentParser:
+    """A parser for FOLDER [LABELS.tsv] --by COLUMN ..., for a module whose docstring is `told`."""
+    parser = argparse.ArgumentParser(description=told.partition("\n")[0])
+    parser.add_argument("folder", type=Path, metavar="FOLDER")
+    parser.add_argument("labels", type=Path, nargs="?", metavar="LABELS.tsv")
+    parser.add_argument("--by", nargs="+", default=["work", "group"], metavar="COLUMN")
+    return parser
+
+
+def read_folder(given: argparse.Namespace) -> tuple[list[Path], dict[str, dict[str, str]]]:
+    """Images of the folder by name, and by column the label of each file name."""
+    labels = read_labels(given.labels or given.folder / "SOURCES.tsv", given.by)
+    return [
+        path for path in sorted(given.folder.iterdir()) if path.suffix.lower() in SUFFIXES
+    ], labels
+
+
+def counted(images: Sequence[Path], labels: Mapping[str, Mapping[str, str]]) -> str:
+    """How many images have a label of each column, in how many classes."""
+    counts = {
+        scheme: (sum(path.name in named for path in images), len(set(named.values())))
+        for scheme, named in labels.items()
+    }
+    told = "; ".join(f"{of} in {many} classes by {name}" for name, (of, many) in counts.items())
+    return f"{len(images)} images: {told}"
+
+
 def kinds_of(path: Path, models: Mapping[str, Path] | None = None) -> dict[str, Vectors]:
     """Vectors of one image by kind: the classical one, its blocks alone, and those of `models`,
     folders by name.
@@ -129,18 +156,19 @@ def table(
     head = ["vector", "numbers"]
     for scheme in labels:
         head += [f"{VOTERS}-NN by {scheme}", f"P@{SHOWN} by {scheme}"]
-    lines = [_line(head), "|" + " --- |" * len(head)]
+    lines = [line_of(head), "|" + " --- |" * len(head)]
     for kind in kinds:
         cells = [kind, str(len(next(iter(images.values()))[kind]))]
         for named in labels.values():
             files = [name for name in images if name in named]
             vectors = np.array([images[name][kind] for name in files])
             cells += [f"{share:.3f}" for share in judge(vectors, [named[name] for name in files])]
-        lines.append(_line(cells))
+        lines.append(line_of(cells))
     return lines
 
 
-def _line(cells: Iterable[str]) -> str:
+def line_of(cells: Iterable[str]) -> str:
+    """One row of a Markdown table."""
     return "| " + " | ".join(cells) + " |"
 
 
@@ -148,25 +176,16 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Describe the images and print the table."""
     import numpy as np
 
-    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("folder", type=Path)
-    parser.add_argument("labels", type=Path, nargs="?")
-    parser.add_argument("--by", nargs="+", default=["work", "group"], metavar="COLUMN")
+    parser = parser_of(__doc__ or "")
     parser.add_argument("--model", nargs="+", default=[], metavar="NAME")
     given = parser.parse_args(arguments)
     models = {name: ModelStore().path(name) for name in given.model}
-    labels = read_labels(given.labels or given.folder / "SOURCES.tsv", given.by)
-    paths = [path for path in sorted(given.folder.iterdir()) if path.suffix.lower() in SUFFIXES]
+    paths, labels = read_folder(given)
     images = {path.name: kinds_of(path, models) for path in paths}
     for kind, vectors in fused(np.array([kinds["classical"] for kinds in images.values()])).items():
         for kinds, vector in zip(images.values(), vectors, strict=True):
             kinds[kind] = vector
-    counts = {
-        scheme: (sum(name in named for name in images), len(set(named.values())))
-        for scheme, named in labels.items()
-    }
-    told = "; ".join(f"{of} in {many} classes by {name}" for name, (of, many) in counts.items())
-    print(f"{len(images)} images: {told}\n")
+    print(f"{counted(paths, labels)}\n")
     print("\n".join(table(images, labels)))
 
 

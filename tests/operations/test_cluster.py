@@ -82,6 +82,7 @@ def test_finds_three_groups_numbers_them_by_size_and_describes_them(
     mean = (vectors[30:80] / np.linalg.norm(vectors[30:80], axis=1, keepdims=True)).mean(axis=0)
     centroid = np.array(clusters["centroid"][0].as_py())
     assert np.allclose(centroid, mean / np.linalg.norm(mean), atol=1e-5)
+    assert np.allclose(clusters["mean"][0].as_py(), vectors[30:80].mean(axis=0), atol=1e-5)
     nearest = clusters["representatives"][0].as_py()
     assert len(nearest) == 9
     assert clusters["medoid_id"][0].as_py() == nearest[0]
@@ -116,13 +117,32 @@ def test_few_rows_give_a_sound_result_that_says_what_it_could_not_do(count: int)
     assert members.num_rows == count
     assert np.isfinite(np.array(members["x"])).all()
     told = gates(produced)
+    assert not told["rows"][0]
+    assert told["rows"][2] == f"{count} rows, at least 100 wanted"
     if count < 4:
         assert not told["layout"][0]
         assert "too few for UMAP" in told["layout"][2]
     if count < 10:
-        assert not told["rows"][0]
         assert not told["partition"][0]
         assert "cannot hold two clusters" in told["partition"][2]
+
+
+@pytest.mark.parametrize("sizes", [(7, 7, 6), (17, 16, 16), (17, 17, 16)])
+def test_groups_of_few_rows_are_found_at_the_defaults(sizes: tuple[int, ...]) -> None:
+    produced = run_operation(cluster, plate_id=None, tables={"embeddings": [table(groups(sizes))]})
+    labels = first_level(produced)[0]["label"].to_pylist()
+    assert labels == [place for place, size in enumerate(sizes) for _ in range(size)]
+    assert gates(produced)["partition"][0]
+    (trial,) = produced.row_tables["trials"]
+    assert json.loads(trial["parameters"])["min_cluster_size"] == 5
+
+
+def test_twenty_images_in_groups_of_three_or_more_when_the_grid_is_asked_for() -> None:
+    """The sample and the least size of workflow W2."""
+    produced = run(table(groups((8, 7, 5))), sweep="grid", neighbours="5", min_cluster_size="3")
+    assert first_level(produced)[1]["size"].to_pylist() == [8, 7, 5]
+    (trial,) = produced.row_tables["trials"]
+    assert json.loads(trial["parameters"])["min_cluster_size"] == 3
 
 
 @pytest.mark.parametrize("count", [435, 1000])
