@@ -90,6 +90,11 @@ class Operation:
     def takes(self, parameters: Any) -> tuple[str, ...]:
         return tuple(self.module.takes(parameters))
 
+    @property
+    def loads_models(self) -> bool:
+        """Whether it loads models: each worker would hold them, and on a GPU there is room for one."""
+        return hasattr(self.module, "models")
+
     def models(self, parameters: Any) -> tuple[str, ...]:
         """Names in the store of models whose weights it loads; none where it does not say."""
         named = getattr(self.module, "models", None)

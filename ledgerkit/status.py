@@ -28,6 +28,7 @@ PHASES = (
     ("4 segment", "sam"),
     ("5 embed", "embed"),
     ("5 embed", "encode"),
+    ("5 embed", "fuse"),
     ("clustering", "cluster"),
     ("clustering", "describe"),
     ("clustering", "match"),
@@ -38,7 +39,7 @@ PHASES = (
     ("looking", "pyramid"),
     ("looking", "hash"),
 )
-OPTIONAL = frozenset({"contact", "encode", "hash", "match", "overlay", "pyramid", "sam"})
+OPTIONAL = frozenset({"contact", "encode", "fuse", "hash", "match", "overlay", "pyramid", "sam"})
 """Shown, but never what a plate waits for: nothing reads it, or another operation does as well."""
 UPSTREAM = {"segment": "normalize", "embed": "normalize"}
 """Phases on plates that wait for another: only plates that it has done are to do."""

@@ -180,5 +180,7 @@ def test_the_page_of_workflows_names_tests_and_headings_that_are_there() -> None
         assert f"def {name}(" in (DOCS.parent / path).read_text("utf-8"), f"{path}: {name}"
     for page, heading in re.findall(r"\]\(([a-z-]+\.md)#([^)]+)\)", text):
         lines = (DOCS / page).read_text("utf-8").splitlines()
-        headings = {line.lstrip("# ").lower().replace(" ", "-") for line in lines if line[:1] == "#"}
+        headings = {
+            line.lstrip("# ").lower().replace(" ", "-") for line in lines if line[:1] == "#"
+        }
         assert heading in headings, f"{page}: {heading}"

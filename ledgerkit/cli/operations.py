@@ -67,7 +67,7 @@ def _perform(
     with job_progress(name, as_json) as progress:
         job = repository.run(
             name,
-            workers=workers or default_workers(),
+            workers=workers or (1 if operation.load(name).loads_models else default_workers()),
             progress=progress,
             wait=wait,
             memory=memory,
@@ -98,7 +98,8 @@ def _job_options() -> list[Any]:
         click.option(
             "--workers",
             type=click.IntRange(1),
-            help="Processes at once; by default one for each processor.",
+            help="Processes at once; by default one for each processor, and a single one for what loads "
+            "a model.",
         ),
         wait_option,
     ]

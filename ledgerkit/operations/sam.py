@@ -252,6 +252,8 @@ def _rows(
                 None if parent is None else parent["segment_id"],
             )
         except (ValueError, ArithmeticError, MemoryError) as error:
+            if not made and index + 1 == len(found.regions):
+                raise
             outputs.failed(f"mask {index + 1} of {len(found.regions)}", error)
     rows: dict[str, dict[str, Any]] = {}
     for row in made.values():

@@ -344,5 +344,5 @@ def _write_crops(
             name = f"crops/{row['segment_id']}.{encoding.suffix}"
             with outputs.cache(name, "crop", encoding.media_type) as output:
                 write_image(image, output, encoding)
-    told = f"{len(chosen)} figures cut out, background {background}"
+    told = f"{len(chosen)} figures and parts cut out, background {background}"
     outputs.gate("crops", "count", True, float(len(chosen)), told)
