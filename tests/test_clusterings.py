@@ -79,7 +79,17 @@ def test_the_command_judges_each_level_by_each_column_and_says_what_failed(
         image.save(tmp_path / f"{place}.png")
         lines.append(f"{place}.png\t{family}\t{'one' if place < 6 else ''}")
     (tmp_path / "labels.tsv").write_text("\n".join(lines))
-    main([str(tmp_path), str(tmp_path / "labels.tsv"), "--by", "group", "half"])
+    main(
+        [
+            str(tmp_path),
+            str(tmp_path / "labels.tsv"),
+            "--by",
+            "group",
+            "half",
+            "--set",
+            "levels=flat",
+        ]
+    )
     said = capsys.readouterr().out.splitlines()
     assert said[0] == "12 images: 12 in 2 classes by group; 6 in 1 classes by half"
     assert "failed preflight/rows: 12 rows, at least 100 wanted" in said
@@ -87,6 +97,7 @@ def test_the_command_judges_each_level_by_each_column_and_says_what_failed(
     assert {(row[0], row[1]) for row in rows} >= {
         (level, column) for level in ("1", "finest") for column in ("group", "half")
     }
+    assert {row[0] for row in rows} == {"1", "finest"}, "the parameter that was set"
     assert all(row[5] == "1.000" for row in rows if row[4] != REMOVED)
     by_group = next(row for row in rows if row[:2] == ["finest", "group"])
     assert 0.5 <= float(by_group[8]) <= 1

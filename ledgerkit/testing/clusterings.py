@@ -1,11 +1,12 @@
 """Judge a clustering by labels: do its groups agree with what the pictures are known to show?
 
     python -m ledgerkit.testing.clusterings FOLDER [LABELS.tsv] [--by COLUMN ...] [--fused]
+        [--set NAME=VALUE ...]
 
 FOLDER holds images; LABELS.tsv (by default FOLDER/SOURCES.tsv) has a column `file` and columns of
 labels. The images are described as `embed` does at its defaults and grouped by the operation
-`cluster` at its defaults; with --fused in the space that `fuse` derives from those vectors. Labels
-have no part in it. A row of the table is one level, one column of labels and one way to count noise:
+`cluster` at its defaults or with the parameters set, values as JSON; with --fused in the space that
+`fuse` derives from those vectors. Labels have no part in it. A row of the table is one level, one column of labels and one way to count noise:
 as a class of its own, removed (coverage says what is left), or each as a cluster of one; without
 noise there is one row. The level `finest` gives every image the deepest cluster it is a member of.
 ARI and AMI are 0 in expectation for groups that have nothing to do with the labels, 1 where both
@@ -25,6 +26,7 @@ from typing import TYPE_CHECKING, Any
 from ledgerkit.clustering.density import NOISE
 from ledgerkit.testing.handles import Produced, run_operation
 from ledgerkit.testing.neighbours import counted, fused, line_of, parser_of, read_folder
+from ledgerkit.testing.segmentation import settings_of
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -168,10 +170,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
     parser = parser_of(__doc__ or "")
     parser.add_argument("--fused", action="store_true")
+    parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE")
     given = parser.parse_args(arguments)
     paths, labels = read_folder(given)
     made = embeddings_of(paths, derived=given.fused)
-    produced = run_operation(cluster, plate_id=None, tables={"embeddings": made})
+    produced = run_operation(
+        cluster, plate_id=None, tables={"embeddings": made}, **settings_of(given.set)
+    )
     print(counted(paths, labels))
     print("\n".join(said(produced)), end="\n\n")
     print("\n".join(table(levels_of(produced), labels)))
