@@ -54,12 +54,16 @@ def test_the_probability_is_the_share_of_trials_and_others_that_are_with_a_row()
 
 
 def test_of_digits_it_says_more_than_most_trials_in_any_order_of_rows() -> None:
-    given = {"neighbours": "10,20", "min_dist": "0.1", "min_samples": "none,5", "levels": "flat"}
+    grid = {
+        "neighbours": "10,20,50",
+        "min_dist": "0.1",
+        "min_cluster_size": "5,10",
+        "min_samples": "none,5",
+    }
     table, truth = digits(435)
     vectors = gather([table], "plates", "")
     unit = normalise(vectors.matrix)
-    grid = grid_of("10,20", "0.1", "5,8,10,15", "none,5")
-    how = How(settings_of(grid, 435, 2000), 2, "eom", "flat", "consensus", 0.4, 9, 1337)
+    how = How(settings_of(grid_of(**grid), 435, 2000), 2, "eom", "flat", "consensus", 0.4, 9, 1337)
     found = group(unit, directions(unit, 32, False), how)
     wanted = [truth[name] for name in vectors.subjects]
     trials = [adjusted_rand_score(wanted, vote) for vote in found.swept.votes]
@@ -68,7 +72,9 @@ def test_of_digits_it_says_more_than_most_trials_in_any_order_of_rows() -> None:
     assert agreement >= max(0.75, float(np.median(trials)))
     shuffled, _ = digits(435, order=3)
     assert shuffled["subject_id"] != table["subject_id"]
-    produced = run_operation(cluster, plate_id=None, tables={"embeddings": [shuffled]}, **given)
+    produced = run_operation(
+        cluster, plate_id=None, tables={"embeddings": [shuffled]}, levels="flat", **grid
+    )
     members = produced.arrow_tables["cluster_members"]
     assert members["subject_id"].to_pylist() == vectors.subjects
     assert members["label"].to_pylist() == found.levels[0].labels.tolist()

@@ -262,7 +262,7 @@ def test_every_setting_of_the_grid_is_a_trial_and_the_rule_picks_one(
 
 def test_the_first_level_is_what_the_trials_agree_on_and_the_map_is_the_best_of_them() -> None:
     given = {"min_samples": "none,3,5"}
-    vectors = groups((40, 35, 30), spread=0.5)
+    vectors = groups((40, 35, 30), spread=0.3)
     best, produced = (run(table(vectors), choose=one, **given) for one in ("best", "consensus"))
     *trials, consensus = produced.row_tables["trials"]
     assert [row["trial"] for row in trials] == list(range(12))
