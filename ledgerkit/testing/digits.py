@@ -4,7 +4,7 @@
 seed and as many others as asked for, the rows given in another order each time, and prints the
 agreement of the first level with the truth: over all rows, noise a group of its own. `--cost` times
 the sweep against one run of UMAP and HDBSCAN. Source: Hubert & Arabie 1985 (adjusted Rand index);
-Vinh, Epps & Bailey 2010 (adjusted mutual information); Alimoglu & Alpaydin 1996 (the digits).
+Vinh, Epps & Bailey 2010 (adjusted mutual information); Alpaydin & Kaynak 1998 (the digits).
 """
 
 from __future__ import annotations
