@@ -81,7 +81,7 @@ def _ours(unit: Any) -> tuple[Any, list[int]]:
     given = Parameters()
     grid = grid_of(given.neighbours, given.min_dist, given.min_cluster_size, given.min_samples)
     settings = settings_of(grid, len(unit), 0)
-    how = How(settings, 2, "eom", "nested", given.max_noise, given.k, SEED)
+    how = How(settings, 2, "eom", "nested", given.choose, given.max_noise, given.k, SEED)
     found = group(unit, unit, how)
     return found.levels[0].labels, [level.clusters for level in found.levels]
 

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from ledgerkit.clustering.consensus import FEWEST
 from ledgerkit.clustering.critic import Report, check_table, check_vectors
 from ledgerkit.clustering.quality import gini
 
@@ -85,15 +86,25 @@ def checkpoint(members: pa.Table, limits: Limits) -> Report:
 
 def methods(found: Grouping, chart: Chart) -> Iterator[tuple[str, bool, float | None, str]]:
     """Check, outcome, value and sentence on each method: whether it is the one that was wanted."""
-    layout, tried = found.swept.layout, len(found.rows)
+    layout = found.swept.layout
     yield "layout", layout.method == "umap", None, layout.reason or "by UMAP"
-    told = found.reason or f"chosen among {tried} by {found.rule}"
-    yield "partition", found.method != "kmeans", float(tried), told
+    yield "partition", not found.reason, float(len(found.rows)), _partition(found)
     drawn = f"{chart.neighbours} neighbours, least distance {chart.min_dist:g}"
     told = chart.reason or f"by UMAP, {drawn}"
     if chart.method == "kept":
         told = f"{chart.kept} points kept as they were, {chart.placed} placed among them, {drawn}"
     yield "map", chart.method != "pca", None, told
+
+
+def _partition(found: Grouping) -> str:
+    """How the first level came about, or why it is the fall-back."""
+    tried = len(found.swept.trials)
+    if found.reason:
+        return found.reason
+    if found.method == "consensus":
+        return f"what {len(found.swept.votes)} of {tried} trials agree on, by {found.rule}"
+    few = f", too few for a consensus, which takes {FEWEST}" if tried < FEWEST else ""
+    return f"chosen among {tried} by {found.rule}{few}"
 
 
 def postflight(found: Grouping, chart: Chart, limits: Limits) -> Report:

@@ -5,11 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from ledgerkit.clustering.consensus import FEWEST, MAJORITY, NEIGHBOURS, agreed
+from ledgerkit.clustering.consensus import RULE as CONSENSUS
 from ledgerkit.clustering.grid import Setting
 from ledgerkit.clustering.levels import nested, w4
 from ledgerkit.clustering.partition import Partition, kmeans, of_cut
 from ledgerkit.clustering.quality import quality
-from ledgerkit.clustering.sweep import RULE, Sweep, sweep
+from ledgerkit.clustering.sweep import RULE, Best, Sweep, sweep
 from ledgerkit.clustering.tables import other_row, trial_row
 
 if TYPE_CHECKING:
@@ -26,6 +28,8 @@ class How:
     selection: str
     levels: str
     """nested, w4 or flat."""
+    choose: str
+    """consensus or best."""
     max_noise: float
     k: int
     seed: int
@@ -43,9 +47,9 @@ class Grouping:
     """Number of the trial whose layout that is; None where it is none of the grid's."""
     rule: str
     method: str
-    """hdbscan, kmeans or w4."""
+    """consensus, hdbscan, kmeans or w4."""
     reason: str
-    """Why it is KMeans; empty when it is not."""
+    """Why it is the fall-back; empty when it is not."""
     rows: list[dict[str, Any]]
 
 
@@ -60,10 +64,19 @@ def group(unit: NDArray[np.float32], reduced: NDArray[np.float32], how: How) -> 
         max_noise=how.max_noise,
         seed=how.seed,
     )
-    if swept.best is None:
-        return _fallen_back(unit, swept, how)
     best = swept.best
-    first = of_cut(best.cut)
+    if best is None:
+        return _fallen_back(unit, swept, how)
+    number, rows = best.trial.number, _rows(swept, how, None)
+    agreement = _agreement(swept, best, how)
+    if isinstance(agreement, Partition):
+        first, rule, method, reason = agreement, CONSENSUS, "consensus", ""
+        used = min(NEIGHBOURS, swept.near.indices.shape[1]) if swept.near else 0
+        settings = {"trials": len(swept.votes), "n_neighbors": used, "majority": MAJORITY}
+        rows.append(other_row(len(rows), method, settings, first, quality(unit, first.labels)))
+    else:
+        first, rule, method, reason = of_cut(best.cut), RULE, "hdbscan", agreement
+        rows[number]["chosen"] = True
     levels = [first]
     if how.levels == "nested":
         levels = nested(
@@ -74,9 +87,27 @@ def group(unit: NDArray[np.float32], reduced: NDArray[np.float32], how: How) -> 
             selection=how.selection,
             max_noise=how.max_noise,
         )
-    rows = _rows(swept, how, best.trial.number)
-    number = best.trial.number
-    return Grouping(levels, swept, best.trial.setting, number, RULE, "hdbscan", "", rows)
+    return Grouping(levels, swept, best.trial.setting, number, rule, method, reason, rows)
+
+
+def _agreement(swept: Sweep, best: Best, how: How) -> Partition | str:
+    """What the trials agree on, or why the best of them stands alone: empty where no consensus was
+    wanted, or fewer settings were tried than it takes.
+    """
+    if how.choose != "consensus" or len(swept.trials) < FEWEST:
+        return ""
+    if len(swept.votes) < FEWEST:
+        found = f"{len(swept.votes)} of {len(swept.trials)} trials qualify"
+        return f"{found}, and a consensus takes {FEWEST}: the best of them was taken"
+    if swept.near is None:
+        return "there is no shared graph of so many rows: the best trial was taken"
+    least = min(trial.setting.min_cluster_size for trial in swept.trials if not trial.note)
+    agreement = agreed(swept.votes, swept.near.indices, best.cut.outliers, least, how.seed)
+    noise = float((agreement.labels < 0).mean())
+    if agreement.clusters < 2 or noise > how.max_noise:
+        found = f"{agreement.clusters} clusters, {noise:.2f} of the rows noise"
+        return f"the trials agree on too little, {found}: the best of them was taken"
+    return agreement
 
 
 def _fallen_back(unit: NDArray[np.float32], swept: Sweep, how: How) -> Grouping:

@@ -1,7 +1,7 @@
 """Many settings of UMAP and HDBSCAN over one neighbour graph, and the rule that picks one of them.
 
 One exact graph serves all layouts, one hierarchy per layout and `min_samples` serves all least sizes.
-Only the best trial so far is kept whole. Source: workflow W0 (grid, noise limit); imaging notes C.6,
+Of a trial that qualifies the labels are kept; only the best so far is kept whole. Source: workflow W0 (grid, noise limit); imaging notes C.6,
 G2 (the rule: of 108 runs on digits the cosine silhouette in the original space ranked .63 with the
 truth, the silhouette in the layout -.13).
 """
@@ -73,6 +73,8 @@ class Sweep:
     near: Neighbours | None
     layout: Layout
     """The chosen trial's; without one the first that was made."""
+    votes: list[NDArray[np.int32]]
+    """The labels of the trials that qualify, in their order, int32 (n,)."""
 
 
 def sweep(
@@ -94,7 +96,10 @@ def sweep(
     count, most = len(unit), max(one.neighbours for one in settings)
     near = neighbours(reduced, most) if 4 <= count <= LARGEST_EXACT else None
     width = max(2, min(dimensions, count - 2, reduced.shape[1]))
+    import numpy as np
+
     trials: list[Trial] = []
+    votes: list[NDArray[np.int32]] = []
     best: Best | None = None
     kept: Layout | None = None
     for (used, distance), group in groupby(
@@ -113,10 +118,12 @@ def sweep(
             trial = _judge(len(trials), setting, layout.method, found, tree, unit, max_noise)
             trials.append(trial)
             best = _better(best, trial, found, layout)
+            if found and not trial.note:
+                votes.append(found.labels.astype(np.int32))
         if kept.method != "umap":
             break
     assert kept is not None
-    return Sweep(trials, best, near, best.layout if best else kept)
+    return Sweep(trials, best, near, best.layout if best else kept, votes)
 
 
 def pick(

@@ -1,11 +1,12 @@
 """Group plates, tiles or segments by their vectors, in levels, and lay them out on a map.
 
-Many settings of UMAP and HDBSCAN are tried over one neighbour graph, and one is chosen by a named
-rule: at most so much noise, two clusters, then the cosine silhouette of the original vectors. Rows of
-`trials` hold them all. Where nothing qualifies KMeans takes over, where UMAP cannot run principal
+Many settings of UMAP and HDBSCAN are tried over one neighbour graph; those with two clusters and at
+most so much noise qualify. By named rules their consensus is the first level, and the one with the
+greatest cosine silhouette of the original vectors is the map. Rows of `trials` hold them all. Where nothing qualifies KMeans takes over, where UMAP cannot run principal
 components do, and a gate says so. Clusters lie in levels; noise stays noise. With --onto the map
 keeps the points of an earlier run, and `cluster_matches` says what became of its clusters.
-Source: McInnes, Healy & Melville 2018; Campello, Moulavi & Sander 2013; workflows W0 and W4.
+Source: McInnes, Healy & Melville 2018; Campello, Moulavi & Sander 2013; Fred & Jain 2005; workflows
+W0 and W4.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from ledgerkit.clustering.vectors import Vectors
     from ledgerkit.handles import Inputs, Outputs
 
-VERSION = "2"
+VERSION = "3"
 EVENT_TYPE = "clustering"
 SUBJECT = "collection"
 LIBRARIES = (
@@ -37,6 +38,7 @@ LIBRARIES = (
     "pynndescent",
     "numba",
     "hdbscan",
+    "networkx",
     "pyarrow",
 )
 MAKES = ("clusters", "cluster_members", "trials", "cluster_matches")
@@ -95,6 +97,12 @@ class Parameters:
         "nested",
         "w4",
         "flat",
+    )
+    choose: str = _text(
+        "consensus",
+        "First level: what the trials that qualify agree on, or the best of them alone",
+        "consensus",
+        "best",
     )
     k: int = _whole(9, 1, "Clusters of the KMeans fall-back, at most")
     onto: str = _text("", "Run of an earlier clustering whose map and clusters this one follows")
@@ -246,6 +254,7 @@ def _group(
         parameters.dimensions,
         parameters.selection,
         parameters.levels,
+        parameters.choose,
         parameters.max_noise,
         parameters.k,
         parameters.seed,
@@ -291,7 +300,7 @@ def _document(
         "rule": found.rule,
         "method": found.method,
         "reason": found.reason,
-        "trial": found.trial,
+        "trial": found.trial if found.method == "hdbscan" else None,
         "levels": {
             "rule": parameters.levels,
             "clusters": [level.clusters for level in found.levels],

@@ -257,7 +257,10 @@ def test_every_setting_of_the_grid_is_a_trial_and_the_rule_picks_one(
     check_columns: Callable[[str, Any], None],
 ) -> None:
     produced = run(
-        table(groups((40, 35, 30), spread=0.5)), neighbours="10,20", min_samples="none,3"
+        table(groups((40, 35, 30), spread=0.5)),
+        neighbours="10,20",
+        min_samples="none,3",
+        choose="best",
     )
     trials = produced.row_tables["trials"]
     check_columns("trials", trials[0])
@@ -275,6 +278,42 @@ def test_every_setting_of_the_grid_is_a_trial_and_the_rule_picks_one(
     assert recorded["trial"] == chosen["trial"]
     assert recorded["map"]["neighbours"] == json.loads(chosen["parameters"])["n_neighbors"]
     assert schema.problems("clustering.v1", recorded) == []
+
+
+def test_the_first_level_is_what_the_trials_agree_on_and_the_map_is_the_best_of_them() -> None:
+    given = {"min_samples": "none,3,5"}
+    vectors = groups((40, 35, 30), spread=0.3)
+    best, produced = (run(table(vectors), choose=one, **given) for one in ("best", "consensus"))
+    *trials, consensus = produced.row_tables["trials"]
+    assert [row["trial"] for row in trials] == list(range(12))
+    assert [row["chosen"] for row in trials] == [False] * 12
+    assert (consensus["algorithm"], consensus["chosen"]) == ("consensus", True)
+    qualified = sum(not row["note"] for row in trials)
+    assert json.loads(consensus["parameters"])["trials"] == qualified
+    assert gates(produced)["partition"][2] == (
+        f"what {qualified} of 12 trials agree on, by consensus-v1"
+    )
+    recorded = produced.documents["clustering.json"]
+    assert schema.problems("clustering.v1", recorded) == []
+    assert (recorded["rule"], recorded["method"]) == ("consensus-v1", "consensus")
+    assert recorded["trial"] is None
+    assert recorded["map"]["trial"] == best.documents["clustering.json"]["trial"]
+    assert coordinates(produced) == coordinates(best)
+    members = first_level(produced)[0]
+    assert members["label"].to_pylist() == [0] * 40 + [1] * 35 + [2] * 30
+
+
+def test_too_few_trials_that_qualify_leave_the_best_one_and_say_so() -> None:
+    produced = run(
+        table(groups((40, 35, 30), spread=0.5)),
+        min_cluster_size="8,60,70,80",
+        min_samples="none,3,5",
+    )
+    passed, _, told = gates(produced)["partition"]
+    assert not passed
+    assert told == "3 of 12 trials qualify, and a consensus takes 10: the best of them was taken"
+    assert produced.documents["clustering.json"]["rule"] == "noise-silhouette-v1"
+    assert produced.documents["clustering.json"]["reason"] == told
 
 
 def test_the_map_is_the_layout_of_the_chosen_trial() -> None:
