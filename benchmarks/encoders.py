@@ -26,7 +26,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from benchmarks.towers import profile, rate
+from benchmarks.towers import begin, profile, rate
 
 BATCHES = (1, 4, 8)
 PATCH, WINDOW, NECK = 16, 14, 256
@@ -142,17 +142,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--only", nargs="+", choices=tuple(ENCODERS), default=list(ENCODERS))
     parser.add_argument("--size", choices=tuple(SIZES), default="vit_b")
-    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
-    parser.add_argument("--batches", nargs="+", type=int, default=list(BATCHES))
-    parser.add_argument("--seconds", type=float, default=2.0)
-    parser.add_argument("--peak-tflops", type=float, help="of the device, dense, in that precision")
-    parser.add_argument("--profile", metavar="FILE")
-    given = parser.parse_args(arguments)
-    import torch
-    import transformers
-
-    card = torch.cuda.get_device_name() if given.device == "cuda" else "processor"
-    print(f"{card}, torch {torch.__version__}, transformers {transformers.__version__}\n")
+    given = begin(parser, arguments, BATCHES)
     for name in given.only:
         ENCODERS[name](given)
 

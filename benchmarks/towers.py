@@ -166,12 +166,12 @@ def profile(step: Callable[[], Any], device: str, title: str, path: str) -> None
         file.write(f"{title}\n{lines}\n\n")
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
-    """Measure the sizes that are asked for."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--only", nargs="+", choices=tuple(SIZES), default=["b32", "l14"])
+def begin(
+    parser: argparse.ArgumentParser, arguments: Sequence[str] | None, batches: Sequence[int]
+) -> argparse.Namespace:
+    """The arguments, with those of every such benchmark; says on what it runs."""
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
-    parser.add_argument("--batches", nargs="+", type=int, default=list(BATCHES))
+    parser.add_argument("--batches", nargs="+", type=int, default=list(batches))
     parser.add_argument("--seconds", type=float, default=2.0)
     parser.add_argument("--peak-tflops", type=float, help="of the device, dense, in that precision")
     parser.add_argument("--profile", metavar="FILE")
@@ -181,6 +181,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
     card = torch.cuda.get_device_name() if given.device == "cuda" else "processor"
     print(f"{card}, torch {torch.__version__}, transformers {transformers.__version__}\n")
+    return given
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Measure the sizes that are asked for."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--only", nargs="+", choices=tuple(SIZES), default=["b32", "l14"])
+    given = begin(parser, arguments, BATCHES)
     for name in given.only:
         measure(SIZES[name], given)
 

@@ -79,9 +79,12 @@ def _resize(image: Any, size: tuple[int, int]) -> Any:
 def _batched_nms(
     boxes: torch.Tensor, scores: torch.Tensor, idxs: torch.Tensor, iou_threshold: float
 ) -> torch.Tensor:
-    """Suppression within each category; segment_anything has but one."""
+    """Places of the boxes kept by suppression within each category, by falling score."""
     import torch
 
-    if len(torch.unique(idxs)) > 1:
-        raise NotImplementedError("boxes of more than one category")
-    return suppress(boxes, scores, iou_threshold)
+    kept = []
+    for category in torch.unique(idxs):
+        places = torch.nonzero(idxs == category).flatten()
+        kept.append(places[suppress(boxes[places], scores[places], iou_threshold)])
+    found = torch.cat(kept) if kept else torch.zeros(0, dtype=torch.int64)
+    return found[torch.argsort(scores[found], descending=True, stable=True)]

@@ -23,7 +23,7 @@ from ledgerkit.models.sam_boxes import suppress
 from ledgerkit.models.sam_checkpoint import shape_of
 from ledgerkit.models.sam_masks import Found, MaskRule, everything, point_grid, pointed_at
 from ledgerkit.models.sam_network import Network, Prompts
-from ledgerkit.models.sam_torchvision import import_segment_anything
+from ledgerkit.models.sam_torchvision import _batched_nms, import_segment_anything
 from ledgerkit.testing.sam import SIDE, write_checkpoint, write_transformers
 
 torch = pytest.importorskip("torch")
@@ -286,6 +286,15 @@ def overlap(one: np.ndarray, other: np.ndarray) -> float:
     area = float(np.prod(np.maximum(shared, 0)))
     both = np.prod(one[2:] - one[:2]) + np.prod(other[2:] - other[:2]) - area
     return area / both if both else 0.0
+
+
+def test_boxes_of_two_categories_take_away_only_their_own() -> None:
+    boxes = torch.tensor([[0, 0, 9, 9], [0, 0, 9, 8], [0, 0, 9, 9], [20, 20, 30, 30.0]])
+    scores = torch.tensor([0.5, 0.9, 0.7, 0.6])
+    one = torch.zeros(4, dtype=torch.int64)
+    assert _batched_nms(boxes, scores, one, 0.5).tolist() == [1, 3]
+    assert _batched_nms(boxes, scores, torch.tensor([0, 0, 1, 1]), 0.5).tolist() == [1, 2, 3]
+    assert _batched_nms(boxes[:0], scores[:0], one[:0], 0.5).tolist() == []
 
 
 def test_no_torchvision_is_left_behind_for_others_to_find(folders: dict[str, Path]) -> None:
