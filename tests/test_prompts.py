@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from ledgerkit.api import Repository
 from ledgerkit.cli import main
@@ -21,7 +22,6 @@ from ledgerkit.testing.towers import write_tower
 from ledgerkit.weights import ModelStore
 from ledgerkit.weights.adding import add
 
-torch = pytest.importorskip("torch")
 WHO = {"by": "A. Curator", "reason": "a test"}
 FEW = {"points_per_side": 4, "stability_score_thresh": 0.0, "pred_iou_thresh": 0.0}
 

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from ledgerkit.errors import InvalidRecord
 from ledgerkit.imaging import rle
@@ -26,7 +27,6 @@ from ledgerkit.models.sam_network import Network, Prompts
 from ledgerkit.models.sam_torchvision import _batched_nms, import_segment_anything
 from ledgerkit.testing.sam import SIDE, write_checkpoint, write_transformers
 
-torch = pytest.importorskip("torch")
 PLACEMENT = Placement("cpu", "float32", "cpu")
 LOOSE = {"pred_iou_thresh": 0.01, "stability_score_thresh": 0.1, "stability_score_offset": 0.1}
 """Thresholds that a network with random weights passes now and then."""

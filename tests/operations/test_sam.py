@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from ledgerkit.errors import InvalidRecord, MissingInput, UsageError
 from ledgerkit.imaging import rle
@@ -18,7 +19,6 @@ from ledgerkit.operations import sam
 from ledgerkit.testing.handles import Produced, run_operation
 from ledgerkit.testing.sam import write_checkpoint
 
-torch = pytest.importorskip("torch")
 Plate = tuple[Path, dict[str, Any]]
 LOOSE = {"points_per_side": 8, "stability_score_thresh": 0.1, "stability_score_offset": 0.1}
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from playwright import sync_api as playwright
 
 from ledgerkit.api import Repository
 from ledgerkit.pages.atlas import AtlasView
@@ -16,7 +17,6 @@ from ledgerkit.testing.mapped import cluster_id
 
 from .conftest import HOSTILE
 
-playwright = pytest.importorskip("playwright.sync_api")
 BROWSER = os.environ.get("LEDGERKIT_BROWSER") or shutil.which("chromium")
 Page = Any
 _CONTRAST = """() => {

@@ -8,6 +8,7 @@ import math
 from typing import Any
 
 import pytest
+import safetensors as library
 from hypothesis import example, given
 from hypothesis import strategies as st
 
@@ -172,7 +173,6 @@ def check_judged(data: bytes) -> None:
 def test_agrees_with_the_library_where_it_is_there(
     kinds: list[tuple[str, list[int]]], data: st.DataObject
 ) -> None:
-    library = pytest.importorskip("safetensors")
     header, size = written(kinds)
     whole = bytearray(framed(json.dumps(header).encode(), bytes(size)))
     if data.draw(st.booleans()):
