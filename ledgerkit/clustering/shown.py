@@ -92,6 +92,9 @@ def check_vectors(shown: Shown, outputs: Outputs) -> None:
         mine = unit[shown.numbers[rows] == cluster["label"]].astype(np.float64)
         centroid = np.asarray(cluster["centroid"], dtype=np.float64)
         mean = mine.sum(axis=0)
+        if centroid.size != mean.size:
+            least = 0.0
+            break
         length = float(np.linalg.norm(mean) * np.linalg.norm(centroid))
         least = min(least, float(mean @ centroid) / length if length > 1e-9 else 0.0)
     told = f"centroids agree with the vectors, least cosine {least:.4f}, {SAME} wanted"

@@ -70,10 +70,21 @@ def encoded(
         yield from _forward(held, tower)
 
 
-def _forward(held: list[tuple[Key, Vector]], tower: Tower) -> Iterator[tuple[Key, Vector]]:
+def _forward(
+    held: list[tuple[Key, Vector]], tower: Tower
+) -> Iterator[tuple[Key, Vector | Exception]]:
+    """The vectors of a batch; one by one where the batch fails, so that a picture costs only itself."""
     import numpy as np
 
-    vectors = tower.images(np.stack([pixels for _, pixels in held]))
+    try:
+        vectors = tower.images(np.stack([pixels for _, pixels in held]))
+    except Exception as error:
+        if len(held) == 1:
+            yield held[0][0], error
+            return
+        for one in held:
+            yield from _forward([one], tower)
+        return
     for (key, _), vector in zip(held, vectors, strict=True):
         yield key, vector
 

@@ -207,3 +207,32 @@ def test_a_space_is_a_models_own_and_shared_by_all_that_it_is_shown_as_usual(
 def test_a_model_must_be_named() -> None:
     with pytest.raises(UsageError, match="needs a model"):
         encode.models(encode.Parameters())
+
+
+def test_a_picture_that_the_model_refuses_costs_only_itself() -> None:
+    from ledgerkit.models.pipeline import encoded
+
+    class Picky:
+        """Takes no picture that is black."""
+
+        class preprocessing:  # noqa: N801
+            shape = (2, 2)
+
+            @staticmethod
+            def apply(picture: Any) -> Any:
+                return picture.astype(np.float32)
+
+        def batch(self) -> int:
+            return 3
+
+        def images(self, pixels: Any) -> Any:
+            if not pixels.any(axis=(1, 2, 3)).all():
+                raise ValueError("black")
+            return pixels.reshape(len(pixels), -1)
+
+    shades = [200, 0, 100]
+    given = [(at, lambda at=at: np.full((2, 2, 3), shades[at], np.uint8)) for at in range(3)]
+    found = dict(encoded(given, Picky()))  # type: ignore[arg-type]
+    assert list(found) == [0, 1, 2]
+    assert isinstance(found[1], ValueError)
+    assert [found[at][0] for at in (0, 2)] == [200, 100]
