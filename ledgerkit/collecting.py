@@ -24,8 +24,8 @@ def collect(
             shared.append(token)
     for token in shared:
         found.add(history.resolve(token, layout.COLLECTION, parameters))
-    if lacking:
-        plates = [plate for plate in plates if plate not in dict(lacking)]
+    without = dict(lacking)
+    plates = [plate for plate in plates if plate not in without]
     for plate in plates:
         try:
             of_plate = Resolved()

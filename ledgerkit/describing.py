@@ -97,13 +97,13 @@ def describe_by_model(
         history = History(archive)
         current = history.current(layout.COLLECTION)
         of = [run for run in current if run.parameters.get("of") == wanted.of]
-        found = clusterings(archive, of)
-        if not found:
+        newest = next(clusterings(archive, of), None)
+        if newest is None:
             raise MissingInput(
                 f"there is no clustering of {wanted.of}",
                 f"Make one with: ledgerkit cluster --of {wanted.of}",
             )
-        work = _Work(archive, history, job, chat, wanted, found[0])
+        work = _Work(archive, history, job, chat, wanted, newest)
         try:
             work.ask_all(progress)
         except KeyboardInterrupt:
@@ -112,6 +112,9 @@ def describe_by_model(
                 f"interrupted: {len(work.view.described)} descriptions were kept",
                 "Give the same command again: it goes on where it stopped.",
             ) from None
+        except LedgerkitError:
+            work.commit()  # what was answered is kept
+            raise
         work.commit()
         return work.view
 

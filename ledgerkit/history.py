@@ -188,10 +188,6 @@ class History:
         table, pinned, run_id = token.partition("@")
         if pinned:
             return self._pinned(table, run_id)
-        if token in SEALED:
-            return Resolved([SEALED[token](self, subject)])
-        if token == AMENDMENTS:
-            return Resolved(self._amendments(subject))
         if token == "policy":
             policy = self.accepted_policy()
             return Resolved([policy], [f"policy-{policy.sha256[:8]}"])

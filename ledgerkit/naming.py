@@ -7,7 +7,7 @@ named before is touched; `cluster_names` says which name is in force, over re-ru
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -200,9 +200,8 @@ def descriptions(
     )
 
 
-def clusterings(archive: Archive, runs: list[Run]) -> list[Clustering]:
-    """The clusterings among runs of the collection, newest first."""
-    found = []
+def clusterings(archive: Archive, runs: list[Run]) -> Iterator[Clustering]:
+    """The clusterings among runs of the collection, newest first, each read when it is asked for."""
     for run in reversed(runs):
         if run.status == "failed":
             continue
@@ -227,8 +226,7 @@ def clusterings(archive: Archive, runs: list[Run]) -> list[Clustering]:
         plates = dict(
             zip(members["subject_id"].to_pylist(), members["plate_id"].to_pylist(), strict=True)
         )
-        found.append(Clustering(run, by_id, by_cluster, plates, inputs))
-    return found
+        yield Clustering(run, by_id, by_cluster, plates, inputs)
 
 
 def _table(archive: Archive, path: str, sha256: str) -> pa.Table:
@@ -242,7 +240,7 @@ def _placed(
     archive: Archive, history: History, given: Mapping[str, Naming]
 ) -> dict[str, tuple[Clustering, Naming]]:
     """Each named cluster by its id, with the newest clustering that has it. Raises `UsageError`."""
-    known = clusterings(archive, history.collection)
+    known = list(clusterings(archive, history.collection))
     if not known:
         raise MissingInput("there are no clusters yet", "Make them with: ledgerkit cluster")
     found: dict[str, tuple[Clustering, Naming]] = {}

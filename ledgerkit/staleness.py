@@ -278,20 +278,33 @@ def _basis_of(path: Path) -> dict[str, Any]:
         with file.open("rb") as stream:
             parquet = stream.read(4) == b"PAR1"
         if parquet:
-            import pyarrow.parquet as pq
-
-            data = (pq.read_schema(file).metadata or {}).get(b"ledgerkit", b"null")
-            found = {"ledgerkit": parse_json(data, str(path))}
+            found = {"ledgerkit": parse_json(_noted(file), str(path))}
         else:
             found = parse_json(file.read_bytes(), str(path), MAX_EXPORT_BYTES)
     except OSError as error:
         raise UsageError(f"cannot read {file}: {error.strerror or error}") from error
-    told = found.get("ledgerkit") if isinstance(found, dict) else None
-    told = told if told is not None else found.get("info", {}).get("ledgerkit")
+    told = _member(found, "ledgerkit")
+    told = told if told is not None else _member(_member(found, "info"), "ledgerkit")
     names = ("repository", "log_size", "table_sha256", "selection")
     if not isinstance(told, dict) or not all(name in told for name in names):
         raise InvalidRecord(f"{path} does not say what it is a view of", "Is it an export of ours?")
     return told
+
+
+def _noted(file: Path) -> bytes:
+    """What a Parquet file says of itself under `ledgerkit`. Raises `InvalidRecord`."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        return bytes((pq.read_schema(file).metadata or {}).get(b"ledgerkit", b"null"))
+    except pa.ArrowException as error:
+        raise InvalidRecord(f"{file} is no Parquet file: {str(error)[:200]}") from error
+
+
+def _member(value: Any, name: str) -> Any:
+    """A member of an object; None of anything else."""
+    return value.get(name) if isinstance(value, dict) else None
 
 
 def _plate_of(given: Input) -> str | None:

@@ -14,12 +14,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from ledgerkit import layout
 from ledgerkit.canonical import canonical_bytes, sha256_hex
-from ledgerkit.errors import EndpointFailed, MissingInput, UsageError
+from ledgerkit.errors import EndpointFailed, UsageError
 from ledgerkit.events import Event, staged_name
 from ledgerkit.history import History
-from ledgerkit.records import Input
+from ledgerkit.records import Input, decode_manifest
 from ledgerkit.repository import Archive
 from ledgerkit.sealing import seal_new
 from ledgerkit.staging import StagedOutputs
@@ -235,19 +234,16 @@ class _Work:
 
     def _item(self, plate: str) -> tuple[_Item, set[str]]:
         """A plate's text, and the names of all fields that it has."""
-        overlay, manifest = self.history.overlay(plate), self.archive.manifest(plate)
+        overlay, given = self.history.overlay(plate), self.history.manifest(plate)
+        data = self.archive.tree.read_checked(given.path, given.sha256)
+        manifest, _ = decode_manifest(data, given.path)
         title = str(overlay.fields.get(TITLE, manifest.title))
         metadata = manifest.metadata or {}
         text = text_of(title, metadata, self.settings.fields)
         limit = self.settings.truncate
         sent = text if len(text) <= limit else text[:limit] + "..."
-        path = f"{layout.plate_folder(plate)}/{layout.MANIFEST}"
-        sealed = self.history.seals.get(path)
-        if sealed is None:
-            raise MissingInput(f"{plate} is not sealed", "See: ledgerkit audit")
-        given = Input(path, "manifest", sealed.bytes, sealed.sha256, sealed.run_id, "full")
-        self.archive.tree.read_checked(path, sealed.sha256)
-        return _Item(plate, text, sent, given, overlay.altered_by), {TITLE, *metadata}
+        read = Input(given.path, given.role, given.bytes, given.sha256, given.run_id, "full")
+        return _Item(plate, text, sent, read, overlay.altered_by), {TITLE, *metadata}
 
     def _has(self, item: _Item) -> bool:
         """Whether a current run asked for the same text by the same settings."""

@@ -8,18 +8,27 @@ import signal
 import subprocess
 import sys
 import time
+from http.server import BaseHTTPRequestHandler
 from typing import Any
 
 import pytest
 
 from ledgerkit.api import Repository
 from ledgerkit.canonical import sha256_hex
-from ledgerkit.errors import InvalidRecord, MissingInput, UsageError
+from ledgerkit.errors import (
+    DigestMismatch,
+    InvalidRecord,
+    MissingInput,
+    ServiceRefused,
+    UsageError,
+)
 from ledgerkit.naming import Naming
 from ledgerkit.pattern import item_text, parse_answer, question
 from ledgerkit.services.chat import Chat
+from ledgerkit.services.connection import ATTEMPTS
 from ledgerkit.testing.chat import BODY, CUT, GOOD, ChatPlan, serving
 from ledgerkit.testing.clustered import clustered
+from ledgerkit.testing.loopback import loopback
 from ledgerkit.verify import verify
 from ledgerkit.views import FailureView
 
@@ -157,6 +166,37 @@ def test_a_busy_endpoint_and_a_cut_connection_are_tried_again(
     plan = ChatPlan([trouble] * 3)
     assert len(asked(dozen, plan).described) == 1
     assert len(plan.requests) == 4
+
+
+def test_an_endpoint_that_hangs_up_is_tried_six_times_and_no_more() -> None:
+    hung_up = 0
+
+    class Hangs(BaseHTTPRequestHandler):
+        def handle(self) -> None:
+            nonlocal hung_up
+            hung_up += 1
+
+    with loopback(Hangs) as address, pytest.raises(ServiceRefused, match="cannot be reached"):
+        Chat(f"{address}/v1", "tiny", pause=0.0).ask([{"role": "user", "content": "?"}])
+    assert hung_up == 1 + ATTEMPTS
+
+
+def test_what_was_answered_is_kept_when_a_file_turns_out_damaged(
+    dozen: Repository, named: dict[str, str]
+) -> None:
+    plates = [dozen.root / f"plates_structured/plate-{number:03d}" for number in range(1, 13)]
+    plan = ChatPlan()
+
+    def damage() -> None:
+        for plate in plates:
+            manifest = plate / "manifest.json"
+            manifest.chmod(0o644)
+            manifest.write_bytes(manifest.read_bytes() + b" ")
+
+    plan.then = damage
+    with pytest.raises(DigestMismatch):
+        asked(dozen, plan)
+    assert [one["cluster_id"] for one in exchanges(dozen)] == [named["abcd"]]
 
 
 def test_more_than_ten_errors_end_it(dozen: Repository) -> None:

@@ -151,6 +151,13 @@ def test_what_is_no_export_of_this_repository_is_refused(
     (tmp_path / "b.json").write_text("{")
     with pytest.raises(InvalidRecord):
         told.stale(tmp_path / "b.json")
+    for number, text in enumerate(["[{}]", '{"info": 3}', "3"]):
+        (tmp_path / f"d{number}.json").write_text(text)
+        with pytest.raises(InvalidRecord, match="does not say"):
+            told.stale(tmp_path / f"d{number}.json")
+    (tmp_path / "e.parquet").write_bytes(b"PAR1 and no more")
+    with pytest.raises(InvalidRecord, match=r"e\.parquet"):
+        told.stale(tmp_path / "e.parquet")
     with pytest.raises(UsageError, match="cannot read"):
         told.stale(tmp_path / "none")
     told.export_clusters("clusters", tmp_path / "c.json")

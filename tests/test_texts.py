@@ -167,6 +167,7 @@ WRONG = {
     "too large": (lambda a: first(a, [10**400] * 16), "a number came that is too large"),
     "no JSON": (lambda a: "<html>", "no JSON"),
     "a list": (lambda a: "[]", "no JSON object"),
+    "nested without end": (lambda a: "[" * 5000 + "]" * 5000, "no JSON"),
 }
 
 

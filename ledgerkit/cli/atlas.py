@@ -6,7 +6,14 @@ from pathlib import Path
 
 import click
 
-from ledgerkit.cli.common import common_options, counting, open_repository, print_json, size
+from ledgerkit.cli.common import (
+    common_options,
+    counting,
+    note_behind,
+    open_repository,
+    print_json,
+    size,
+)
 
 MOST_NAMED = 20
 
@@ -53,9 +60,7 @@ def atlas(output: Path, pictures: str, path: Path | None, as_json: bool) -> int:
         click.echo(f"of {view.origin} at log size {view.log_size}, root {view.log_root}")
     _tell(view.missing, "pictures of plates")
     _tell(view.figures_missing, "figures")
-    reason = repository.behind()
-    if reason:
-        click.echo(f"Note: {reason}. Rebuild them with: ledgerkit consolidate", err=True)
+    note_behind(repository)
     return 1 if view.missing or view.figures_missing else 0
 
 

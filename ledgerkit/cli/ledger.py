@@ -12,6 +12,7 @@ import click
 from ledgerkit.cli.common import (
     columns,
     common_options,
+    note_behind,
     open_repository,
     print_json,
     repository_option,
@@ -357,9 +358,7 @@ def lineage(subject: str, path: Path | None, as_json: bool) -> None:
         print_json(node)
     else:
         _print_node(node, 0)
-    reason = repository.behind()
-    if reason:
-        click.echo(f"Note: {reason}. Rebuild them with: ledgerkit consolidate", err=True)
+    note_behind(repository)
 
 
 def _print_node(node: LineageNode, depth: int) -> None:

@@ -11,6 +11,7 @@ from ledgerkit.cli.common import (
     columns,
     common_options,
     counting,
+    note_behind,
     open_repository,
     print_json,
     print_stale,
@@ -19,7 +20,6 @@ from ledgerkit.cli.common import (
 from ledgerkit.findings import writable
 
 if TYPE_CHECKING:
-    from ledgerkit.api import Repository
     from ledgerkit.duplicates import DuplicatesView
 
 KINDS = ("plates", "tiles", "segments", "texts")
@@ -90,7 +90,7 @@ def search(
                 f"approximate, by an index of {index.vectors} vectors: of the true nearest "
                 f"{100 * index.recall:.1f} % were found for {index.sample} of them"
             )
-    _note(repository)
+    note_behind(repository)
 
 
 @click.command()
@@ -119,7 +119,7 @@ def index(of: str, space: str, path: Path | None, as_json: bool) -> None:
             f"in {view.seconds:.1f} s\nof the true 10 nearest {100 * view.recall:.1f} % are found, "
             f"measured for {view.sample} vectors\n{view.path}"
         )
-    _note(repository)
+    note_behind(repository)
 
 
 @click.command()
@@ -156,7 +156,7 @@ def duplicates(path: Path | None, as_json: bool, **thresholds: Any) -> None:
         print_json(view)
     else:
         _print(view)
-    _note(repository)
+    note_behind(repository)
 
 
 def _print(view: DuplicatesView) -> None:
@@ -218,13 +218,7 @@ def gates(
         ]
         click.echo(columns(rows))
         click.echo(f"{len(view.gates)} checks, {view.failed} failed")
-    _note(repository)
-
-
-def _note(repository: Repository) -> None:
-    reason = repository.behind()
-    if reason:
-        click.echo(f"Note: {reason}. Rebuild them with: ledgerkit consolidate", err=True)
+    note_behind(repository)
 
 
 @click.command()

@@ -23,6 +23,7 @@ from ledgerkit.services.connection import (
     LOOPBACK,
     MOST_SECONDS,
     TRANSIENT,
+    gave_up,
     http_error,
     patience,
     pool,
@@ -83,6 +84,9 @@ class Chat:
             time.sleep(min(self._pause * attempt, MOST_SECONDS))
             try:
                 return self._reply(url, self._body(url, data))
+            except gave_up() as error:
+                problem = error  # tried again with patience already
+                break
             except http_error() as error:
                 problem = error
         raise ServiceRefused(

@@ -40,6 +40,13 @@ def http_error() -> type[Exception]:
     return urllib3.exceptions.HTTPError
 
 
+def gave_up() -> type[Exception]:
+    """What urllib3 raises when all of its own tries ended badly."""
+    import urllib3
+
+    return urllib3.exceptions.MaxRetryError
+
+
 def pool(address: str) -> urllib3.PoolManager:
     """Connections, through the proxy that the environment names for this host, if any."""
     import urllib3

@@ -16,7 +16,13 @@ from urllib.parse import urlsplit
 
 from ledgerkit import software
 from ledgerkit.canonical import canonical_bytes, parse_json
-from ledgerkit.errors import EndpointFailed, EndpointRefused, InvalidRecord, UsageError
+from ledgerkit.errors import (
+    EndpointFailed,
+    EndpointRefused,
+    InvalidRecord,
+    LimitExceeded,
+    UsageError,
+)
 from ledgerkit.services.connection import (
     MOST_SECONDS,
     TRANSIENT,
@@ -111,7 +117,7 @@ class Endpoint:
             )
         try:
             found = parse_json(data, url, MAX_ANSWER_BYTES)
-        except InvalidRecord as error:
+        except (InvalidRecord, LimitExceeded) as error:
             raise EndpointFailed(f"{url}: its answer is no JSON: {error.message[:200]}") from error
         if not isinstance(found, dict):
             raise EndpointFailed(f"{url}: its answer is no JSON object")
@@ -121,7 +127,7 @@ class Endpoint:
         """A status with the service's own words, as far as it has any; never with the key."""
         try:
             words = str(parse_json(data, "answer")["error"]["message"])
-        except (InvalidRecord, KeyError, TypeError):
+        except (InvalidRecord, LimitExceeded, KeyError, TypeError):
             words = ""
         words = words.replace(self._key, "***") if self._key else words
         return f"{status}, {words[:200]}" if words else str(status)

@@ -22,7 +22,7 @@ from urllib.parse import quote, urljoin, urlsplit
 
 from ledgerkit import software
 from ledgerkit.canonical import READ_SIZE, Digests, parse_json
-from ledgerkit.errors import HubRefused, InvalidRecord, UsageError
+from ledgerkit.errors import HubRefused, InvalidRecord, LimitExceeded, UsageError
 from ledgerkit.services.connection import (
     ATTEMPTS,
     MOST_SECONDS,
@@ -97,7 +97,7 @@ class Hub:
             found = parse_json(data, url, MAX_ANSWER_BYTES)
             commit = str(found["sha"])
             paths = tuple(str(one["rfilename"]) for one in found["siblings"])
-        except (InvalidRecord, KeyError, TypeError) as error:
+        except (InvalidRecord, LimitExceeded, KeyError, TypeError) as error:
             raise self._no_hub(url, "it lists no commit and files") from error
         if not _COMMIT.fullmatch(commit):
             raise self._no_hub(url, f"{commit[:80]!r} is no commit")

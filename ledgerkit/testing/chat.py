@@ -5,11 +5,13 @@ from __future__ import annotations
 import contextlib
 import json
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from typing import Any
+
+from ledgerkit.testing.loopback import loopback
 
 GOOD = {
     "summary": "All of them show wading birds. They stand in shallow water.",
@@ -37,6 +39,8 @@ class ChatPlan:
     stall_after: int | None = None
     """Requests after which no answer comes any more."""
     stalled: threading.Event = field(default_factory=threading.Event)
+    then: Callable[[], None] | None = None
+    """What is done once, before the first answer is sent."""
 
 
 CUT = object()
@@ -47,17 +51,11 @@ BODY = "body"
 @contextmanager
 def serving(plan: ChatPlan) -> Iterator[str]:
     """The address of an endpoint that follows the plan, ending in /v1."""
-    server = ThreadingHTTPServer(("127.0.0.1", 0), type("Handler", (_Handler,), {"plan": plan}))
-    server.daemon_threads = True
-    thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_address[1]}/v1"
-    finally:
-        plan.stalled.set()
-        server.shutdown()
-        server.server_close()
-        thread.join()
+    with loopback(_Handler, plan=plan) as address:
+        try:
+            yield f"{address}/v1"
+        finally:
+            plan.stalled.set()
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -74,6 +72,9 @@ class _Handler(BaseHTTPRequestHandler):
         plan.requests.append(json.loads(body))
         if plan.stall_after is not None and len(plan.requests) > plan.stall_after:
             plan.stalled.wait(60)
+        if plan.then is not None:
+            then, plan.then = plan.then, None
+            then()
         if self.path != "/v1/chat/completions":
             return self._send(404, b"{}", {})
         if plan.key and self.headers.get("Authorization") != f"Bearer {plan.key}":
