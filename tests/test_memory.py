@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
-import threading
+import subprocess
+import sys
 import time
+from contextlib import suppress
 from itertools import pairwise
 from pathlib import Path
 
@@ -40,34 +42,29 @@ def large(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "archive"
 
 
-class Watch(threading.Thread):
-    """The greatest memory that the children of this process took together, in bytes."""
-
-    def __init__(self) -> None:
-        super().__init__(daemon=True)
-        self.peak = 0
-        self.ended = threading.Event()
-
-    def run(self) -> None:
-        while not self.ended.wait(0.02):
-            taken = 0
-            for child in psutil.Process().children(recursive=True):
-                try:
-                    taken += child.memory_full_info().pss
-                except psutil.Error:
-                    continue
-            self.peak = max(self.peak, taken)
+def taken(process: psutil.Process) -> int:
+    """The memory of a process and all its children, in bytes; shared pages count once."""
+    total = 0
+    with suppress(psutil.Error):
+        for one in [process, *process.children(recursive=True)]:
+            with suppress(psutil.Error):
+                total += one.memory_full_info().pss
+    return total
 
 
 def test_a_command_keeps_to_its_memory(large: Path) -> None:
     memory = 1000 << 20
-    watch = Watch()
-    watch.start()
-    job = Repository.open(large).run("normalize", workers=2, memory=memory)
-    watch.ended.set()
-    watch.join()
-    assert (job.complete, job.failed, job.blocked) == (6, 0, [])
-    assert 100 << 20 < watch.peak <= memory - budget.PARENT
+    words = ["normalize", "-C", large, "--workers", "2", "--memory", str(memory), "--json"]
+    command = subprocess.Popen(
+        [sys.executable, "-m", "ledgerkit", *map(str, words)], stdout=subprocess.PIPE, text=True
+    )
+    process, peak = psutil.Process(command.pid), 0
+    while command.poll() is None:
+        peak = max(peak, taken(process))
+        time.sleep(0.02)
+    done = json.loads(command.communicate()[0])
+    assert (command.returncode, done["complete"], done["failed"]) == (0, 6, 0)
+    assert 100 << 20 < peak <= memory
 
 
 def test_a_plate_that_needs_more_is_left_out_and_not_recorded(large: Path) -> None:
