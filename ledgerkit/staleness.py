@@ -16,7 +16,7 @@ from ledgerkit import layout, operation
 from ledgerkit.canonical import parse_json
 from ledgerkit.collecting import of_collection
 from ledgerkit.errors import InvalidRecord, LedgerkitError, UsageError
-from ledgerkit.history import IMAGES, History
+from ledgerkit.history import IMAGES, History, Resolved
 from ledgerkit.ledger.document import ledger_document
 from ledgerkit.overlay import PREPROCESSING
 from ledgerkit.planning import stale_reason
@@ -26,6 +26,8 @@ from ledgerkit.worker import arguments
 
 DESCRIBED = "describe-by-model"
 """An event that is judged as a result is: the newest of its kind."""
+_CHOOSING = ("of", "space", "made_by")
+"""Parameters by which `History.resolve` chooses among the runs of a plate."""
 NAMED = 3
 """Plates that a reason names before it only counts."""
 MAX_EXPORT_BYTES = 1 << 30
@@ -87,6 +89,7 @@ class Judge:
         """By run, plates by what they have now that the run did not read."""
         self._needed: dict[str, set[str]] = {}
         self._read: dict[str, dict[str, set[str]]] = {}
+        self._wants = {run.run_id: wants for run in self.runs if (wants := _wants(run))}
         for run_id, inputs in self._inputs.items():
             read = self._read[run_id] = {}
             for given in inputs:
@@ -107,8 +110,9 @@ class Judge:
             return  # `status` and `audit` name the plate
         for run_id in sorted(self._needed.get(plate, ())):
             self._judge_plate_run(run_id, runs, current, withdrawn)
+        there: dict[Any, Resolved] = {}
         for run in self.runs if not withdrawn else ():
-            self._look_for_new(run, plate)
+            self._look_for_new(run, plate, there)
 
     def _judge_plate_run(
         self, run_id: str, runs: dict[str, Run], current: dict[str, Run], withdrawn: bool
@@ -145,18 +149,25 @@ class Judge:
     def _digests(self, run: Run) -> set[tuple[str, str]]:
         return {(output.role, output.sha256) for output in self._history.archive.outputs(run)}
 
-    def _look_for_new(self, run: Run, plate: str) -> None:
-        """What a plate has that the run would read today and did not: itself, or more of it."""
-        if run.operation not in operation.names():
+    def _look_for_new(self, run: Run, plate: str, there: dict[Any, Resolved]) -> None:
+        """What a plate has that the run would read today and did not: itself, or more of it.
+
+        `there` keeps what was found of the plate for the runs that want the same.
+        """
+        if run.run_id not in self._wants:
             return
-        loaded = operation.load(run.operation)
+        parameters, tokens = self._wants[run.run_id]
         read = self._read[run.run_id].get(plate)
+        made = []
         try:
-            parameters = loaded.make_parameters(arguments(run.parameters))
-            tokens = [one for one in loaded.takes(parameters) if not of_collection(one, parameters)]
-            if read is not None:
-                tokens = [one for one in tokens if one not in IMAGES]
-            made = [self._history.resolve(token, plate, parameters) for token in tokens]
+            for token in tokens:
+                if read is not None and token in IMAGES:
+                    continue
+                wanted = [getattr(parameters, name, None) for name in _CHOOSING]
+                key = (token, *wanted)
+                if key not in there:
+                    there[key] = self._history.resolve(token, plate, parameters)
+                made.append(there[key])
         except LedgerkitError:
             return
         now = {(_sort_of(one.role, one.path), one.run_id) for some in made for one in some.inputs}
@@ -269,6 +280,20 @@ def _export(archive: Archive, judge: Judge, path: Path) -> ExportFreshness:
             f"{', '.join(changed)}"
         )
     return ExportFreshness(str(path), clustering, reasons)
+
+
+def _wants(run: Run) -> tuple[Any, list[str]] | None:
+    """A run's parameters and what it takes of each plate; None where no operation of today made it."""
+    if run.operation not in operation.names():
+        return None
+    loaded = operation.load(run.operation)
+    try:
+        parameters = loaded.make_parameters(arguments(run.parameters))
+        return parameters, [
+            one for one in loaded.takes(parameters) if not of_collection(one, parameters)
+        ]
+    except LedgerkitError:
+        return None
 
 
 def _basis_of(path: Path) -> dict[str, Any]:
