@@ -46,7 +46,6 @@ def agreed(
     there may be none. The probability of a row is its mean co-association with the others of its
     cluster. `outliers`, float64 (n,), are taken over. `seed` is that of Louvain's order.
     """
-    import numpy as np
 
     labels = _communities(votes, near[:, :NEIGHBOURS], seed)
     labels[(votes < 0).mean(axis=0) > MAJORITY] = NOISE

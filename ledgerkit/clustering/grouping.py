@@ -96,9 +96,7 @@ def group(unit: NDArray[np.float32], reduced: NDArray[np.float32], how: How) -> 
     return Grouping(levels, swept, best.trial.setting, number, rule, method, reason, rows)
 
 
-def _agreement(
-    swept: Sweep, votes: NDArray[np.int32], best: Best, how: How
-) -> Partition | str:
+def _agreement(swept: Sweep, votes: NDArray[np.int32], best: Best, how: How) -> Partition | str:
     """What the trials agree on, or why the best of them stands alone: empty where no consensus was
     wanted, or fewer settings were tried than it takes.
     """
