@@ -283,11 +283,14 @@ class History:
         policy = self.policy_variant()
         names = [one.name for one in found]
         of = getattr(parameters, "of", None)
+        collection = getattr(parameters, "collection", "")
         empty = None
         for run in reversed(self.current(subject)):
             if run.operation not in names or policy_part(run.variant) not in (None, policy):
                 continue
             if of is not None and run.parameters.get("of", of) != of:
+                continue
+            if collection and run.parameters.get("collection", collection) != collection:
                 continue
             spaces = self._spaces(run) if space else {""}
             if space in spaces:
