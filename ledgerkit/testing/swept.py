@@ -44,7 +44,8 @@ def made_up(
 
     draw = np.random.default_rng(seed)
     count = len(subjects)
-    truth = np.sort(draw.integers(0, clusters, count))
+    sizes = np.sort(np.bincount(draw.integers(0, clusters, count), minlength=clusters))[::-1]
+    truth = np.repeat(np.arange(clusters), sizes)
     middles = draw.normal(size=(clusters, DIMENSION))
     vectors = middles[truth] + draw.normal(0, 0.25, (count, DIMENSION))
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
@@ -57,6 +58,7 @@ def made_up(
     for number in range(trials):
         wrong = draw.random(count) < (number % 7) / 14
         labels[:, number] = np.where(wrong, draw.integers(-1, clusters, count), truth)
+        labels[draw.random(count) < number % 5 / 10, number] = -1
         rows.append(_trial(number, labels[:, number], draw, collection))
     _rank(rows)
     members = [
@@ -76,8 +78,8 @@ def _trial(number: int, labels: NDArray[np.int32], draw: Any, collection: str) -
     algorithm = ALGORITHMS[number % 4]
     setting = _setting(algorithm, draw)
     signature = "|".join([algorithm, *(f"{name}={value}" for name, value in setting.items())])
-    stability = 1 - (number % 7) / 10 + float(draw.normal(0, 0.02))
-    quality = float(0.5 - (number % 7) / 20 + draw.normal(0, 0.05))
+    stability = min(1.0, 1 - (number % 7) / 10 + float(draw.normal(0, 0.02)))
+    quality = float(0.5 - abs(number % 7 - 2) / 20 + draw.normal(0, 0.05))
     bare = algorithm == "leiden" and number % 3 == 0
     kept = labels[labels >= 0]
     return {
@@ -87,8 +89,8 @@ def _trial(number: int, labels: NDArray[np.int32], draw: Any, collection: str) -
         "clusters": len(set(kept.tolist())), "coverage": len(kept) / len(labels),
         "singleton_rate": 0.0, "silhouette": None if bare else quality,
         "davies_bouldin": None if bare else 1 + number % 5 / 10, "calinski_harabasz": 80.0 + number,
-        "modularity": 0.6, "dbcv": None, "dbcv_note": "not asked for", "bootstrap_ari": stability,
-        "consensus_ari": stability, "stability_ari": None if bare else min(1.0, stability),
+        "modularity": 0.5 + number % 9 / 20, "dbcv": None, "dbcv_note": "not asked for", "bootstrap_ari": stability,
+        "consensus_ari": stability, "stability_ari": None if bare else stability,
         "score_code": None, "score_code_z": None, "score_text": None, "score_text_z": None,
         "score": None, "rank": None, "ranked_down": number % 7 == 6, "in_consensus": False,
         "note": "",
