@@ -306,7 +306,7 @@ class History:
         where = f" with vectors in the space {space}" if space else ""
         raise MissingInput(
             f"{subject} has no {' or '.join(names)} run to read{where}",
-            f"Make it with: ledgerkit {names[0]}{option}",
+            f"Make it with: ledgerkit {operation.command(names[0])}{option}",
         )
 
     def _spaces(self, run: Run) -> set[str]:
