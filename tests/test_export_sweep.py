@@ -7,6 +7,7 @@ import hashlib
 import io
 import json
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -181,3 +182,16 @@ def test_a_picture_that_is_gone_is_counted_and_a_repository_without_sweep_refuse
         export_sweeps([worked._archive], tmp_path / "none")
     assert "ledgerkit sweep run" in str(refused.value.hint)
     assert not (tmp_path / "none").exists()
+
+
+def test_the_command_takes_several_repositories(
+    swept: Repository, tmp_path: Path, command: Callable[..., Any]
+) -> None:
+    other = tmp_path / "other"
+    shutil.copytree(swept._archive.root, other, symlinks=True)
+    root, out = swept._archive.root, tmp_path / "out"
+    done = command("export", "sweep", "-C", root, "--beside", other, "--no-vectors", "-o", out)
+    assert done.returncode == 0, done.stderr
+    assert "48 trials on 4 collections" in done.stdout
+    folders = sorted(one.name for one in out.iterdir())
+    assert folders == ["_meta", "birds", "birds-2", "birds-3", "birds-4", "export.json"]
