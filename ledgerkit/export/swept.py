@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from ledgerkit.canonical import parse_json
@@ -12,6 +13,7 @@ from ledgerkit.clustering.swept import Swept, read_sweep
 from ledgerkit.errors import InvalidRecord, MissingInput
 from ledgerkit.export.ledgers import Basis, ledgers_at
 from ledgerkit.export.thumbnails import Images, images_of
+from ledgerkit.plotting.captions import CAPTIONS
 from ledgerkit.query import Ledgers, Limits
 from ledgerkit.reading import Tree
 from ledgerkit.repository import Archive
@@ -43,7 +45,7 @@ _FIGURES = """
     WHERE f.run_id = (
       SELECT max(run_id) FROM artifacts WHERE direction = 'input' AND role = 'table:sweep_trials'
       AND made_by = ? AND run_id IN (SELECT run_id FROM current_figures))
-    ORDER BY NOT f.is_core, f.figure_id"""
+    ORDER BY f.figure_id"""
 _VECTORS = """
     SELECT e.subject_id, e.vector FROM embeddings e
     WHERE e.space_id = ? AND e.run_id IN (
@@ -58,6 +60,8 @@ class CollectionData:
 
     name: str
     """Of its folder and in tables: the collection's own, told apart where several are called so."""
+    label: str
+    """For people: what the collection is called, with `name` where several are called so."""
     swept: Swept
     document: dict[str, Any]
     """`sweep.v1`."""
@@ -99,7 +103,11 @@ def load_sweeps(
                 )
             for run in runs:
                 found.append(_load(archive.tree, ledgers, basis, run, taken, vectors))
-    return found
+    called = Counter(one.label for one in found)
+    return [
+        replace(one, label=f"{one.label} ({one.name})") if called[one.label] > 1 else one
+        for one in found
+    ]
 
 
 def _load(
@@ -117,8 +125,10 @@ def _load(
     swept = read_sweep(trials, [members], cut=document["consensus"]["cut"])
     plates = {row["plate_id"]: row for row in ledgers.table(_PLATES).to_pylist()}
     sources = {plate: row["source_path"] for plate, row in plates.items()}
+    name = _free_name(run["collection"], taken)
     return CollectionData(
-        _free_name(run["collection"], taken),
+        name,
+        run["collection"],
         swept,
         document,
         run_id,
@@ -128,9 +138,16 @@ def _load(
         tree,
         {plate: str(row["title"]) for plate, row in plates.items()},
         images_of(ledgers, swept.of, sources),
-        ledgers.table(_FIGURES, [run_id]).to_pylist(),
+        sorted(ledgers.table(_FIGURES, [run_id]).to_pylist(), key=_place),
         _vectors(ledgers, swept, run_id) if vectors else None,
     )
+
+
+def _place(row: dict[str, Any]) -> tuple[int, str]:
+    """The order of figures is that of their captions."""
+    name = str(row["figure_id"])
+    kinds = [place for place, kind in enumerate(CAPTIONS) if name.startswith(kind)]
+    return (kinds[0] if kinds else len(CAPTIONS), name)
 
 
 def _document(tree: Tree, ledgers: Ledgers, run_id: str) -> dict[str, Any]:

@@ -82,7 +82,7 @@ def trials_of(collections: Sequence[CollectionData], signature: str) -> dict[str
     for one in collections:
         mine = [row for row in one.swept.trials if row["signature"] == signature]
         if mine:
-            found[one.name] = mine
+            found[one.label] = mine
     return found
 
 
@@ -106,6 +106,7 @@ def expected(collections: Sequence[CollectionData], signature: str) -> list[Expe
         least, most = min(means.values()), max(means.values())
         worst = None if more is None else least if more else most
         where = next((one for one, value in means.items() if value == worst), "")
+        where = "all alike" if least == most and len(means) > 1 else where
         mean = sum(means.values()) / len(means)
         found.append(Expected(name, digits, mean, worst, where, least, most, missing))
     return found
@@ -116,15 +117,15 @@ def trade_offs(collections: Sequence[CollectionData], overall: Overall) -> list[
     said = []
     by_collection = trials_of(collections, overall.robust or "")
     for one, winner in overall.winners:
-        rows = by_collection.get(one.name)
+        rows = by_collection.get(one.label)
         if not rows:
-            said.append(f"{one.swept.collection}: it was not tried there, so nothing is known.")
+            said.append(f"{one.label}: it was not tried there, so nothing is known.")
             continue
         best = min(rows, key=lambda row: (row["rank"] is None, row["rank"], row["trial"]))
         if best["trial"] == winner["trial"]:
-            said.append(f"{one.swept.collection}: it is the winner there, trial {best['trial']}.")
+            said.append(f"{one.label}: it is the winner there, trial {best['trial']}.")
             continue
-        said.append(f"{one.swept.collection}: {_against(best, winner)}")
+        said.append(f"{one.label}: {_against(best, winner)}")
     return said
 
 

@@ -14,7 +14,7 @@ from ledgerkit.pages.chosen import (
     trade_offs,
     trials_of,
 )
-from ledgerkit.pages.markup import Markup, table, tag
+from ledgerkit.pages.markup import Markup, joined, table, tag
 from ledgerkit.pages.parts import many, section
 
 SIGNATURES = 20
@@ -24,6 +24,12 @@ MISSING = "–"
 def number(value: float | None, digits: int) -> str:
     """With so many digits after the point; a dash where it is missing."""
     return MISSING if value is None else f"{value:,.{digits}f}"
+
+
+def breakable(signature: str) -> Markup:
+    """A signature that may be broken after its bars."""
+    first, *others = signature.split("|")
+    return joined([first, *(part for one in others for part in ("|", tag("wbr"), one))])
 
 
 def recommendation(collections: Sequence[CollectionData], overall: Overall) -> Markup:
@@ -47,7 +53,7 @@ def recommendation(collections: Sequence[CollectionData], overall: Overall) -> M
     lines = [tag("li", one) for one in trade_offs(collections, overall)]
     return section(
         title,
-        tag("p", tag("strong", overall.robust)),
+        tag("p", tag("strong", breakable(overall.robust))),
         tag("dl", *facts, class_="facts"),
         tag("p", said),
         _expected(expected(collections, overall.robust)),
@@ -77,7 +83,7 @@ def signatures(overall: Overall, collections: int) -> Markup:
     rows = [
         (
             f"{place}",
-            row["signature"],
+            breakable(row["signature"]),
             number(row["avg_rank"], 1),
             number(row["worst_z"], 2),
             number(row["mean_z"], 2),
@@ -103,7 +109,7 @@ def winners(overall: Overall) -> Markup:
     """The best trial of each collection by itself."""
     rows = [
         (
-            one.swept.collection,
+            one.label,
             f"{row['trial']}",
             said_setting(row),
             number(row["score"], 2),

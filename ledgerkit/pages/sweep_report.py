@@ -106,7 +106,7 @@ def _selection(one: CollectionData) -> dict[str, Any]:
 
 def _page(made: _Report, parts: Sequence[Markup]) -> bytes:
     links = [("#recommendation", "Recommendation"), ("#signatures", "Signatures")]
-    links += [(f"#{one.name}", one.swept.collection) for one in made.collections]
+    links += [(f"#{one.name}", one.label) for one in made.collections]
     header = tag(
         "header",
         tag("nav", *(tag("a", text, href=to) for to, text in links), aria_label="Report"),
@@ -141,7 +141,7 @@ def _collection(made: _Report, one: CollectionData) -> Markup:
         f"{many(consensus['clusters']['half'], 'cluster')} at one half)."
     )
     return section(
-        f"Collection {swept.collection}",
+        f"Collection {one.label}",
         tag("p", said),
         tag("h3", "Leaderboard"),
         *_leaderboard(one),
@@ -171,9 +171,7 @@ def _leaderboard(one: CollectionData) -> list[Markup]:
     ]
     down = sum(row["ranked_down"] for row in one.swept.trials)
     controls = sum(row["control"] for row in one.swept.trials)
-    told = (
-        f"The first {len(rows)} of {many(len(one.swept.trials), 'trial')} on {one.swept.collection}"
-    )
+    told = f"The first {len(rows)} of {many(len(one.swept.trials), 'trial')} on {one.label}"
     said = (
         f"A dash stands for a missing measure. {many(down, 'trial')} ranked down as unstable and "
         f"apart from the consensus; {many(controls, 'control')} without a rank."
@@ -295,7 +293,7 @@ def _provenance(one: CollectionData) -> Markup:
         ),
     ]
     rows = [(name, tag("code", str(value))) for name, value in facts]
-    return table(("", ""), rows, f"What the numbers of {one.swept.collection} are a view of")
+    return table(("", ""), rows, f"What the numbers of {one.label} are a view of")
 
 
 def _basis() -> Markup:
