@@ -79,7 +79,10 @@ def made_up(
 def _trial(number: int, labels: NDArray[np.int32], draw: Any, collection: str) -> Row:
     algorithm = ALGORITHMS[number % 4]
     setting = _setting(algorithm, draw)
-    signature = "|".join([algorithm, *(f"{name}={value}" for name, value in setting.items())])
+    binned = setting | {
+        name: round(value, 1) for name, value in setting.items() if name == "resolution"
+    }
+    signature = "|".join([algorithm, *(f"{name}={value}" for name, value in binned.items())])
     stability = min(1.0, 1 - (number % 7) / 10 + float(draw.normal(0, 0.02)))
     quality = float(0.5 - abs(number % 7 - 2) / 20 + draw.normal(0, 0.05))
     bare = algorithm == "leiden" and number % 3 == 0
