@@ -195,3 +195,16 @@ def test_the_command_takes_several_repositories(
     assert "48 trials on 4 collections" in done.stdout
     folders = sorted(one.name for one in out.iterdir())
     assert folders == ["_meta", "birds", "birds-2", "birds-3", "birds-4", "export.json"]
+
+
+def test_an_export_is_out_of_date_when_its_sweep_is_no_longer_current(
+    swept: Repository, tmp_path: Path
+) -> None:
+    shutil.copytree(swept._archive.root, tmp_path / "copy", symlinks=True)
+    copy = Repository.open(tmp_path / "copy")
+    copy.export_sweeps(tmp_path / "out", vectors=False)
+    (told,) = copy.stale(tmp_path / "out").exports
+    assert not any("no longer" in one or "ledgers" in one for one in told.reasons)
+    put_sweep(copy, 2, 8, seed=3, collection="birds")
+    (told,) = copy.stale(tmp_path / "out").exports
+    assert any("no longer current" in one for one in told.reasons)
