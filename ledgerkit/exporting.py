@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from ledgerkit.export.clusterings import ClusterExportView
     from ledgerkit.export.sweep import SweepExportView
     from ledgerkit.pages.atlas import AtlasView
+    from ledgerkit.pages.sweep_report import SweepReportView
 
 
 class Exporting:
@@ -131,3 +132,16 @@ class Exporting:
         archives = [self._archive, *(one._archive for one in beside)]
         given = None if at is None else str(at)
         return export_sweeps(archives, Path(target), vectors=vectors, at=given)
+
+    def sweep_report(
+        self, target: str | Path, *, beside: Sequence[Exporting] = ()
+    ) -> SweepReportView:
+        """Write one page about the current sweeps to a new folder outside; it opens from the disk.
+
+        `beside` as in `export_sweeps`. Raises `UsageError`, `MissingInput`; nothing is left then.
+        """
+        from ledgerkit.export.swept import load_sweeps
+        from ledgerkit.pages.sweep_report import build
+
+        archives = [self._archive, *(one._archive for one in beside)]
+        return build(load_sweeps(archives), Path(target))

@@ -115,7 +115,7 @@ def test_what_to_expect_is_the_mean_and_the_worst_over_collections(made: Made) -
 def test_the_same_ledgers_give_the_same_bytes(made: Made, tmp_path: Path) -> None:
     _, view, repository = made
     collections = load_sweeps([repository._archive])
-    again = build(collections, tmp_path / "again")
+    again = repository.sweep_report(tmp_path / "again")
     assert (again.sha256, again.files) == (view.sha256, view.files)
     listing = json.loads((tmp_path / "again/export.json").read_bytes())
     assert {one["selection"]["sweep"] for one in listing["ledgerkit"]} == {
@@ -140,6 +140,9 @@ def test_what_is_gone_or_changed_is_said(made: Made, tmp_path: Path) -> None:
         f"{with_figures.figures[0]['run_id']}/{with_figures.figures[0]['figure_id']}"
     ]
     assert view.missing > 0
+    both = repository.sweep_report(tmp_path / "both", beside=[made[2]])
+    assert both.collections == 4
+    assert "second (second-2)" in (tmp_path / "both/index.html").read_text("utf-8")
     with pytest.raises(MissingInput):
         build([], tmp_path / "none")
     assert not (tmp_path / "none").exists()
