@@ -21,6 +21,7 @@ from ledgerkit.plotting.album import Album
 from ledgerkit.plotting.canvas import to_picture
 from ledgerkit.plotting.dependence import Panel, dependence, in_order
 from ledgerkit.plotting.leaderboard import Line, leaderboard
+from ledgerkit.plotting.together import together
 from ledgerkit.testing.handles import Produced, run_operation
 from ledgerkit.testing.swept import document_of, made_up, vectors_table
 
@@ -75,8 +76,14 @@ def figures(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
 def test_no_text_lies_over_another_or_leaves_the_picture(
     count: int, clusters: int, trials: int, figures: dict[str, Any]
 ) -> None:
-    drawn(tables_of(count, clusters, trials, collection=LONG), sample=200)
+    produced = drawn(tables_of(count, clusters, trials, collection=LONG), sample=200)
     assert len(figures) == len(FIGURES)
+    named = {text for text, _ in texts_of(figures["sweep-pareto"])}
+    best = produced.documents["sweep-report.json"]["leaderboard"][0]["trial"]
+    front = set(map(str, produced.documents["sweep-report.json"]["pareto_front"]))
+    assert len(front & named) > 1 or front == {str(best)} <= named
+    numbers = np.repeat(np.arange(clusters), 2)
+    figures["small blocks"] = together(np.eye(len(numbers)), numbers, "x", "y", "z")
     for name, figure in figures.items():
         shown = texts_of(figure)
         assert shown
