@@ -106,7 +106,9 @@ def said_setting(row: Row) -> str:
 
 
 def plain(value: Any) -> str:
-    """A value of a setting as short text: numbers to four digits."""
+    """A value of a setting as short text: numbers to four digits, `none` for None."""
+    if value is None:
+        return "none"
     return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 

@@ -11,7 +11,7 @@ import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from ledgerkit.clustering.swept import CUTS, Swept, read_sweep, said_setting, setting_of
+from ledgerkit.clustering.swept import CUTS, Swept, plain, read_sweep, said_setting, setting_of
 from ledgerkit.errors import MissingInput
 
 if TYPE_CHECKING:
@@ -269,7 +269,7 @@ def _draw_dependence(swept: Swept, album: Album) -> None:
 def _value(value: Any) -> float | str:
     if isinstance(value, int | float) and not isinstance(value, bool):
         return float(value)
-    return str(value)
+    return plain(value)
 
 
 def _draw_map(swept: Swept, album: Album) -> None:

@@ -82,7 +82,7 @@ def _trial(number: int, labels: NDArray[np.int32], draw: Any, collection: str) -
     binned = setting | {
         name: round(value, 1) for name, value in setting.items() if name == "resolution"
     }
-    signature = "|".join([algorithm, *(f"{name}={value}" for name, value in binned.items())])
+    signature = "|".join([algorithm, *(f"{name}={_said(value)}" for name, value in binned.items())])
     stability = min(1.0, 1 - (number % 7) / 10 + float(draw.normal(0, 0.02)))
     quality = float(0.5 - abs(number % 7 - 2) / 20 + draw.normal(0, 0.05))
     bare = algorithm == "leiden" and number % 3 == 0
@@ -102,6 +102,10 @@ def _trial(number: int, labels: NDArray[np.int32], draw: Any, collection: str) -
     }  # fmt: skip
 
 
+def _said(value: Any) -> str:
+    return "none" if value is None else str(value)
+
+
 def _setting(algorithm: str, draw: Any) -> Row:
     if algorithm == "agglomerative":
         return {name: values[draw.integers(len(values))] for name, values in GRID.items()}
@@ -110,7 +114,11 @@ def _setting(algorithm: str, draw: Any) -> Row:
         return {"resolution": float(draw.uniform(0.6, 2.4)), "temperature": temperature}
     if algorithm == "kmeans":
         return {"clusters": int(draw.integers(2, 40))}
-    return {"n_neighbors": int(draw.integers(5, 50)), "min_cluster_size": int(draw.integers(3, 30))}
+    return {
+        "neighbours": (10, 20, 50)[draw.integers(3)],
+        "min_cluster_size": int(draw.integers(3, 30)),
+        "min_samples": (None, 5, 10)[draw.integers(3)],
+    }
 
 
 def _rank(rows: list[Row]) -> None:
