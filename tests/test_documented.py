@@ -164,6 +164,7 @@ def test_the_links_between_the_pages_lead_somewhere() -> None:
         "segments.md",
         "clustering.md",
         "search.md",
+        "sweeps-report.md",
         "texts.md",
         "verify.md",
         "workflows.md",
