@@ -13,6 +13,7 @@ from ledgerkit.views import ExportView, FiguresView
 
 if TYPE_CHECKING:
     from ledgerkit.export.clusterings import ClusterExportView
+    from ledgerkit.export.settings import RecommendView
     from ledgerkit.export.sweep import SweepExportView
     from ledgerkit.pages.atlas import AtlasView
     from ledgerkit.pages.sweep_report import SweepReportView
@@ -132,6 +133,23 @@ class Exporting:
         archives = [self._archive, *(one._archive for one in beside)]
         given = None if at is None else str(at)
         return export_sweeps(archives, Path(target), vectors=vectors, at=given)
+
+    def recommend(
+        self,
+        target: str | Path,
+        *,
+        beside: Sequence[Exporting] = (),
+        collection: str | None = None,
+    ) -> RecommendView:
+        """Write the setting that holds across the current sweeps, for `cluster`, to a new file.
+
+        `beside` as in `export_sweeps`; the best of one `collection` where one is named. Raises
+        `UsageError`, `MissingInput`; then nothing is left behind.
+        """
+        from ledgerkit.export.settings import recommend
+
+        archives = [self._archive, *(one._archive for one in beside)]
+        return recommend(archives, Path(target), collection=collection)
 
     def sweep_report(
         self, target: str | Path, *, beside: Sequence[Exporting] = ()

@@ -31,7 +31,12 @@ AGREED_NAMES = (
     "variant",
     "run",
 )
-PLACED = {"propose": "policy propose", "sweep": "sweep run", "pairs": "sweep pairs"}
+PLACED = {
+    "propose": "policy propose",
+    "sweep": "sweep run",
+    "pairs": "sweep pairs",
+    "survey": "sweep plots",
+}
 """Operations whose command stands in a group, with that command; of others it is their name."""
 TOLERANCE_RULES = frozenset({"absolute", "relative", "cosine"})
 _FOLDER = Path(__file__).parent / "operations"

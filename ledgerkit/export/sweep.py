@@ -20,6 +20,7 @@ from ledgerkit.export.swept import CollectionData, load_sweeps
 from ledgerkit.export.target import Listed, new_folder, refuse
 from ledgerkit.query import Limits
 from ledgerkit.repository import Archive
+from ledgerkit.sweeping.choice import signature_table
 
 if TYPE_CHECKING:
     import numpy as np
@@ -53,7 +54,16 @@ SCORES = {"w1.code": "score_code", "w1.text": "score_text"}
 """Column with the raw score of each formula; that of its z-score ends in `_z`."""
 OURS = ("signature", "trial", "rank", "control", "parameters")
 COLUMNS = ("dataset", "algorithm", *SETTINGS, *MEASURES, "score_raw", "score_raw_z", *OURS)
-SIGNATURES = ("signature", "avg_rank", "worst_z", "mean_z", "trials", "collections")
+SIGNATURES = (
+    "signature",
+    "avg_rank",
+    "worst_z",
+    "mean_z",
+    "trials",
+    "collections",
+    "shrunk_rank",
+    "shrunk_z",
+)
 Row = dict[str, Any]
 
 
@@ -286,41 +296,7 @@ def _write_meta(found: Sequence[CollectionData], output: Listed) -> None:
     output.put("_meta/all_runs.csv", csv_table(COLUMNS, rows))
     winners = [row for row in rows if row["rank"] == 1]
     output.put("_meta/per_dataset_winners.csv", csv_table(COLUMNS, winners))
-    board = csv_table(SIGNATURES, signature_table(rows))
-    output.put("_meta/robust_signature_leaderboard.csv", board)
-
-
-def signature_table(rows: Sequence[Row]) -> list[Row]:
-    """W1's leaderboard of signatures, best first: mean rank, worst and mean z-score, trials.
-
-    A rank is that of `score_raw_z` within its dataset, the greatest 1, equal ones alike (the least).
-    Rows without a score are left out. Sorted by rising `avg_rank`, falling `worst_z` and `mean_z`.
-    """
-    scored = [row for row in rows if row["score_raw_z"] is not None]
-    by_dataset: dict[str, list[float]] = {}
-    for row in scored:
-        by_dataset.setdefault(row["dataset"], []).append(row["score_raw_z"])
-    groups: dict[tuple[str, str], list[Row]] = {}
-    for row in scored:
-        groups.setdefault((row["signature"], row["algorithm"]), []).append(row)
-    table = []
-    for (signature, _), some in groups.items():
-        ranks = [
-            1 + sum(other > row["score_raw_z"] for other in by_dataset[row["dataset"]])
-            for row in some
-        ]
-        scores = [row["score_raw_z"] for row in some]
-        table.append(
-            {
-                "signature": signature,
-                "avg_rank": sum(ranks) / len(ranks),
-                "worst_z": min(scores),
-                "mean_z": sum(scores) / len(scores),
-                "trials": len(some),
-                "collections": len({row["dataset"] for row in some}),
-            }
-        )
-    return sorted(
-        table,
-        key=lambda row: (row["avg_rank"], -row["worst_z"], -row["mean_z"], row["signature"]),
+    board = csv_table(
+        SIGNATURES, signature_table([row for row in rows if row["control"] == "false"])
     )
+    output.put("_meta/robust_signature_leaderboard.csv", board)

@@ -39,6 +39,7 @@ LIBRARIES = (
     "numba",
     "hdbscan",
     "networkx",
+    "graspologic-native",
     "pyarrow",
 )
 MAKES = ("clusters", "cluster_members", "trials", "cluster_matches")
@@ -104,6 +105,8 @@ class Parameters:
         "consensus",
         "best",
     )
+    setting: str = _text("", "One setting in place of all, as JSON; --settings FILE gives it")
+    settings_sha256: str = _text("", "Digest of the file that the setting came from")
     k: int = _whole(9, 1, "Clusters of the KMeans fall-back, at most")
     onto: str = _text("", "Run of an earlier clustering whose map and clusters this one follows")
     map: str = _text(
@@ -133,6 +136,13 @@ class Parameters:
 
     def __post_init__(self) -> None:
         _grid(self)
+        if self.setting:
+            from ledgerkit.errors import UsageError
+            from ledgerkit.sweeping.given import parse
+
+            parse(self.setting)
+            if self.levels == "w4":
+                raise UsageError("levels is w4, which takes no setting", "Leave one of them away.")
 
 
 def takes(parameters: Parameters) -> tuple[str, ...]:
@@ -207,7 +217,7 @@ def _settings(parameters: Parameters, rows: int) -> list[Setting]:
     from ledgerkit.clustering.partition import least_size
 
     grid = _grid(parameters)
-    if parameters.sweep == "safe" or parameters.levels == "w4":
+    if parameters.sweep == "safe" or parameters.levels == "w4" or parameters.setting:
         grid = SAFE
     elif parameters.sweep == "auto" and rows < SMALL:
         grid = replace(SAFE, min_cluster_size=(least_size(rows),))
@@ -259,6 +269,10 @@ def _group(
         parameters.k,
         parameters.seed,
     )
+    if parameters.setting:
+        from ledgerkit.sweeping.given import group_given
+
+        return group_given(unit, reduced, parameters.setting, parameters.components, how)
     return (group_w4 if parameters.levels == "w4" else group)(unit, reduced, how)
 
 

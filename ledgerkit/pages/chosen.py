@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from ledgerkit.clustering.swept import plain, setting_of
-from ledgerkit.export.sweep import signature_table
 from ledgerkit.export.swept import CollectionData
+from ledgerkit.sweeping.choice import robust, signature_table
 
 MEASURES = (
     ("score (z)", "score", 2, True),
@@ -54,10 +54,7 @@ class Overall:
 
 
 def overall_of(collections: Sequence[CollectionData]) -> Overall:
-    """The table of signatures and the robust one: the first that was tried in most collections.
-
-    Without a signature in two collections it is the first of all: nothing is known of it elsewhere.
-    """
+    """The table of signatures and the robust one of them."""
     rows = [
         {
             "dataset": one.name,
@@ -70,10 +67,9 @@ def overall_of(collections: Sequence[CollectionData]) -> Overall:
         if not trial["control"]
     ]
     table = signature_table(rows)
-    most = max((row["collections"] for row in table), default=0)
-    robust = next((row["signature"] for row in table if row["collections"] == most), None)
+    chosen = robust(table)
     winners = [(one, one.swept.ranked[0]) for one in collections if one.swept.ranked]
-    return Overall(table, robust, winners)
+    return Overall(table, chosen["signature"] if chosen else None, winners)
 
 
 def trials_of(collections: Sequence[CollectionData], signature: str) -> dict[str, list[Row]]:

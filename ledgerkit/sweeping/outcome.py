@@ -1,7 +1,8 @@
 """From trials to a consensus and a ranking.
 
 1. The composite with the stability on subsamples alone ranks all trials but the controls.
-2. The best quarter, of those not penalised, make the consensus.
+2. The best quarter of the partitions, of trials not penalised, make the consensus. Equal partitions are
+   one, that of the best trial: how many settings give one answer is a matter of the grids.
 3. Stability is then the mean of the ARI on subsamples and the ARI with the consensus, where both are
    known, and the composite is taken again: that is the score.
 4. `w1-rank-down-v1`: a trial that is below the median in both, on subsamples and with the consensus,
@@ -16,6 +17,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from ledgerkit.clustering.partition import by_size
 from ledgerkit.sweeping.agreement import Agreement, consensus
 from ledgerkit.sweeping.composite import CODE, TEXT, WEIGHTS, Scores, penalised, score
 from ledgerkit.sweeping.run import Swept
@@ -63,7 +65,8 @@ def outcome(
     free = [place for place, trial in enumerate(trials) if not trial.control]
     able = [place for place in free if not penalised(trials[place])]
     able.sort(key=lambda place: (-round(float(first[place]), 9), place))
-    members = sorted(able[: max(1, round(QUARTER * len(free)))]) if able else []
+    different = _different(swept, able)
+    members = sorted(different[: max(1, round(QUARTER * len(different)))])
     agreement = None
     if members:
         agreement = consensus(swept.labels[members], shared.near(NEAREST + 1).indices)
@@ -80,6 +83,17 @@ def outcome(
     return Outcome(
         agreement, members, with_consensus, stability, scores, formula, down.tolist(), ranks
     )
+
+
+def _different(swept: Swept, places: list[int]) -> list[int]:
+    """Those of `places` whose partition none before them has, whatever its clusters are numbered."""
+    import numpy as np
+
+    found: dict[bytes, int] = {}
+    for place in places:
+        same = by_size(swept.labels[place].astype(np.int64)).tobytes()
+        found.setdefault(same, place)
+    return list(found.values())
 
 
 def _with_consensus(swept: Swept, agreement: Agreement | None) -> list[float | None]:

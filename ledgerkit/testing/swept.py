@@ -141,7 +141,7 @@ def document_of(trials: Sequence[Row], members: Sequence[Row], seed: int = 1) ->
     found = max((row["consensus_lifetime"] for row in members), default=-1) + 1
     return {
         "schema_version": "sweep.v1", "collection": trials[0]["collection"],
-        "of": "plates", "space_id": SPACE, "rows": len(members), "search": "random", "seed": seed,
+        "of": "plates", "space_id": SPACE, "rows": len(members), "search": "random", "seed": seed, "components": 32,
         "algorithms": sorted({row["algorithm"] for row in trials}), "formula": "w1.code",
         "weights": {"silhouette": 1.2, "coverage": 0.5},
         "consensus": {
