@@ -50,12 +50,13 @@ class Agreement:
 
 def consensus(votes: NDArray[np.int32], near: NDArray[np.int32]) -> Agreement:
     """The agreement of `votes`, int32 (partitions, n), -1 for none; `near`: int32 (n, k), the nearest
-    rows of each, itself first. It depends on no order of rows, partitions or label numbers.
+    rows of each, itself first. It depends on no order of partitions and on no label numbers; among equal heights the earlier rows
+    are joined first.
     """
     import numpy as np
 
-    _, groups = np.unique(votes.T, axis=0, return_inverse=True)
-    groups = groups.ravel()
+    _, first, groups = np.unique(votes.T, axis=0, return_index=True, return_inverse=True)
+    groups = np.argsort(np.argsort(first))[groups.ravel()]
     method = "dense"
     if int(groups.max()) >= DENSE:
         groups, method = _grouped(votes, near, groups), "pairs"
