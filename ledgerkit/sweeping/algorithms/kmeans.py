@@ -22,10 +22,14 @@ N_INIT = 3
 
 
 def label(shared: Shared, setting: Setting, seed: int) -> NDArray[np.int64]:
-    """The nearest centre of each row, int64 (n,); at most half as many as rows."""
+    """The nearest centre of each row, int64 (n,); at most half as many as rows, and no more
+    than there are different vectors.
+    """
+    import numpy as np
     from sklearn.cluster import KMeans
 
-    clusters = max(1, min(int(setting["n_clusters"]), len(shared.unit) // 2))
+    different = shared.once(("different",), lambda: len(np.unique(shared.unit, axis=0)))
+    clusters = max(1, min(int(setting["n_clusters"]), len(shared.unit) // 2, different))
     model = KMeans(n_clusters=clusters, n_init=N_INIT, random_state=seed)
     labels: NDArray[np.int64] = model.fit_predict(shared.unit).astype("int64")
     return labels
