@@ -39,6 +39,7 @@ RANKS = {
     "imaging": 2,
     "plotting": 2,
     "clustering": 2.5,
+    "sweeping": 2.6,
     "models": 2,
     "services": 2,
     "names": 3,

@@ -1,0 +1,1 @@
+"""Sweeps: many settings tried over one set of vectors, compared, and judged by people."""
