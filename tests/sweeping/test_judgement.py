@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import cohen_kappa_score, matthews_corrcoef, precision_score, recall_score
 
 from ledgerkit.errors import UsageError
@@ -131,6 +132,30 @@ def test_weights_go_to_what_tells_good_trials(method: str) -> None:
     assert found.held_out_default is not None
     assert found.held_out > found.held_out_default + 0.1
     assert found == reweigh(right, terms, DEFAULTS, method=method, samples=40, seed=3)
+
+
+def test_the_logistic_weights_are_those_of_scikit_learn() -> None:
+    right, terms = judged(trials=20, pairs=80)
+    design = np.stack([terms["noise"], np.arange(20.0)], axis=1)
+    found = reweigh(
+        right,
+        {"a": design[:, 0], "b": design[:, 1]},
+        {"a": 1.0, "b": 1.0},
+        samples=2,
+        seed=0,
+    )
+    scored = (design - design.mean(axis=0)) / design.std(axis=0)
+    rows, classes, weights = [], [], []
+    for pair in right.T:
+        beats = [(one, other) for one in np.flatnonzero(pair) for other in np.flatnonzero(~pair)]
+        for one, other in beats:
+            rows += [scored[one] - scored[other], scored[other] - scored[one]]
+            classes += [1, 0]
+            weights += [0.5 / len(beats)] * 2
+    model = LogisticRegression(C=1.0, fit_intercept=False, tol=1e-10)
+    model.fit(np.array(rows), classes, sample_weight=weights)
+    wanted = model.coef_[0] * 2.0 / np.abs(model.coef_[0]).sum()
+    assert [one.weight for one in found.terms] == pytest.approx(wanted.tolist(), abs=1e-4)
 
 
 def test_more_answers_make_the_weights_surer() -> None:
