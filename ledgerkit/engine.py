@@ -17,11 +17,14 @@ from ledgerkit.backends import Outcome, budget, processes, run_all
 from ledgerkit.errors import LedgerkitError, MissingInput, UsageError
 from ledgerkit.history import History
 from ledgerkit.jobs import Job
+from ledgerkit.kept import KeptFolder, folder_of
+from ledgerkit.layout import COLLECTION
 from ledgerkit.planning import Request, decide, failure_view
 from ledgerkit.records import FailedItem, Failure, Gate, Input, Resources, Run, Supersedes
 from ledgerkit.repository import Archive
 from ledgerkit.sealing import seal_new
 from ledgerkit.staged import StagedRun
+from ledgerkit.staging import hearing
 from ledgerkit.views import FailureView, JobView, Progress
 from ledgerkit.worker import Result, Task, perform_all
 
@@ -70,6 +73,8 @@ class _Batch:
             if kept:
                 self.staged = []
             self.committed += kept
+            for run in kept:
+                _forget(run)
         self.refused += refused
         self.done_elsewhere += len(staged) - len(kept) - len(refused)
         self._last = time.monotonic()
@@ -104,13 +109,17 @@ def run(
             workers, room = budget.divide(memory, workers)
         batch = _Batch(archive, job, request)
         try:
-            _run_tasks(
-                work,
-                batch,
-                run_all(
-                    perform_all, work.bundles(workers, room is None), workers=workers, memory=room
-                ),
-            )
+            with hearing(work.hear):
+                _run_tasks(
+                    work,
+                    batch,
+                    run_all(
+                        perform_all,
+                        work.bundles(workers, room is None),
+                        workers=workers,
+                        memory=room,
+                    ),
+                )
             for _ in range(1, ATTEMPTS):
                 _run_lost(work, batch, room)
         except KeyboardInterrupt:
@@ -123,6 +132,12 @@ def run(
             ) from None
         batch.commit()
         return work.view(batch, time.monotonic() - began)
+
+
+def _forget(run: Run) -> None:
+    """Take away what was kept of a task of the collection: its run is committed."""
+    if run.subject == COLLECTION and run.status != "failed":
+        KeptFolder(folder_of(run.task_id, run.environment.libraries)).clear()
 
 
 def _refuse_without_footprint(name: str) -> None:
@@ -197,8 +212,12 @@ class _Work:
         self.total = 1 if loaded.on_collection else len(plates)
 
     def staged_afresh(self, task: Task) -> Task:
+        """The task with a new staging folder; one of the collection may go on where it was stopped."""
         self._staged += 1
-        return replace(task, staging=self.job.item(f"{self._staged:08d}"))
+        loaded, kept = operation.load(task.operation), None
+        if loaded.on_collection:
+            kept = folder_of(task.task_id, loaded.environment())
+        return replace(task, staging=self.job.item(f"{self._staged:08d}"), kept=kept)
 
     def bundles(self, workers: int, together: bool) -> Iterator[list[Task]]:
         """Tasks as workers get them: several at once for an operation that can do them `together`.
@@ -246,6 +265,11 @@ class _Work:
                     subject,
                 )
             )
+
+    def hear(self, done: int, total: int) -> None:
+        """Pass on how far the one task of the collection is."""
+        if self.progress:
+            self.progress(Progress(self.request.operation, done, total, len(self.failures)))
 
     def finish(self, task: Task, result: Result) -> StagedRun:
         """A worker's answer as a run that can be committed."""

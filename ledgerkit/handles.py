@@ -89,6 +89,16 @@ class OutputFile(Protocol):
         """State the digest of the decoded pixels (`imaging.pixels.pixels_sha256`) of this image."""
 
 
+class Kept(Protocol):
+    """What an interrupted try of this very task had finished: same inputs, parameters, libraries."""
+
+    def get(self, key: str) -> bytes | None:
+        """A value as it was put; None where there is none, or it is damaged."""
+
+    def put(self, key: str, value: bytes) -> None:
+        """Keep a value until the run is committed. Raises `CommitFailed` where the disk refuses."""
+
+
 class Outputs(Protocol):
     """Where a task puts what it made. Nothing is visible to anybody before the run is committed."""
 
@@ -115,6 +125,13 @@ class Outputs(Protocol):
 
         Where nothing could be done, raise instead: that is a failed run.
         """
+
+    @property
+    def kept(self) -> Kept:
+        """Where a task of many steps keeps those that are done, so that it goes on after a crash."""
+
+    def progress(self, done: int, total: int) -> None:
+        """Say how far a long task is."""
 
     def device(self, name: str) -> None:
         """What computed where it was not the processor, as `cuda NVIDIA H100`; kept in the record."""

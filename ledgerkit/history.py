@@ -283,11 +283,14 @@ class History:
         policy = self.policy_variant()
         names = [one.name for one in found]
         of = getattr(parameters, "of", None)
+        collection = getattr(parameters, "collection", "")
         empty = None
         for run in reversed(self.current(subject)):
             if run.operation not in names or policy_part(run.variant) not in (None, policy):
                 continue
             if of is not None and run.parameters.get("of", of) != of:
+                continue
+            if collection and run.parameters.get("collection", collection) != collection:
                 continue
             spaces = self._spaces(run) if space else {""}
             if space in spaces:
@@ -303,7 +306,7 @@ class History:
         where = f" with vectors in the space {space}" if space else ""
         raise MissingInput(
             f"{subject} has no {' or '.join(names)} run to read{where}",
-            f"Make it with: ledgerkit {names[0]}{option}",
+            f"Make it with: ledgerkit {operation.command(names[0])}{option}",
         )
 
     def _spaces(self, run: Run) -> set[str]:

@@ -31,6 +31,8 @@ AGREED_NAMES = (
     "variant",
     "run",
 )
+PLACED = {"propose": "policy propose", "sweep": "sweep run", "pairs": "sweep pairs"}
+"""Operations whose command stands in a group, with that command; of others it is their name."""
 TOLERANCE_RULES = frozenset({"absolute", "relative", "cosine"})
 _FOLDER = Path(__file__).parent / "operations"
 
@@ -48,6 +50,11 @@ def summary(name: str) -> str:
     """The first line of an operation's docstring, without importing it."""
     module = ast.parse((_FOLDER / f"{name}.py").read_text("utf-8"))
     return (ast.get_docstring(module) or "").partition("\n")[0]
+
+
+def command(name: str) -> str:
+    """The command of an operation, as it is given after `ledgerkit`."""
+    return PLACED.get(name, name)
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,7 +23,7 @@ BASE = "https://ledgerkit.invalid/schemas/"
 TABLES = (
     "plates", "runs", "artifacts", "headers", "measures", "hashes", "tiles", "segments",
     "embeddings", "clusters", "cluster_members", "trials", "cluster_matches", "labels",
-    "descriptions", "gates", "failed_items", "figures", "fixity",
+    "descriptions", "gates", "failed_items", "figures", "fixity", "sweep_trials", "sweep_members",
 )  # fmt: skip
 FILLED_IN = ("run_id", "subject_run_id", "log_index")
 """Columns that consolidation adds: an operation's own output never names a run."""

@@ -7,7 +7,8 @@ fails the task that wrote it, not the ledgers later.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -16,12 +17,13 @@ from ledgerkit import schema
 from ledgerkit.canonical import canonical_bytes, canonical_lines
 from ledgerkit.durable import StagedFile
 from ledgerkit.errors import CommitFailed, InvalidRecord
+from ledgerkit.kept import KeptFolder, KeptHere
 from ledgerkit.layout import name_key, written_path
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from ledgerkit.handles import Row
+    from ledgerkit.handles import Kept, Row
 
 JSON_LINES = "application/jsonl"
 PARQUET = "application/vnd.apache.parquet"
@@ -31,6 +33,17 @@ PART = "pyramid-"
 A pyramid of a 500-megapixel plate has some 2,700 files. The record lists and digests each one; what
 is meant to be read by people, the ledger `artifacts` and the gates of a re-run, has one row for them.
 """
+_heard: ContextVar[Callable[[int, int], None] | None] = ContextVar("heard", default=None)
+
+
+@contextlib.contextmanager
+def hearing(report: Callable[[int, int], None] | None) -> Iterator[None]:
+    """Meanwhile `report` gets what tasks in this process say of their progress: done and total."""
+    token = _heard.set(report)
+    try:
+        yield
+    finally:
+        _heard.reset(token)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,10 +87,14 @@ class _Writer:
 
 
 class StagedOutputs:
-    """Outputs of one task: `folder` becomes the run's folder, `folder.cache` its cache."""
+    """Outputs of one task: `folder` becomes the run's folder, `folder.cache` its cache.
 
-    def __init__(self, folder: Path) -> None:
+    `kept` is the folder of what an interrupted try had finished; without one nothing outlives the task.
+    """
+
+    def __init__(self, folder: Path, kept: Path | None = None) -> None:
         self.folder = folder
+        self.kept: Kept = KeptHere() if kept is None else KeptFolder(kept)
         self.artifacts: list[Artifact] = []
         self.gates: list[dict[str, Any]] = []
         self.failed_items: list[FailedItem] = []
@@ -143,6 +160,11 @@ class StagedOutputs:
             raise error
         said = (str(error) or type(error).__name__)[:2000]
         self.failed_items.append(FailedItem(item, type(error).__name__, said))
+
+    def progress(self, done: int, total: int) -> None:
+        """Say how far a long task is, to whom it may concern."""
+        if report := _heard.get():
+            report(done, total)
 
     def device(self, name: str) -> None:
         """What computed."""

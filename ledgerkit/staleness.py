@@ -26,7 +26,7 @@ from ledgerkit.worker import arguments
 
 DESCRIBED = "describe-by-model"
 """An event that is judged as a result is: the newest of its kind."""
-_CHOOSING = ("of", "space", "made_by")
+_CHOOSING = ("of", "space", "made_by", "collection")
 """Parameters by which `History.resolve` chooses among the runs of a plate."""
 NAMED = 3
 """Plates that a reason names before it only counts."""

@@ -32,6 +32,9 @@ PHASES = (
     ("clustering", "cluster"),
     ("clustering", "describe"),
     ("clustering", "match"),
+    ("sweeps", "sweep"),
+    ("sweeps", "pairs"),
+    ("sweeps", "survey"),
     ("looking", "plots"),
     ("looking", "montage"),
     ("looking", "overlay"),
@@ -39,7 +42,10 @@ PHASES = (
     ("looking", "pyramid"),
     ("looking", "hash"),
 )
-OPTIONAL = frozenset({"contact", "encode", "fuse", "hash", "match", "overlay", "pyramid", "sam"})
+OPTIONAL = frozenset(
+    {"contact", "encode", "fuse", "hash", "match", "overlay", "pairs", "pyramid", "sam"}
+    | {"survey", "sweep"}
+)
 """Shown, but never what a plate waits for: nothing reads it, or another operation does as well."""
 UPSTREAM = {"segment": "normalize", "embed": "normalize"}
 """Phases on plates that wait for another: only plates that it has done are to do."""
@@ -191,7 +197,7 @@ def _asked(name: str) -> str:
     has_model = (
         hasattr(operation.load(name).module, "models") if name in operation.names() else False
     )
-    return f"{name} --model NAME" if has_model else name
+    return f"{operation.command(name)} --model NAME" if has_model else operation.command(name)
 
 
 def _next_steps(phases: list[PhaseView], plates: int, ledgers: str | None) -> list[str]:
@@ -200,7 +206,7 @@ def _next_steps(phases: list[PhaseView], plates: int, ledgers: str | None) -> li
     steps = []
     for phase in phases:
         if phase.missing:
-            steps.append(NEXT.get(phase.operation, f"ledgerkit {phase.operation}"))
+            steps.append(NEXT.get(phase.operation, f"ledgerkit {_asked(phase.operation)}"))
             break
     for phase in phases:
         if phase.stale:

@@ -57,6 +57,8 @@ class Task:
     staging: str
     task_id: str
     models: tuple[Pinned, ...] = ()
+    kept: Path | None = None
+    """Where it finds what an interrupted try had finished."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,7 +207,8 @@ def perform_all(tasks: list[Task]) -> list[Result]:
     """
     began, started, cpu = time.perf_counter(), datetime.now(UTC), time.process_time()
     works = [
-        Work(TaskInputs(task), StagedOutputs(Path(task.root) / task.staging)) for task in tasks
+        Work(TaskInputs(task), StagedOutputs(Path(task.root) / task.staging, task.kept))
+        for task in tasks
     ]
     failures = _attempt(tasks, works)
     artifacts = [

@@ -34,6 +34,7 @@ RANKS = {
     "labelling": 2,
     "titles": 2,
     "durable": 2,
+    "kept": 2,
     "reading": 2,
     "backends": 2,
     "imaging": 2,

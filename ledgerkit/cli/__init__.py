@@ -106,22 +106,20 @@ COMMANDS = {
         "Put back from a replica what is missing or damaged, only with its recorded bytes.",
     ),
 }
-PLACED = frozenset({"propose"})
-"""Operations that have their command inside a group: `propose` is `policy propose`."""
 
 
 class LazyGroup(click.Group):
     """Commands by name, loaded when used; every operation is a command of its own."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        return [*COMMANDS, *(name for name in operation.names() if name not in PLACED)]
+        return [*COMMANDS, *(name for name in operation.names() if name not in operation.PLACED)]
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name in COMMANDS:
             module = importlib.import_module(COMMANDS[cmd_name][0])
             command: click.Command = getattr(module, cmd_name.replace("-", "_"))
             return command
-        if cmd_name in operation.names() and cmd_name not in PLACED:
+        if cmd_name in operation.names() and cmd_name not in operation.PLACED:
             from ledgerkit.cli.operations import command_of
 
             return command_of(cmd_name)
@@ -135,7 +133,7 @@ class LazyGroup(click.Group):
                 [
                     (name, operation.summary(name))
                     for name in operation.names()
-                    if name not in PLACED
+                    if name not in operation.PLACED
                 ]
             )
 

@@ -23,8 +23,27 @@ from ledgerkit.operation import Parameter
 from ledgerkit.views import DryRunView, JobView
 
 
-def command_of(name: str, group: str = "") -> click.Command:
-    """The command that runs an operation; `group` is the one it stands in, as `policy `."""
+class Placed(click.Group):
+    """A group some of whose commands are operations: those that `operation.PLACED` puts there."""
+
+    def _operations(self) -> dict[str, str]:
+        placed = {command: name for name, command in operation.PLACED.items()}
+        return {
+            command.partition(" ")[2]: name
+            for command, name in placed.items()
+            if command.startswith(f"{self.name} ") and name in operation.names()
+        }
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return [*self._operations(), *super().list_commands(ctx)]
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        found = self._operations().get(cmd_name)
+        return super().get_command(ctx, cmd_name) if found is None else command_of(found)
+
+
+def command_of(name: str) -> click.Command:
+    """The command that runs an operation."""
     loaded = operation.load(name)
 
     def callback(**given: Any) -> int:
@@ -41,8 +60,8 @@ def command_of(name: str, group: str = "") -> click.Command:
     for option in reversed(_job_options()):
         command = option(command)
     return click.command(
-        name,
-        help=f"{document}\n\n\b\nExample:\n  ledgerkit {group}{name}{selection}",
+        operation.command(name).rpartition(" ")[2],
+        help=f"{document}\n\n\b\nExample:\n  ledgerkit {operation.command(name)}{selection}",
         short_help=operation.summary(name),
     )(command)
 

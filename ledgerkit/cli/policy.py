@@ -8,28 +8,14 @@ from typing import Any
 import click
 
 from ledgerkit.cli.common import common_options, open_repository, print_json, wait_option
-from ledgerkit.cli.operations import command_of
+from ledgerkit.cli.operations import Placed
 from ledgerkit.findings import writable
 
 SHOWN = 8
 MOST = 100
 
 
-class _PolicyGroup(click.Group):
-    """`policy propose` is the operation `propose`."""
-
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        return ["propose", *super().list_commands(ctx)]
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        return (
-            command_of("propose", "policy ")
-            if cmd_name == "propose"
-            else super().get_command(ctx, cmd_name)
-        )
-
-
-@click.group(cls=_PolicyGroup)
+@click.group(cls=Placed)
 def policy() -> None:
     """Propose, show, compare and accept the preprocessing policy (phase 2).
 

@@ -1,7 +1,8 @@
 """One partition from many trials, over the graph of nearest neighbours that they share.
 
-The co-association of two rows is the share of the trials, of those in which neither is noise, that
-have them in the same cluster. Each row is joined to its nearest neighbours with that weight, and the
+Trials that made the very same clusters count once: many settings of one sweep give the same few large
+ones, and their number is a matter of the grid, not evidence. The co-association of two rows is the
+share of those partitions, of the ones in which neither is noise, that have them in the same cluster. Each row is joined to its nearest neighbours with that weight, and the
 communities of the greatest modularity are found; communities that most trials put together are then
 merged, so that no cluster on which the trials agree stays split. Only pairs of neighbours are looked
 at: memory is 8 bytes for each row and trial and some hundred for each row and neighbour.
@@ -13,17 +14,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ledgerkit.clustering.density import NOISE
-from ledgerkit.clustering.partition import Partition, renumbered
+from ledgerkit.clustering.partition import Partition, by_size, renumbered
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-RULE = "consensus-v1"
-"""All trials that qualify (two clusters or more, no more noise than allowed), `FEWEST` at least; the
-`NEIGHBOURS` nearest, weighted by co-association; Louvain at resolution 1; communities with a mean
-co-association above `MAJORITY` merged. Rows that are noise in more than `MAJORITY` of the trials are
-noise, as are clusters smaller than the least size of those trials.
+RULE = "consensus-v2"
+"""All trials that qualify (two clusters or more, no more noise than allowed), `FEWEST` at least, equal
+partitions once; the `NEIGHBOURS` nearest, weighted by co-association; Louvain at resolution 1;
+communities with a mean co-association above `MAJORITY` merged. Rows that are noise in more than
+`MAJORITY` of the partitions are noise, as are clusters smaller than the least size of those trials.
 """
 FEWEST = 10
 """Trials below which there is no consensus: a majority of a few may be of one layout alone."""
@@ -33,27 +34,35 @@ MAJORITY = 0.5
 
 
 def agreed(
-    given: list[NDArray[np.int32]],
+    votes: NDArray[np.int32],
     near: NDArray[np.int32],
     outliers: NDArray[np.float64],
     least: int,
     seed: int,
 ) -> Partition:
-    """The clusters on which the trials agree; `given` are their labels, int32 (n,), -1 for noise.
+    """The clusters on which partitions agree: `votes`, int32 (partitions, n), -1 for noise.
 
     `near`: int32 (n, k), the nearest rows of each, itself first. Clusters have `least` rows or more;
     there may be none. The probability of a row is its mean co-association with the others of its
     cluster. `outliers`, float64 (n,), are taken over. `seed` is that of Louvain's order.
     """
-    import numpy as np
 
-    votes = np.stack(given)
     labels = _communities(votes, near[:, :NEIGHBOURS], seed)
     labels[(votes < 0).mean(axis=0) > MAJORITY] = NOISE
     labels = _large(_merged(votes, _large(labels, 1)), least)
     clusters = int(labels.max(initial=NOISE)) + 1
     persistence: list[float | None] = [None] * clusters
     return renumbered(labels, belonging(votes, labels), outliers, persistence, [])
+
+
+def distinct(given: list[NDArray[np.int32]]) -> NDArray[np.int32]:
+    """Each partition once, whatever its clusters are numbered, int32 (partitions, n), by first trial."""
+    import numpy as np
+
+    found: dict[bytes, NDArray[np.int32]] = {}
+    for labels in given:
+        found.setdefault(by_size(labels.astype(np.int64)).tobytes(), labels)
+    return np.stack(list(found.values()))
 
 
 def _communities(votes: NDArray[np.int32], near: NDArray[np.int32], seed: int) -> NDArray[np.int64]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from ledgerkit.clustering.consensus import FEWEST, MAJORITY, NEIGHBOURS, agreed
+from ledgerkit.clustering.consensus import FEWEST, MAJORITY, NEIGHBOURS, agreed, distinct
 from ledgerkit.clustering.consensus import RULE as CONSENSUS
 from ledgerkit.clustering.grid import Setting
 from ledgerkit.clustering.levels import nested, w4
@@ -68,11 +68,17 @@ def group(unit: NDArray[np.float32], reduced: NDArray[np.float32], how: How) -> 
     if best is None:
         return _fallen_back(unit, swept, how)
     number, rows = best.trial.number, _rows(swept, how, None)
-    agreement = _agreement(swept, best, how)
+    votes = distinct(swept.votes)
+    agreement = _agreement(swept, votes, best, how)
     if isinstance(agreement, Partition):
         first, rule, method, reason = agreement, CONSENSUS, "consensus", ""
         used = min(NEIGHBOURS, swept.near.indices.shape[1]) if swept.near else 0
-        settings = {"trials": len(swept.votes), "n_neighbors": used, "majority": MAJORITY}
+        settings = {
+            "trials": len(swept.votes),
+            "partitions": len(votes),
+            "n_neighbors": used,
+            "majority": MAJORITY,
+        }
         rows.append(other_row(len(rows), method, settings, first, quality(unit, first.labels)))
     else:
         first, rule, method, reason = of_cut(best.cut), RULE, "hdbscan", agreement
@@ -90,7 +96,7 @@ def group(unit: NDArray[np.float32], reduced: NDArray[np.float32], how: How) -> 
     return Grouping(levels, swept, best.trial.setting, number, rule, method, reason, rows)
 
 
-def _agreement(swept: Sweep, best: Best, how: How) -> Partition | str:
+def _agreement(swept: Sweep, votes: NDArray[np.int32], best: Best, how: How) -> Partition | str:
     """What the trials agree on, or why the best of them stands alone: empty where no consensus was
     wanted, or fewer settings were tried than it takes.
     """
@@ -102,7 +108,7 @@ def _agreement(swept: Sweep, best: Best, how: How) -> Partition | str:
     if swept.near is None:
         return "there is no shared graph of so many rows: the best trial was taken"
     least = min(trial.setting.min_cluster_size for trial in swept.trials if not trial.note)
-    agreement = agreed(swept.votes, swept.near.indices, best.cut.outliers, least, how.seed)
+    agreement = agreed(votes, swept.near.indices, best.cut.outliers, least, how.seed)
     noise = float((agreement.labels < 0).mean())
     if agreement.clusters < 2 or noise > how.max_noise:
         found = f"{agreement.clusters} clusters, {noise:.2f} of the rows noise"

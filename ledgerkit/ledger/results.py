@@ -27,6 +27,8 @@ RESULTS = (
     "descriptions",
     "figures",
     "fixity",
+    "sweep_trials",
+    "sweep_members",
 )
 CLUSTER = "cluster"
 """What a row is about whose table has no column `subject_kind`."""

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from ledgerkit.clustering.vectors import Vectors
     from ledgerkit.handles import Inputs, Outputs
 
-VERSION = "3"
+VERSION = "4"
 EVENT_TYPE = "clustering"
 SUBJECT = "collection"
 LIBRARIES = (

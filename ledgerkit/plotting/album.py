@@ -18,7 +18,11 @@ class Album:
         self._outputs = outputs
         self.rows: list[dict[str, Any]] = []
 
-    def keep(self, name: str, title: str, figure: Any) -> None:
-        """Write a figure of matplotlib; a text in its place says why there is none."""
+    def keep(self, name: str, title: str, figure: Any, kind: str = "") -> None:
+        """Write a figure of matplotlib; a text in its place says why there is none.
+
+        `kind` as in `keep_figure`.
+        """
         drawn = said(title, figure) if isinstance(figure, str) else figure
-        self.rows.append(keep_figure(to_picture(drawn), name, title, self._outputs))
+        row = keep_figure(to_picture(drawn), name, title, self._outputs, kind=kind)
+        self.rows.append(row)

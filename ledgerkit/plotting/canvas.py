@@ -41,15 +41,18 @@ def by_default(draw: Callable[Given, Made]) -> Callable[Given, Made]:
 
 
 def new_axes(
-    title: str, width: float = 9, height: float = 5, panels: int = 1
+    title: str, width: float = 9, height: float = 5, panels: int = 1, rows: int = 1
 ) -> tuple[Any, list[Any]]:
-    """A figure of `width` by `height` inches and its axes side by side, under a common title."""
+    """A figure of `width` by `height` inches and its axes under a common title.
+
+    `panels` stand side by side in each of `rows`.
+    """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(width, height), dpi=DPI, layout="constrained")
     FigureCanvasAgg(figure)
-    axes = list(figure.subplots(1, panels, squeeze=False)[0])
+    axes = list(figure.subplots(rows, panels, squeeze=False).flat)
     for one in axes:
         one.spines[["top", "right"]].set_visible(False)
     figure.suptitle(fitted(title, int(width * 11)), fontsize=12, parse_math=False)

@@ -106,6 +106,60 @@ CAPTIONS = {
         "The chosen one stands alone among its neighbours: a little change of settings gives another "
         "answer. It stands at the noise limit: the limit made the choice.",
     ),
+    "sweep-leaderboard": Caption(
+        ("core", "sweep", "leaderboard"),
+        "The trials that rank first, with their settings, score, clusters, coverage (share of the "
+        "rows in a cluster), stability (adjusted Rand index, subsamples and consensus), silhouette "
+        "and modularity. A star has the trial of rank 1, a dash stands for a missing measure. The bar "
+        "below a number goes from the least to the greatest of its column here.",
+        "The first ones differ in every setting and in their clusters: the score does not tell them "
+        "apart, so take the robust one. Scores hardly fall from the first to the last: the order is "
+        "chance. A high score with low coverage: most of the rows were left out.",
+    ),
+    "sweep-consensus": Caption(
+        ("core", "sweep", "consensus"),
+        "Rows of a sample against each other, ordered by consensus cluster: how many of the trials of "
+        "the consensus put the two together, of those that put both in a cluster. Dark is none, bright "
+        "all, grey is where no trial has both. Clusters that are agreed on are bright squares on a dark "
+        "ground.",
+        "A square is mottled: its cluster is one of several readings. Bright bands link two squares: "
+        "many trials put these clusters together. All is of one brightness: there is no structure on "
+        "which trials agree.",
+    ),
+    "sweep-silhouettes": Caption(
+        ("core", "sweep", "silhouette"),
+        "For each consensus cluster the cosine silhouettes of its members in the original vectors: "
+        "the width is their density, the thick line the middle half, the dot the median. Clusters "
+        "stand by size, the largest first, with the number of their members; of less than five every "
+        "member is a dot.",
+        "A violin lies largely below 0: its members are nearer to another cluster. A large cluster has "
+        "two humps: it may be two. Small clusters alone are high: the score rests on a few rows.",
+    ),
+    "sweep-pareto": Caption(
+        ("core", "sweep", "diagnostic"),
+        "Each trial by its stability and its silhouette, the larger the higher its coverage. No other "
+        "trial exceeds those on the line in both; they are named by number. The star is rank 1.",
+        "The star lies far inside the line: the score pays for something else, see its terms. The line "
+        "is made of small points: they are good only by leaving rows out. Stability is high where the "
+        "silhouette is low: trials agree on what is no group, such as one cluster of nearly all.",
+    ),
+    "sweep-dependence": Caption(
+        ("sweep", "parameters", "diagnostic"),
+        "The score of every trial of one algorithm against each of its settings, with the median of "
+        "each value, or of each eighth of a range.",
+        "The medians climb to the end of a range: better values may lie beyond it. Points of one value "
+        "spread over the whole height: that setting decides nothing by itself. One value has few "
+        "points: its median is chance.",
+        is_core=False,
+    ),
+    "sweep-map": Caption(
+        ("core", "sweep", "cartography"),
+        "The map by consensus cluster: every subject at its place, clusters beyond those in the legend "
+        "dark grey, those in none light grey. The map had no part in the consensus unless a trial "
+        "grouped the same layout.",
+        "A cluster lies in several islands, or one island holds many: map and consensus disagree. Those "
+        "in none fill whole islands: a group was missed.",
+    ),
     "map": Caption(
         ("montage", "cartography", "map"),
         "The map with small pictures, framed in the colour of their cluster, grey for noise; subjects "

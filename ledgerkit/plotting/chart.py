@@ -124,7 +124,7 @@ def chart(
     axes.spines[:].set_visible(True)
     axes.spines[:].set_color(NONE)
     _add_legend(figure, groups)
-    _mark(figure, axes, points, marks or {})
+    write_apart(figure, axes, points, marks or {})
     return figure
 
 
@@ -148,8 +148,20 @@ def _add_legend(figure: Any, groups: Sequence[Group]) -> None:
         text.set_text(group.name)
 
 
-def _mark(figure: Any, axes: Any, points: NDArray[np.float64], marks: Mapping[str, int]) -> None:
-    """Write the texts in their order, and take away each that touches one written before."""
+def write_apart(
+    figure: Any,
+    axes: Any,
+    points: NDArray[np.float64],
+    marks: Mapping[str, int],
+    lift: float = 0.0,
+) -> None:
+    """Write texts at rows of `points` in their order, and take away each that touches one before.
+
+    `lift` is how far above its point a text stands, in points of 1/72 inch.
+    """
+    from matplotlib.transforms import offset_copy
+
+    raised = offset_copy(axes.transData, figure, 0, lift, "points") if lift else axes.transData
     figure.draw_without_rendering()
     renderer = figure.canvas.get_renderer()
     frame = axes.get_window_extent(renderer)
@@ -161,6 +173,7 @@ def _mark(figure: Any, axes: Any, points: NDArray[np.float64], marks: Mapping[st
             name,
             ha="center",
             va="center",
+            transform=raised,
             fontsize=SMALL,
             weight="bold",
             zorder=4,

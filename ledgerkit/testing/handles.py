@@ -17,11 +17,12 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from ledgerkit.errors import MissingInput
+from ledgerkit.kept import KeptHere
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from ledgerkit.handles import OutputFile, Row
+    from ledgerkit.handles import Kept, OutputFile, Row
 
 
 @dataclass(frozen=True)
@@ -140,6 +141,10 @@ class Produced:
     gates: list[tuple[str, str, bool, float | None, str]] = field(default_factory=list)
     failed_items: list[tuple[str, Exception]] = field(default_factory=list)
     computed_on: str = "cpu"
+    heard: list[tuple[int, int]] = field(default_factory=list)
+    """What the operation said of its progress."""
+    kept: Kept = field(default_factory=KeptHere)
+    """What an interrupted try had finished: give the former one's to go on."""
 
     def rows(self, table: str, rows: Iterable[Row]) -> None:
         self.row_tables.setdefault(table, []).extend(dict(row) for row in rows)
@@ -171,6 +176,9 @@ class Produced:
 
     def failed(self, item: str, error: Exception) -> None:
         self.failed_items.append((item, error))
+
+    def progress(self, done: int, total: int) -> None:
+        self.heard.append((done, total))
 
     def device(self, name: str) -> None:
         self.computed_on = name

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import adjusted_rand_score
 
-from ledgerkit.clustering.consensus import agreed, belonging
+from ledgerkit.clustering.consensus import agreed, belonging, distinct
 from ledgerkit.clustering.grid import grid_of, settings_of
 from ledgerkit.clustering.grouping import How, group
 from ledgerkit.clustering.partition import Partition
@@ -22,8 +22,8 @@ def chain(count: int) -> np.ndarray:
 
 
 def of(*votes: list[int], least: int = 2) -> Partition:
-    given = [np.array(vote, dtype=np.int32) for vote in votes]
-    count = len(given[0])
+    given = np.array(votes, dtype=np.int32)
+    count = given.shape[1]
     return agreed(given, chain(count), np.zeros(count), least, 1)
 
 
@@ -37,6 +37,12 @@ def test_two_clusters_that_most_trials_part_stay_apart_and_others_are_one() -> N
     apart, whole = [0] * 30 + [1] * 20, [0] * 50
     assert of(apart, apart, whole).clusters == 2
     assert of(apart, whole, whole).clusters == 1
+
+
+def test_the_same_clusters_by_other_numbers_count_once() -> None:
+    votes = [[0, 0, 1, -1], [1, 1, 0, -1], [0, 0, 0, -1], [0, 0, 1, 1], [3, 3, 0, -1]]
+    found = distinct([np.array(vote, dtype=np.int32) for vote in votes])
+    assert found.tolist() == [[0, 0, 1, -1], [0, 0, 0, -1], [0, 0, 1, 1]]
 
 
 def test_what_is_noise_to_most_trials_and_what_is_too_small_is_noise() -> None:

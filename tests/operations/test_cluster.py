@@ -291,11 +291,11 @@ def test_the_first_level_is_what_the_trials_agree_on_and_the_map_is_the_best_of_
     qualified = sum(not row["note"] for row in trials)
     assert json.loads(consensus["parameters"])["trials"] == qualified
     assert gates(produced)["partition"][2] == (
-        f"what {qualified} of 12 trials agree on, by consensus-v1"
+        f"what {qualified} of 12 trials agree on, by consensus-v2"
     )
     recorded = produced.documents["clustering.json"]
     assert schema.problems("clustering.v1", recorded) == []
-    assert (recorded["rule"], recorded["method"]) == ("consensus-v1", "consensus")
+    assert (recorded["rule"], recorded["method"]) == ("consensus-v2", "consensus")
     assert recorded["trial"] is None
     assert recorded["map"]["trial"] == best.documents["clustering.json"]["trial"]
     assert coordinates(produced) == coordinates(best)
