@@ -16,6 +16,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from ledgerkit.canonical import canonical_bytes, sha256_hex
 from ledgerkit.clustering.consensus import belonging
 
 if TYPE_CHECKING:
@@ -53,6 +54,11 @@ class Pair:
     """Places in `votes` of the trials that have them in one cluster."""
     apart: tuple[int, ...]
     """Places of those that have them in two; in the others one of them is in none."""
+
+
+def pair_id(one: str, other: str) -> str:
+    """The identity of a pair: its two subjects, in whatever order and space they were compared."""
+    return "pair-" + sha256_hex(canonical_bytes(["pair", *sorted((one, other))]))[:20]
 
 
 def choose(
