@@ -13,6 +13,7 @@ from ledgerkit.views import CorrectionView, FreezeView, PolicyDifferenceView
 if TYPE_CHECKING:
     from ledgerkit.describing import DescribeView
     from ledgerkit.naming import NamesView, Naming, NamingView
+    from ledgerkit.review import AnsweredView, ReviewView
 
 
 class Decisions:
@@ -166,6 +167,49 @@ class Decisions:
         return describe_by_model(
             self._archive, chat, Wanted(**wanted), wait=wait, progress=progress
         )
+
+    def review(
+        self,
+        told: Callable[[str], None],
+        *,
+        by: str = "",
+        collection: str = "",
+        question: str = "",
+        port: int = 0,
+    ) -> ReviewView:
+        """Serve the pairs of a collection to a browser on this machine until Ctrl-C.
+
+        `told` is given the address. Without `by` the page asks who answers. Raises `MissingInput`
+        where no pairs were chosen, `UsageError` for a port that is taken.
+        """
+        from ledgerkit.pages.desk import PairDesk
+        from ledgerkit.review import QUESTION, opened
+        from ledgerkit.services.review_server import serve
+
+        found = opened(self._archive)
+        serve(PairDesk(self._archive, found, collection, by, question or QUESTION), port, told)
+        found.refresh()
+        return found.view(collection)
+
+    def take_answers(
+        self,
+        given: dict[str, dict[str, str]] | str | Path,
+        *,
+        by: str | None = None,
+        question: str = "",
+        wait: float = 60.0,
+    ) -> AnsweredView:
+        """Keep answers: by person and pair, or a JSON or CSV file. Raises `UsageError`."""
+        from ledgerkit.review import opened, read_answers
+
+        told = given if isinstance(given, dict) else read_answers(Path(given), by)
+        return opened(self._archive, wait).give(told, question=question, wait=wait)
+
+    def review_status(self, collection: str = "") -> ReviewView:
+        """Who answered how many pairs of a collection, and how far they agree. `MissingInput`."""
+        from ledgerkit.review import looked_at
+
+        return looked_at(self._archive).view(collection)
 
     def _named(self, plates: str | list[str]) -> list[str]:
         listed = plates if isinstance(plates, str) else ",".join(plates)

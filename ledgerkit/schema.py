@@ -24,6 +24,7 @@ TABLES = (
     "plates", "runs", "artifacts", "headers", "measures", "hashes", "tiles", "segments",
     "embeddings", "clusters", "cluster_members", "trials", "cluster_matches", "labels",
     "descriptions", "gates", "failed_items", "figures", "fixity", "sweep_trials", "sweep_members",
+    "review_pairs", "review_answers",
 )  # fmt: skip
 FILLED_IN = ("run_id", "subject_run_id", "log_index")
 """Columns that consolidation adds: an operation's own output never names a run."""

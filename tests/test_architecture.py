@@ -112,6 +112,7 @@ RANKS = {
     "corrections": 10,
     "naming": 10.2,
     "describing": 10.3,
+    "review": 10.3,
     "pattern": 3,
     "freeze": 10,
     "decisions": 10.5,

@@ -57,6 +57,10 @@ COMMANDS = {
         "Try many settings on collections of plates, and find those that hold.",
     ),
     "names": ("ledgerkit.cli.names", "List the names of clusters, whose they are, and lost ones."),
+    "review": (
+        "ledgerkit.cli.review",
+        "Ask people about pairs that a sweep leaves open; answers are records.",
+    ),
     "freeze": ("ledgerkit.cli.corrections", "Verify everything and end preprocessing for good."),
     "consolidate": ("ledgerkit.cli.ledger", "Rebuild the ledgers from manifests and records."),
     "query": ("ledgerkit.cli.ledger", "Ask the ledgers in SQL, read-only."),

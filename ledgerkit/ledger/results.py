@@ -29,6 +29,8 @@ RESULTS = (
     "fixity",
     "sweep_trials",
     "sweep_members",
+    "review_pairs",
+    "review_answers",
 )
 CLUSTER = "cluster"
 """What a row is about whose table has no column `subject_kind`."""

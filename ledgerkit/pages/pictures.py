@@ -189,7 +189,7 @@ def _read(tree: Tree, shots: Sequence[Shot], long_side: int, found: Pictures) ->
     reasons = []
     for shot in shots:
         try:
-            with _opened(tree, shot) as file:
+            with opened(tree, shot) as file:
                 pixels = read_shrunk(file, long_side)
         except LedgerkitError as error:
             reasons.append(_sentence(shot, error))
@@ -204,7 +204,8 @@ def _read(tree: Tree, shots: Sequence[Shot], long_side: int, found: Pictures) ->
     return None
 
 
-def _opened(tree: Tree, shot: Shot) -> BinaryIO:
+def opened(tree: Tree, shot: Shot) -> BinaryIO:
+    """The file of a shot, its digest compared. Raises `DigestMismatch`, `MissingInput`."""
     file = tree.open(shot.path)
     try:
         if digest_stream(file).sha256 != shot.sha256:
@@ -251,7 +252,7 @@ def _cut(
 
 def _keep_whole(pixels: NDArray[np.uint8], sha256: str, output: Listed, found: Pictures) -> None:
     name = f"images/{sha256[:20]}.jpg"
-    output.put(name, _jpeg(pixels))
+    output.put(name, jpeg(pixels))
     found.wholes[sha256] = (name, pixels.shape[1], pixels.shape[0])
 
 
@@ -267,10 +268,10 @@ def _sheets(cells: Any, count: int, side: int) -> Iterator[tuple[str, bytes]]:
         data = cells.read(rows * across * size).ljust(rows * across * size, b"\0")
         grid = np.frombuffer(data, np.uint8).reshape(rows, across, side, side, 3)
         sheet = grid.transpose(0, 2, 1, 3, 4).reshape(rows * side, across * side, 3)
-        yield f"sprites/{start // (across * across):04d}.jpg", _jpeg(sheet)
+        yield f"sprites/{start // (across * across):04d}.jpg", jpeg(sheet)
 
 
-def _jpeg(pixels: NDArray[np.uint8]) -> bytes:
+def jpeg(pixels: NDArray[np.uint8]) -> bytes:
     """Baseline JPEG without metadata: the same pixels give the same bytes under one Pillow."""
     from PIL import Image
 
