@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -60,45 +60,55 @@ def recommend(
     chosen = robust(table) if collection is None else _best(found[0], table)
     if chosen is None:
         raise MissingInput("no trial can be chosen", "Sweep again with other algorithms.")
-    trials = [
-        (one, row)
-        for one in found
-        for row in one.swept.trials
-        if row["signature"] == chosen["signature"]
-    ]
-    algorithm = load(str(trials[0][1]["algorithm"]))
-    setting = setting_of(trials[0][1])
-    if collection is None:
-        setting = {one.name: one.binned(setting[one.name]) for one in algorithm.dimensions}
-    document = {
-        "schema_version": SCHEMA,
-        "kind": ACROSS if collection is None else OWN,
-        "rule": ROBUST if collection is None else "rank 1 of its collection",
-        "algorithm": algorithm.name,
-        "parameters": setting,
-        "components": trials[0][0].document["components"],
-        "signature": chosen["signature"],
-        "standing": {name: value for name, value in chosen.items() if name != "signature"},
-        "expected": [_expected(one, row) for one, row in trials],
-        "provenance": [_provenance(one) for one in found],
-    }
-    schema.check(SCHEMA, document, target.name)
+    document = _document(found, chosen, collection is None)
     data = canonical_bytes(document)
     with new_file(target) as file:
         file.write(data)
     return RecommendView(
         document["kind"],
         str(target),
-        algorithm.name,
-        setting,
+        document["algorithm"],
+        document["parameters"],
         chosen["signature"],
         chosen["avg_rank"],
         chosen["worst_z"],
         chosen["mean_z"],
         chosen["trials"],
-        sorted({one.name for one, _ in trials}),
+        sorted({one["collection"] for one in document["expected"]}),
         sha256_hex(data),
     )
+
+
+def _document(
+    found: Sequence[CollectionData], chosen: Mapping[str, Any], across: bool
+) -> dict[str, Any]:
+    """`settings.v1` of a row of the table of signatures."""
+    trials = [
+        (one, row)
+        for one in found
+        for row in one.swept.trials
+        if row["signature"] == chosen["signature"]
+    ]
+    trials.sort(key=lambda pair: pair[1]["rank"])
+    first, best = trials[0]
+    algorithm = load(str(best["algorithm"]))
+    setting = setting_of(best)
+    if across:
+        setting = {one.name: one.binned(setting[one.name]) for one in algorithm.dimensions}
+    document = {
+        "schema_version": SCHEMA,
+        "kind": ACROSS if across else OWN,
+        "rule": ROBUST if across else "rank 1 of its collection",
+        "algorithm": algorithm.name,
+        "parameters": setting,
+        "components": first.document["components"],
+        "signature": chosen["signature"],
+        "standing": {name: value for name, value in chosen.items() if name != "signature"},
+        "expected": [_expected(one, row) for one, row in trials],
+        "provenance": [_provenance(one) for one in found],
+    }
+    schema.check(SCHEMA, document, "settings")
+    return document
 
 
 def read_settings(path: Path) -> dict[str, Any]:
