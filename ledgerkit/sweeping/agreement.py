@@ -50,8 +50,8 @@ class Agreement:
 
 def consensus(votes: NDArray[np.int32], near: NDArray[np.int32]) -> Agreement:
     """The agreement of `votes`, int32 (partitions, n), -1 for none; `near`: int32 (n, k), the nearest
-    rows of each, itself first. It depends on no order of partitions and on no label numbers; among equal heights the earlier rows
-    are joined first.
+    rows of each, itself first. It depends on no order of partitions and on no label numbers; among equal
+    heights the earlier rows are joined first.
     """
     import numpy as np
 
@@ -61,7 +61,7 @@ def consensus(votes: NDArray[np.int32], near: NDArray[np.int32]) -> Agreement:
     if int(groups.max()) >= DENSE:
         groups, method = _grouped(votes, near, groups), "pairs"
     heights, tree = _linkage(votes, groups)
-    threshold = _longest(heights, tree, groups)
+    threshold = _longest(heights)
     left_out = (votes < 0).mean(axis=0) > MOST_NONE
     lifetime, half = (_cut(tree, groups, at, left_out) for at in (threshold, HALF))
     return Agreement(lifetime, half, threshold, belonging(votes, lifetime), method)
@@ -200,24 +200,24 @@ def _as_tree(merges: list[tuple[int, int, float]], count: int) -> NDArray[np.flo
     return tree
 
 
-def _longest(
-    heights: NDArray[np.float64], tree: NDArray[np.float64], groups: NDArray[np.int64]
-) -> float:
-    """The distance in the middle of the longest range of heights in which no two groups merge.
+def _longest(heights: NDArray[np.float64]) -> float:
+    """The distance in the middle of the longest range of `heights` in which no two groups merge.
 
-    Two clusters at least have to be left; the range that ends at 1, where everything becomes one or
-    stays apart for want of any evidence, counts with its length as the others do. 0.5 without merges.
+    The range from the last merge to 1, where all is one cluster, takes part only where the majority
+    puts all together (the last merge below 0.5): otherwise what most partitions keep apart would be
+    one. Without it, two clusters on which one partition in twenty insists would be the longest-lived.
+    0.5 for one group.
     """
     import numpy as np
 
     if not len(heights):
         return HALF
     known = np.clip(np.sort(heights), 0, 1)
-    starts, ends = known[:-1], known[1:]
-    if not len(starts):
+    ends = np.append(known, 1.0) if known[-1] < HALF else known
+    if len(ends) < 2:
         return float(known[0]) / 2
-    longest = int((ends - starts).argmax())
-    return float((starts[longest] + ends[longest]) / 2)
+    longest = int(np.diff(ends).argmax())
+    return float(ends[longest] + ends[longest + 1]) / 2
 
 
 def _cut(

@@ -82,3 +82,14 @@ def test_many_rows_are_grouped_by_their_neighbours_first_and_agree_with_all_pair
     assert (whole.method, grouped.method) == ("dense", "pairs")
     assert adjusted_rand_score(whole.half, grouped.half) > 0.95
     assert max(len(np.unique(grouped.half)), 0) <= 100
+
+
+def test_what_one_in_twenty_parts_is_one_cluster_by_either_cut() -> None:
+    votes = np.array([[0] * 6] * 19 + [[0, 0, 0, 1, 1, 1]], dtype=np.int32)
+    found = consensus(votes, ring(6))
+    assert found.lifetime.tolist() == found.half.tolist() == [0] * 6
+
+
+def test_what_the_majority_parts_stays_apart_by_the_longest_lifetime() -> None:
+    votes = np.array([[0, 0, 0, 1, 1, 1]] * 12 + [[0] * 6] * 8, dtype=np.int32)
+    assert consensus(votes, ring(6)).lifetime.tolist() == [0, 0, 0, 1, 1, 1]
