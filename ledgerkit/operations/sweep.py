@@ -1,7 +1,7 @@
 """Try many settings of several algorithms on a collection of plates, and say what holds among them.
 
 All trials share the vectors, the graph of nearest neighbours, the linkage and the layouts. Each is
-measured without labels and tried again on subsamples; the best quarter make a consensus, and a
+measured without labels and tried again on subsamples; the best half make a consensus, and a
 composite of the measures ranks them. A collection is all plates, or those that --plates or --where
 name, under a name of its own. What is interrupted goes on where it stopped.
 Source: workflow W1; Fred & Jain 2005 (consensus); docs/sweeps.md (every formula).

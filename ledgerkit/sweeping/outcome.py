@@ -1,8 +1,9 @@
 """From trials to a consensus and a ranking.
 
 1. The composite with the stability on subsamples alone ranks all trials but the controls.
-2. The best quarter of the partitions, of trials not penalised, make the consensus. Equal partitions are
-   one, that of the best trial: how many settings give one answer is a matter of the grids.
+2. The best half of the partitions, of trials not penalised, make the consensus. Equal partitions are one,
+   that of the best trial: how many settings give one answer is a matter of the grids. W1 takes the best
+   quarter of the runs; `docs/sweeps.md` has what either gave.
 3. Stability is then the mean of the ARI on subsamples and the ARI with the consensus, where both are
    known, and the composite is taken again: that is the score.
 4. `w1-rank-down-v1`: a trial that is below the median in both, on subsamples and with the consensus,
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-QUARTER = 0.25
+BEST = 0.5
 RANK_DOWN = "w1-rank-down-v1"
 
 
@@ -66,7 +67,7 @@ def outcome(
     able = [place for place in free if not penalised(trials[place])]
     able.sort(key=lambda place: (-round(float(first[place]), 9), place))
     different = _different(swept, able)
-    members = sorted(different[: max(1, round(QUARTER * len(different)))])
+    members = sorted(different[: max(1, round(BEST * len(different)))])
     agreement = None
     if members:
         agreement = consensus(swept.labels[members], shared.near(NEAREST + 1).indices)

@@ -3,15 +3,16 @@
 W1 gives five names and their grids, and no flow; this is our reading, drawn in the page on sweeps:
 
 1. The linkage is cut at `start_threshold`. Clusters smaller than `min_cluster_size` dissolve.
-2. Clusters whose centroids are within `merge_dist` of each other are one, the nearest pair first.
-3. Rows in no cluster join the nearest centroid within `assign_threshold`.
+2. Clusters with a mean distance of at most `merge_dist` are one, the nearest pair first.
+3. Rows in no cluster join the nearest, by mean distance, within `assign_threshold`.
 4. The same linkage is cut at `second_pass_start`; groups of rows still in no cluster that are large
    enough become clusters, merged with the others by 2 and filled up by 3.
 
 W1's distances are those of face embeddings, where .24 tells persons apart, and mean nothing in another
 space (imaging notes G3). So they are read in its units: the cut of the linkage that has the greatest
 modularity in the graph of nearest neighbours is this space's .24, and all other distances keep their
-ratio to it. `auto` is that cut itself.
+ratio to it. `auto` is that cut itself. All are mean distances between rows, as the linkage's own heights
+are: centroids of spread clusters lie much nearer, and by them nearly everything became one.
 Source: workflow W1; Sokal & Michener 1958 (average linkage); Newman 2004 (modularity).
 """
 
@@ -103,22 +104,21 @@ def _grown(labels: NDArray[np.int64], groups: NDArray[np.int64], least: int) -> 
 def _merged(
     unit: NDArray[np.float32], labels: NDArray[np.int64], distance: float
 ) -> NDArray[np.int64]:
-    """Clusters whose centroids are within `distance` as one, the nearest pair first."""
+    """Clusters with a mean distance of at most `distance` as one, the nearest pair first."""
     import numpy as np
 
-    sums = _sums(unit, labels)
+    sums, sizes = _sums(unit, labels)
     alive = np.arange(len(sums))
     becomes = np.arange(len(sums))
     while len(alive) > 1:
-        centroids = sums[alive] / np.maximum(
-            np.linalg.norm(sums[alive], axis=1, keepdims=True), 1e-12
-        )
-        apart = 1 - centroids @ centroids.T
+        means = sums[alive] / sizes[alive, None]
+        apart = 1 - means @ means.T
         np.fill_diagonal(apart, np.inf)
         one, other = sorted(np.unravel_index(apart.argmin(), apart.shape))
         if apart[one, other] > distance:
             break
         sums[alive[one]] += sums[alive[other]]
+        sizes[alive[one]] += sizes[alive[other]]
         becomes[becomes == alive[other]] = alive[one]
         alive = np.delete(alive, other)
     numbers = np.searchsorted(alive, becomes)
@@ -128,29 +128,35 @@ def _merged(
 def _assigned(
     unit: NDArray[np.float32], labels: NDArray[np.int64], distance: float
 ) -> NDArray[np.int64]:
-    """Rows in no cluster in that of the nearest centroid, where it is within `distance`."""
+    """Rows in no cluster in the nearest by mean distance, where that is at most `distance`."""
     import numpy as np
 
-    sums = _sums(unit, labels)
+    sums, sizes = _sums(unit, labels)
     free = np.flatnonzero(labels == NOISE)
     if not len(sums) or not len(free):
         return labels
-    centroids = sums / np.maximum(np.linalg.norm(sums, axis=1, keepdims=True), 1e-12)
-    near = unit[free].astype(np.float64) @ centroids.T
+    near = unit[free].astype(np.float64) @ (sums / sizes[:, None]).T
     best = near.argmax(axis=1)
     labels = labels.copy()
     labels[free] = np.where(1 - near[np.arange(len(free)), best] <= distance, best, NOISE)
     return labels
 
 
-def _sums(unit: NDArray[np.float32], labels: NDArray[np.int64]) -> NDArray[np.float64]:
-    """The sum of the vectors of each cluster, float64 (clusters, d)."""
+def _sums(
+    unit: NDArray[np.float32], labels: NDArray[np.int64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """The sum of the vectors of each cluster, float64 (clusters, d), and its rows, (clusters,).
+
+    The mean distance of a unit vector to a cluster is 1 - its product with the cluster's mean, and so is
+    that of two clusters, by their means.
+    """
     import numpy as np
 
     clusters = int(labels.max(initial=NOISE)) + 1
     rows = np.flatnonzero(labels != NOISE)
     order = rows[np.argsort(labels[rows], kind="stable")]
     if not len(order):
-        return np.zeros((0, unit.shape[1]))
+        return np.zeros((0, unit.shape[1])), np.zeros(0)
     starts = np.searchsorted(labels[order], np.arange(clusters))
-    return np.asarray(np.add.reduceat(unit[order].astype(np.float64), starts, axis=0))
+    sums = np.add.reduceat(unit[order].astype(np.float64), starts, axis=0)
+    return sums, np.bincount(labels[order], minlength=clusters).astype(np.float64)
