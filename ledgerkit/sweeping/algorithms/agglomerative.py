@@ -53,7 +53,8 @@ def label(shared: Shared, setting: Setting, seed: int) -> NDArray[np.int64]:
     found = threshold(shared)
     scale = found / MIDDLE
     start = found if setting["start_threshold"] == AUTO else scale * setting["start_threshold"]
-    least = shared.least(int(setting["min_cluster_size"]))
+    share = len(shared.linkage.rows) / len(shared.unit)
+    least = max(2, round(share * shared.least(int(setting["min_cluster_size"]))))
     merge, assign = scale * setting["merge_dist"], scale * setting["assign_threshold"]
     labels = np.full(len(shared.unit), NOISE, dtype=np.int64)
     for height in (start, scale * setting["second_pass_start"]):
