@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 VERSION = "4"
 EVENT_TYPE = "clustering"
 SUBJECT = "collection"
+ONE_SPACE = True
 LIBRARIES = (
     "numpy",
     "scipy",
@@ -68,7 +69,7 @@ class Parameters:
     """Settings of `cluster`."""
 
     of: str = _text("plates", "What is grouped", "plates", "tiles", "segments")
-    space: str = _text("", "Vector space; empty for that of the newest vectors of each plate")
+    space: str = _text("", "Vector space; needed where there are several")
     components: int = _whole(32, 0, "Principal components taken before UMAP; 0 for none")
     whiten: bool = field(
         default=False,
