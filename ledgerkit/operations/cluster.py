@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from ledgerkit.clustering.vectors import Vectors
     from ledgerkit.handles import Inputs, Outputs
 
-VERSION = "4"
+VERSION = "5"
 EVENT_TYPE = "clustering"
 SUBJECT = "collection"
 ONE_SPACE = True
@@ -77,7 +77,7 @@ class Parameters:
     )
     sweep: str = _text(
         "auto",
-        "Settings tried: all of the grid, one (safe), or all from 100 rows on (auto)",
+        "Settings tried: all of the grid, one (safe), or (auto) all from 100 rows on or of a given grid",
         "auto",
         "grid",
         "safe",
@@ -211,7 +211,7 @@ def _grid(parameters: Parameters) -> Grid:
 
 
 def _settings(parameters: Parameters, rows: int) -> list[Setting]:
-    """What is tried for so many rows."""
+    """What is tried for so many rows: of few only one setting, unless a grid was given."""
     from dataclasses import replace
 
     from ledgerkit.clustering.grid import SAFE, SMALL, settings_of
@@ -220,7 +220,7 @@ def _settings(parameters: Parameters, rows: int) -> list[Setting]:
     grid = _grid(parameters)
     if parameters.sweep == "safe" or parameters.levels == "w4" or parameters.setting:
         grid = SAFE
-    elif parameters.sweep == "auto" and rows < SMALL:
+    elif parameters.sweep == "auto" and rows < SMALL and grid == _grid(Parameters()):
         grid = replace(SAFE, min_cluster_size=(least_size(rows),))
     return settings_of(grid, rows, parameters.grow_from)
 
