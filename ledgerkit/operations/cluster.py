@@ -167,7 +167,7 @@ def run(inputs: Inputs, parameters: Parameters, outputs: Outputs) -> None:
     from ledgerkit.clustering.gates import checkpoint, methods, postflight, preflight
     from ledgerkit.clustering.levels import w4_least
     from ledgerkit.clustering.reduce import directions, normalise
-    from ledgerkit.clustering.summary import clusters_of
+    from ledgerkit.clustering.summary import clusters_of, noise_of
     from ledgerkit.clustering.tables import clusters_table, members_table
     from ledgerkit.clustering.vectors import gather
 
@@ -193,6 +193,7 @@ def run(inputs: Inputs, parameters: Parameters, outputs: Outputs) -> None:
     if former:
         _match(members, former, vectors.kind, outputs)
     document = _document(found, chart, parameters, vectors)
+    document["noise"] = noise_of(unit, [level.labels for level in found.levels])
     outputs.document("clustering.json", "clustering", document)
     for check, passed, value, told in methods(found, chart):
         outputs.gate("method", check, passed, value, told)

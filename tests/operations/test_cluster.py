@@ -215,8 +215,9 @@ def test_duplicates_among_vectors_do_no_harm() -> None:
 
 def test_noise_stays_noise() -> None:
     scattered = unit(np.random.default_rng(8).normal(size=(12, 24)))
+    vectors = np.concatenate([groups((40, 40), spread=0.6), scattered])
     produced = run(
-        table(np.concatenate([groups((40, 40), spread=0.6), scattered])),
+        table(vectors),
         sweep="grid",
         min_cluster_size="15",
     )
@@ -231,6 +232,18 @@ def test_noise_stays_noise() -> None:
         assert 0 <= row["nearest_distance"] <= 2
     assert all(row["nearest_cluster_id"] is None for row in members if row["label"] >= 0)
     assert gates(produced)["noise"][1] == pytest.approx(len(noise) / 92)
+    recorded = produced.documents["clustering.json"]
+    assert schema.problems("clustering.v1", recorded) == []
+    first, *others = recorded["noise"]
+    assert (first["level"], first["rows"]) == (1, len(noise))
+    rows = [int(row["subject_id"].removeprefix("plate-")) - 1000 for row in noise]
+    assert first["mean"] == pytest.approx(vectors[rows].mean(axis=0), abs=1e-6)
+    assert len(others) == len(recorded["levels"]["clusters"]) - 1
+
+
+def test_without_noise_its_mean_is_null() -> None:
+    produced = run(table(np.ones((40, 8))))
+    assert produced.documents["clustering.json"]["noise"] == [{"level": 1, "rows": 0, "mean": None}]
 
 
 def test_too_much_noise_hands_over_to_kmeans_with_the_reason() -> None:
