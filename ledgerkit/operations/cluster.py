@@ -27,9 +27,10 @@ if TYPE_CHECKING:
     from ledgerkit.clustering.vectors import Vectors
     from ledgerkit.handles import Inputs, Outputs
 
-VERSION = "4"
+VERSION = "5"
 EVENT_TYPE = "clustering"
 SUBJECT = "collection"
+ONE_SPACE = True
 LIBRARIES = (
     "numpy",
     "scipy",
@@ -68,7 +69,7 @@ class Parameters:
     """Settings of `cluster`."""
 
     of: str = _text("plates", "What is grouped", "plates", "tiles", "segments")
-    space: str = _text("", "Vector space; empty for that of the newest vectors of each plate")
+    space: str = _text("", "Vector space; needed where there are several")
     components: int = _whole(32, 0, "Principal components taken before UMAP; 0 for none")
     whiten: bool = field(
         default=False,
@@ -76,7 +77,7 @@ class Parameters:
     )
     sweep: str = _text(
         "auto",
-        "Settings tried: all of the grid, one (safe), or all from 100 rows on (auto)",
+        "Settings tried: all of the grid, one (safe), or (auto) all from 100 rows on or of a given grid",
         "auto",
         "grid",
         "safe",
@@ -166,7 +167,7 @@ def run(inputs: Inputs, parameters: Parameters, outputs: Outputs) -> None:
     from ledgerkit.clustering.gates import checkpoint, methods, postflight, preflight
     from ledgerkit.clustering.levels import w4_least
     from ledgerkit.clustering.reduce import directions, normalise
-    from ledgerkit.clustering.summary import clusters_of
+    from ledgerkit.clustering.summary import clusters_of, noise_of
     from ledgerkit.clustering.tables import clusters_table, members_table
     from ledgerkit.clustering.vectors import gather
 
@@ -192,6 +193,7 @@ def run(inputs: Inputs, parameters: Parameters, outputs: Outputs) -> None:
     if former:
         _match(members, former, vectors.kind, outputs)
     document = _document(found, chart, parameters, vectors)
+    document["noise"] = noise_of(unit, [level.labels for level in found.levels])
     outputs.document("clustering.json", "clustering", document)
     for check, passed, value, told in methods(found, chart):
         outputs.gate("method", check, passed, value, told)
@@ -210,7 +212,7 @@ def _grid(parameters: Parameters) -> Grid:
 
 
 def _settings(parameters: Parameters, rows: int) -> list[Setting]:
-    """What is tried for so many rows."""
+    """What is tried for so many rows: of few only one setting, unless a grid was given."""
     from dataclasses import replace
 
     from ledgerkit.clustering.grid import SAFE, SMALL, settings_of
@@ -219,7 +221,7 @@ def _settings(parameters: Parameters, rows: int) -> list[Setting]:
     grid = _grid(parameters)
     if parameters.sweep == "safe" or parameters.levels == "w4" or parameters.setting:
         grid = SAFE
-    elif parameters.sweep == "auto" and rows < SMALL:
+    elif parameters.sweep == "auto" and rows < SMALL and grid == _grid(Parameters()):
         grid = replace(SAFE, min_cluster_size=(least_size(rows),))
     return settings_of(grid, rows, parameters.grow_from)
 
