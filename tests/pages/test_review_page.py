@@ -264,7 +264,9 @@ def test_a_missing_picture_is_a_sentence_and_the_pair_can_be_answered(
     assert "is not the file that was recorded" in page.inner_text("#left .no-picture")
     page.keyboard.press("u")
     until(page, "state.answers.size === 1 && !state.busy")
-    shown(page)
+    there = "document.querySelectorAll('.no-picture').length"
+    loaded = "state.viewers.filter(v => v.dragon.world.getItemCount() === 1).length"
+    until(page, f"{there} + {loaded} === 2")
     assert sitting.wrong
     assert all("status of 500" in one for one in sitting.wrong)
     sitting.wrong.clear()
