@@ -185,9 +185,9 @@ def approximate(unit: Matrix, count: int, seed: int) -> Neighbours:
         distances[block] = 1 - np.einsum("id,ijd->ij", unit[block], unit[found[block]])
     distances[found == rows[:, None]] = -1
     order = np.lexsort((found, distances))
-    found, distances = (np.take_along_axis(one, order, axis=1) for one in (found, distances))
-    distances = np.clip(distances, 0, 2)
-    return Neighbours(found, distances, recall_of(unit, distances, seed))
+    near = np.clip(np.take_along_axis(distances, order, axis=1), 0, 2)
+    found = np.take_along_axis(found, order, axis=1)
+    return Neighbours(found, near, recall_of(unit, near, seed))
 
 
 def recall_of(unit: Matrix, distances: NDArray[np.float32], seed: int) -> float:
