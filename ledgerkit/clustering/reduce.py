@@ -173,12 +173,12 @@ def approximate(unit: Matrix, count: int, seed: int) -> Neighbours:
     )
     found = np.asarray(search.neighbor_graph[0], dtype=np.int32)
     rows = np.arange(len(unit))
-    # Among equal vectors the search may leave out the row itself.
-    lost = ~(found == rows[:, None]).any(axis=1)
-    found[lost, -1] = rows[lost]
     short = np.flatnonzero((found < 0).any(axis=1))
     if short.size:
         found[short] = neighbours_among(unit, unit[short], count)[0]
+    # Among equal vectors the search may leave out the row itself.
+    lost = ~(found == rows[:, None]).any(axis=1)
+    found[lost, -1] = rows[lost]
     distances = np.empty(found.shape, dtype=np.float32)
     for start in range(0, len(unit), BLOCK):
         block = slice(start, start + BLOCK)
@@ -191,7 +191,10 @@ def approximate(unit: Matrix, count: int, seed: int) -> Neighbours:
 
 
 def recall_of(unit: Matrix, distances: NDArray[np.float32], seed: int) -> float:
-    """Of `RECALLED` rows drawn with `seed` the share of neighbours, the row itself left out, within the exact distance."""
+    """Of `RECALLED` rows drawn with `seed` the share of neighbours within the exact distance, 0..1.
+
+    `distances`: float32 (n, k), of each row to its k neighbours, itself first, which does not count.
+    """
     import numpy as np
 
     drawn = np.random.default_rng(seed).choice(len(unit), min(RECALLED, len(unit)), replace=False)
