@@ -96,6 +96,13 @@ class Operation:
         return bool(self.module.SUBJECT == COLLECTION)
 
     @property
+    def one_space(self) -> bool:
+        """Whether vectors are read in one space, to be named where several lie side by side: its
+        `ONE_SPACE`, if any.
+        """
+        return bool(getattr(self.module, "ONE_SPACE", False))
+
+    @property
     def makes(self) -> tuple[str, ...]:
         return tuple(self.module.MAKES)
 

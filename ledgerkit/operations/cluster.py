@@ -27,9 +27,10 @@ if TYPE_CHECKING:
     from ledgerkit.clustering.vectors import Vectors
     from ledgerkit.handles import Inputs, Outputs
 
-VERSION = "4"
+VERSION = "5"
 EVENT_TYPE = "clustering"
 SUBJECT = "collection"
+ONE_SPACE = True
 LIBRARIES = (
     "numpy",
     "scipy",
@@ -68,7 +69,7 @@ class Parameters:
     """Settings of `cluster`."""
 
     of: str = _text("plates", "What is grouped", "plates", "tiles", "segments")
-    space: str = _text("", "Vector space; empty for that of the newest vectors of each plate")
+    space: str = _text("", "Vector space; needed where there are several")
     components: int = _whole(32, 0, "Principal components taken before UMAP; 0 for none")
     whiten: bool = field(
         default=False,
@@ -76,7 +77,7 @@ class Parameters:
     )
     sweep: str = _text(
         "auto",
-        "Settings tried: all of the grid, one (safe), or all from 100 rows on (auto)",
+        "Settings tried: all of the grid, one (safe), or (auto) all from 100 rows on or of a given grid",
         "auto",
         "grid",
         "safe",
@@ -107,6 +108,9 @@ class Parameters:
     )
     setting: str = _text("", "One setting in place of all, as JSON; --settings FILE gives it")
     settings_sha256: str = _text("", "Digest of the file that the setting came from")
+    label: str = _text(
+        "", "Check: field of the catalogue that serves as label; empty for the best, as in plots"
+    )
     k: int = _whole(9, 1, "Clusters of the KMeans fall-back, at most")
     onto: str = _text("", "Run of an earlier clustering whose map and clusters this one follows")
     map: str = _text(
@@ -146,9 +150,9 @@ class Parameters:
 
 
 def takes(parameters: Parameters) -> tuple[str, ...]:
-    """Vectors, and what an earlier run said if one is named."""
+    """Vectors, the manifests for labels, and what an earlier run said if one is named."""
     pinned = FORMER if parameters.onto else ()
-    return ("embeddings", *(f"{name}@{parameters.onto}" for name in pinned))
+    return ("embeddings", "manifest?", *(f"{name}@{parameters.onto}" for name in pinned))
 
 
 def variant(parameters: Parameters) -> str:
@@ -163,10 +167,9 @@ def run(inputs: Inputs, parameters: Parameters, outputs: Outputs) -> None:
     be followed, `GateFailed` under `strict`.
     """
     from ledgerkit.clustering.chart import former_of
-    from ledgerkit.clustering.gates import checkpoint, methods, postflight, preflight
-    from ledgerkit.clustering.levels import w4_least
+    from ledgerkit.clustering.gates import checkpoint, methods, postflight
     from ledgerkit.clustering.reduce import directions, normalise
-    from ledgerkit.clustering.summary import clusters_of
+    from ledgerkit.clustering.summary import clusters_of, noise_of
     from ledgerkit.clustering.tables import clusters_table, members_table
     from ledgerkit.clustering.vectors import gather
 
@@ -174,8 +177,7 @@ def run(inputs: Inputs, parameters: Parameters, outputs: Outputs) -> None:
     former = former_of(inputs, parameters.onto, vectors.kind) if parameters.onto else None
     settings = _settings(parameters, len(vectors.subjects))
     limits = _limits(parameters)
-    least = w4_least(len(vectors.subjects)) if parameters.levels == "w4" else None
-    _close(preflight(vectors, settings, least, limits), parameters, outputs)
+    _close(_preflight(inputs, vectors, settings, limits, parameters), parameters, outputs)
     unit = normalise(vectors.matrix)
     reduced = directions(unit, parameters.components, parameters.whiten)
     found = _group(unit, reduced, settings, parameters)
@@ -192,6 +194,7 @@ def run(inputs: Inputs, parameters: Parameters, outputs: Outputs) -> None:
     if former:
         _match(members, former, vectors.kind, outputs)
     document = _document(found, chart, parameters, vectors)
+    document["noise"] = noise_of(unit, [level.labels for level in found.levels])
     outputs.document("clustering.json", "clustering", document)
     for check, passed, value, told in methods(found, chart):
         outputs.gate("method", check, passed, value, told)
@@ -210,7 +213,7 @@ def _grid(parameters: Parameters) -> Grid:
 
 
 def _settings(parameters: Parameters, rows: int) -> list[Setting]:
-    """What is tried for so many rows."""
+    """What is tried for so many rows: of few only one setting, unless a grid was given."""
     from dataclasses import replace
 
     from ledgerkit.clustering.grid import SAFE, SMALL, settings_of
@@ -219,7 +222,7 @@ def _settings(parameters: Parameters, rows: int) -> list[Setting]:
     grid = _grid(parameters)
     if parameters.sweep == "safe" or parameters.levels == "w4" or parameters.setting:
         grid = SAFE
-    elif parameters.sweep == "auto" and rows < SMALL:
+    elif parameters.sweep == "auto" and rows < SMALL and grid == _grid(Parameters()):
         grid = replace(SAFE, min_cluster_size=(least_size(rows),))
     return settings_of(grid, rows, parameters.grow_from)
 
@@ -237,6 +240,30 @@ def _limits(parameters: Parameters) -> Limits:
         parameters.max_residual,
         parameters.levels,
     )
+
+
+def _preflight(
+    inputs: Inputs,
+    vectors: Vectors,
+    settings: list[Setting],
+    limits: Limits,
+    parameters: Parameters,
+) -> Report:
+    """What is checked before the work; of labels only warnings come."""
+    from ledgerkit.clustering.composition import said_of
+    from ledgerkit.clustering.gates import preflight
+    from ledgerkit.clustering.levels import w4_least
+    from ledgerkit.clustering.shown import judge_labels, labelled, manifests
+
+    rows = len(vectors.subjects)
+    least = w4_least(rows) if parameters.levels == "w4" else None
+    report = preflight(vectors, settings, least, limits)
+    entries = manifests(inputs)
+    schemes = said_of({plate: entry.get("metadata") for plate, entry in entries.items()})
+    scheme, labels = labelled(schemes, parameters.label, vectors.plates)
+    for check, passed, value, told in judge_labels(scheme, labels, f"{rows:,} {parameters.of}"):
+        report.add(f"labels {check}", passed, value, told, severe=False)
+    return report
 
 
 def _close(report: Report, parameters: Parameters, outputs: Outputs) -> None:
