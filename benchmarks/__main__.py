@@ -21,6 +21,7 @@ NAMES = (
     "consolidation",
     "search",
     "clustering",
+    "sweeps",
     "embedding",
     "atlas",
 )

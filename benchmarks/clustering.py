@@ -56,7 +56,7 @@ def main(sizes: tuple[int, ...] = SIZES) -> None:
     )
 
 
-def _vectors(size: int) -> tuple[Any, Any]:
+def vectors(size: int) -> tuple[Any, Any]:
     """Unit vectors, float32 (size, 64), and the group of each, in a mixed order."""
     import numpy as np
 
@@ -128,8 +128,8 @@ def _measure(way: str, size: int, answer: str) -> None:
 
     filterwarnings("ignore")
     work = {"ours": _ours, "loops": _loops}[way]
-    work(_vectors(200)[0])
-    unit, groups = _vectors(size)
+    work(vectors(200)[0])
+    unit, groups = vectors(size)
     began = time.perf_counter()
     labels, clusters = work(unit)
     seconds = time.perf_counter() - began

@@ -4,16 +4,25 @@ from __future__ import annotations
 
 from typing import Any
 
-from ledgerkit import layout
+from ledgerkit import layout, operation
 from ledgerkit.errors import LedgerkitError, MissingInput, UsageError, Withdrawn
 from ledgerkit.history import AMENDMENTS, IMAGES, PROMPTS, SEALED, History, Resolved, makers
 from ledgerkit.records import Run
 
 
 def collect(
-    history: History, tokens: tuple[str, ...], plates: list[str], parameters: Any
+    history: History,
+    tokens: tuple[str, ...],
+    plates: list[str],
+    parameters: Any,
+    *,
+    one_space: bool = False,
 ) -> tuple[Resolved, list[tuple[str, LedgerkitError]]]:
-    """Inputs of a collection task over all `plates`, and the plates that have none, with the reason."""
+    """Inputs of a collection task over all `plates`, and the plates that have none, with the reason.
+
+    With `one_space` raises `UsageError` where their vectors are of several spaces, derived ones among
+    them, and none is named.
+    """
     found = Resolved()
     lacking: list[tuple[str, LedgerkitError]] = []
     shared = [token for token in tokens if of_collection(token, parameters)]
@@ -26,6 +35,8 @@ def collect(
         found.add(history.resolve(token, layout.COLLECTION, parameters))
     without = dict(lacking)
     plates = [plate for plate in plates if plate not in without]
+    beside = _derived_spaces(history, parameters) if one_space else set()
+    spaces: set[str] = set()
     for plate in plates:
         try:
             of_plate = Resolved()
@@ -35,8 +46,36 @@ def collect(
             found.add(of_plate)
         except LedgerkitError as error:
             lacking.append((plate, error))
+        if one_space:
+            _check_space(history, plate, parameters, beside, spaces)
         history.forget(plate)
     return found, lacking
+
+
+def _derived_spaces(history: History, parameters: Any) -> set[str]:
+    """The spaces of current vectors that were made of the whole collection."""
+    runs = history.fitting(operation.makers("embeddings"), layout.COLLECTION, parameters)
+    return {space for run in runs for space in history.spaces(run)}
+
+
+def _check_space(
+    history: History, plate: str, parameters: Any, derived: set[str], found: set[str]
+) -> None:
+    """Take the spaces of a plate's current vectors into `found`; raise `UsageError` for a second one.
+
+    Tables are read only where the plate has several runs, or `derived` spaces lie beside them.
+    """
+    if history.overlay(plate).withdrawn:
+        return
+    runs = list(history.fitting(operation.makers("embeddings"), plate, parameters))
+    if derived or len(runs) > 1:
+        found.update(derived, *(history.spaces(run) for run in runs))
+    if len(found) > 1:
+        raise UsageError(
+            f"there are vectors of {parameters.of} in {len(found)} spaces: "
+            f"{', '.join(sorted(found))}",
+            "Name one with --space ID",
+        )
 
 
 def _beyond(history: History, derived: Run, plates: list[str]) -> list[tuple[str, LedgerkitError]]:

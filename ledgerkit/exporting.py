@@ -13,7 +13,10 @@ from ledgerkit.views import ExportView, FiguresView
 
 if TYPE_CHECKING:
     from ledgerkit.export.clusterings import ClusterExportView
+    from ledgerkit.export.settings import RecommendView
+    from ledgerkit.export.sweep import SweepExportView
     from ledgerkit.pages.atlas import AtlasView
+    from ledgerkit.pages.sweep_report import SweepReportView
 
 
 class Exporting:
@@ -111,3 +114,52 @@ class Exporting:
         wanted = Chosen(Picked(of, run_id), **chosen)
         given = None if at is None else str(at)
         return export_clusters(self._archive, form, Path(target), wanted, at=given)
+
+    def export_sweeps(
+        self,
+        target: str | Path,
+        *,
+        beside: Sequence[Exporting] = (),
+        vectors: bool = True,
+        at: str | Path | int | None = None,
+    ) -> SweepExportView:
+        """Write the current sweeps as the files of workflow W1 to a new folder outside.
+
+        `beside` are further repositories whose sweeps go into the same folder; without `vectors`
+        there is no `X.npy`. Raises `UsageError`, `MissingInput`; then nothing is left behind.
+        """
+        from ledgerkit.export.sweep import export_sweeps
+
+        archives = [self._archive, *(one._archive for one in beside)]
+        given = None if at is None else str(at)
+        return export_sweeps(archives, Path(target), vectors=vectors, at=given)
+
+    def recommend(
+        self,
+        target: str | Path,
+        *,
+        beside: Sequence[Exporting] = (),
+        collection: str | None = None,
+    ) -> RecommendView:
+        """Write the setting that holds across the current sweeps, for `cluster`, to a new file.
+
+        `beside` as in `export_sweeps`; the best of one `collection` where one is named. Raises
+        `UsageError`, `MissingInput`; then nothing is left behind.
+        """
+        from ledgerkit.export.settings import recommend
+
+        archives = [self._archive, *(one._archive for one in beside)]
+        return recommend(archives, Path(target), collection=collection)
+
+    def sweep_report(
+        self, target: str | Path, *, beside: Sequence[Exporting] = ()
+    ) -> SweepReportView:
+        """Write one page about the current sweeps to a new folder outside; it opens from the disk.
+
+        `beside` as in `export_sweeps`. Raises `UsageError`, `MissingInput`; nothing is left then.
+        """
+        from ledgerkit.export.swept import load_sweeps
+        from ledgerkit.pages.sweep_report import build
+
+        archives = [self._archive, *(one._archive for one in beside)]
+        return build(load_sweeps(archives), Path(target))

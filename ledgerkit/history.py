@@ -280,19 +280,11 @@ class History:
         """The newest current run of these operations under the present policy that suits the
         parameters, and made vectors of `space` where one is named; else one of nothing to describe.
         """
-        policy = self.policy_variant()
         names = [one.name for one in found]
         of = getattr(parameters, "of", None)
-        collection = getattr(parameters, "collection", "")
         empty = None
-        for run in reversed(self.current(subject)):
-            if run.operation not in names or policy_part(run.variant) not in (None, policy):
-                continue
-            if of is not None and run.parameters.get("of", of) != of:
-                continue
-            if collection and run.parameters.get("collection", collection) != collection:
-                continue
-            spaces = self._spaces(run) if space else {""}
+        for run in self.fitting(found, subject, parameters):
+            spaces = self.spaces(run) if space else {""}
             if space in spaces:
                 return run
             empty = run if not spaces else empty
@@ -309,7 +301,20 @@ class History:
             f"Make it with: ledgerkit {operation.command(names[0])}{option}",
         )
 
-    def _spaces(self, run: Run) -> set[str]:
+    def fitting(
+        self, found: tuple[operation.Operation, ...], subject: str, parameters: Any
+    ) -> Iterator[Run]:
+        """Current runs of these operations that suit the policy and the parameters, newest first."""
+        policy = self.policy_variant()
+        names = [one.name for one in found]
+        stated = {name: getattr(parameters, name, None) for name in ("of", "collection")}
+        wanted = {name: value for name, value in stated.items() if value}
+        for run in reversed(self.current(subject)):
+            fits = run.operation in names and policy_part(run.variant) in (None, policy)
+            if fits and wanted.items() <= (wanted | run.parameters).items():
+                yield run
+
+    def spaces(self, run: Run) -> set[str]:
         """The spaces of the vectors that a run made."""
         import pyarrow as pa
         import pyarrow.parquet as pq

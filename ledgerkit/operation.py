@@ -31,7 +31,12 @@ AGREED_NAMES = (
     "variant",
     "run",
 )
-PLACED = {"propose": "policy propose", "sweep": "sweep run", "pairs": "sweep pairs"}
+PLACED = {
+    "propose": "policy propose",
+    "sweep": "sweep run",
+    "pairs": "sweep pairs",
+    "survey": "sweep plots",
+}
 """Operations whose command stands in a group, with that command; of others it is their name."""
 TOLERANCE_RULES = frozenset({"absolute", "relative", "cosine"})
 _FOLDER = Path(__file__).parent / "operations"
@@ -89,6 +94,13 @@ class Operation:
     @property
     def on_collection(self) -> bool:
         return bool(self.module.SUBJECT == COLLECTION)
+
+    @property
+    def one_space(self) -> bool:
+        """Whether vectors are read in one space, to be named where several lie side by side: its
+        `ONE_SPACE`, if any.
+        """
+        return bool(getattr(self.module, "ONE_SPACE", False))
 
     @property
     def makes(self) -> tuple[str, ...]:

@@ -75,7 +75,8 @@ def decide(archive: Archive, history: History, request: Request) -> Iterator[Dec
     tokens = loaded.takes(parameters)
     plates = archive.plate_ids() if request.plates is None else request.plates
     if loaded.on_collection:
-        found, lacking = collect(history, tokens, plates, parameters)
+        one_space = loaded.one_space and not parameters.space
+        found, lacking = collect(history, tokens, plates, parameters, one_space=one_space)
         yield from (_left_out(plate, error) for plate, error in lacking)
         gone = sum(isinstance(error, Withdrawn) for _, error in lacking)
         if gone and gone == len(plates):

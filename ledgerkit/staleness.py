@@ -256,30 +256,31 @@ def stale(archive: Archive, exports: list[Path] | None = None) -> FreshnessView:
 
 
 def _export(archive: Archive, judge: Judge, path: Path) -> ExportFreshness:
-    basis = _basis_of(path)
+    every = _bases_of(path)
     head = archive.log.checkpoint()
-    if head is None or basis["repository"] != head.origin:
-        raise UsageError(f"{path} is a view of {basis['repository']}, another repository")
+    mine = [one for one in every if head is not None and one["repository"] == head.origin]
+    if not mine:
+        raise UsageError(f"{path} is a view of {every[0]['repository']}, another repository")
+    shown = [one["selection"].get("clustering") or one["selection"].get("sweep") for one in mine]
+    known = {run.run_id for run in judge.runs}
     reasons = []
-    clustering = basis["selection"].get("clustering")
-    if clustering is not None:
-        known = {run.run_id for run in judge.runs}
-        reasons += judge.reasons(clustering) if clustering in known else [
-            f"{clustering}, which it shows, is no longer current"
+    for run_id in (one for one in shown if one is not None):
+        reasons += judge.reasons(run_id) if run_id in known else [
+            f"{run_id}, which it shows, is no longer current"
         ]  # fmt: skip
     document = ledger_document(archive.tree)
     now = document["tables"] if document else {}
     changed = [
         name
-        for name, digest in basis["table_sha256"].items()
+        for name, digest in mine[0]["table_sha256"].items()
         if name not in now or now[name]["sha256"] != digest
     ]
     if changed:
         reasons.append(
-            f"ledgers that it is a view of have changed since log size {basis['log_size']}: "
+            f"ledgers that it is a view of have changed since log size {mine[0]['log_size']}: "
             f"{', '.join(changed)}"
         )
-    return ExportFreshness(str(path), clustering, reasons)
+    return ExportFreshness(str(path), shown[0] if len(shown) == 1 else None, reasons)
 
 
 def _wants(run: Run) -> tuple[Any, list[str]] | None:
@@ -296,8 +297,11 @@ def _wants(run: Run) -> tuple[Any, list[str]] | None:
         return None
 
 
-def _basis_of(path: Path) -> dict[str, Any]:
-    """What an export says that it is a view of. Raises `UsageError`, `InvalidRecord`."""
+def _bases_of(path: Path) -> list[dict[str, Any]]:
+    """What an export says that it is a view of; several of what shows several things.
+
+    Raises `UsageError`, `InvalidRecord`.
+    """
     file = path / "export.json" if path.is_dir() else path
     try:
         with file.open("rb") as stream:
@@ -311,9 +315,10 @@ def _basis_of(path: Path) -> dict[str, Any]:
     told = _member(found, "ledgerkit")
     told = told if told is not None else _member(_member(found, "info"), "ledgerkit")
     names = ("repository", "log_size", "table_sha256", "selection")
-    if not isinstance(told, dict) or not all(name in told for name in names):
+    every = told if isinstance(told, list) and told else [told]
+    if not all(isinstance(one, dict) and all(name in one for name in names) for one in every):
         raise InvalidRecord(f"{path} does not say what it is a view of", "Is it an export of ours?")
-    return told
+    return every
 
 
 def _noted(file: Path) -> bytes:

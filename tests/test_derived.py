@@ -18,6 +18,8 @@ def test_a_derived_space_is_searched_and_clustered_by_its_name(worked: Repositor
     assert worked.search("plate-001", space=space).searched == 3
     with pytest.raises(UsageError, match="taken together"):
         worked.run("cluster", space=space, plates="plate-001..003")
+    with pytest.raises(UsageError, match=f"plates in 2 spaces: classical.*{space}"):
+        worked.run("cluster")
     assert not worked.run("cluster", space=space).failures
     worked.consolidate()
     clustered = worked.query("SELECT DISTINCT space_id FROM current_clusters")

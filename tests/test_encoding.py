@@ -205,6 +205,11 @@ def test_a_space_that_is_named_is_grouped_whatever_was_made_since(own: Repositor
         for family in ("clip", "dinov2", "classical")
     )
     few = {"components": 2, "levels": "flat", "sweep": "safe"}
+    with pytest.raises(
+        UsageError, match=f"plates in 3 spaces: {classical}, {clip}, {dinov2}"
+    ) as told:
+        own.run("cluster", **few)
+    assert told.value.hint == "Name one with --space ID"
     for space in (classical, clip):
         assert own.run("cluster", space=space, **few).complete == 1
     assert own.run("fuse").complete == 1, "only embed's vectors have blocks"

@@ -52,6 +52,10 @@ COMMANDS = {
         "ledgerkit.cli.names",
         "Let a language model describe clusters; questions and answers are kept.",
     ),
+    "sweep": (
+        "ledgerkit.cli.sweep",
+        "Try many settings on collections of plates, and find those that hold.",
+    ),
     "names": ("ledgerkit.cli.names", "List the names of clusters, whose they are, and lost ones."),
     "review": (
         "ledgerkit.cli.review",

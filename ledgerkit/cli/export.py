@@ -1,4 +1,4 @@
-"""`export`: segments, figures and clusterings for other tools."""
+"""`export`: segments, figures, clusterings and sweeps for other tools."""
 
 from __future__ import annotations
 
@@ -25,6 +25,7 @@ def export() -> None:
       ledgerkit export segments --format coco -o segments.coco.json
       ledgerkit export figures -o figures
       ledgerkit export clusters -o clusters.json
+      ledgerkit export sweep -o sweeps
     """
 
 
@@ -150,6 +151,69 @@ def figures(
             f"{size(view.bytes)}, SHA-256 of export.json {view.sha256}"
         )
         click.echo(f"of {view.origin} at log size {view.log_size}, root {view.log_root}")
+    note_behind(repository, at)
+
+
+@export.command()
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path),
+    required=True,
+    help="A new folder. Never written over.",
+)
+@click.option(
+    "--beside",
+    "others",
+    type=click.Path(path_type=Path),
+    multiple=True,
+    help="A further repository whose sweeps go into the same folder; may be given several times.",
+)
+@click.option(
+    "--vectors/--no-vectors", default=True, show_default=True, help="Whether X.npy is written."
+)
+@click.option(
+    "--at",
+    metavar="CHECKPOINT",
+    help="As the ledgers were at a checkpoint: a file, or a number of entries.",
+)
+@common_options
+def sweep(
+    output: Path,
+    others: tuple[Path, ...],
+    vectors: bool,
+    at: str | None,
+    path: Path | None,
+    as_json: bool,
+) -> None:
+    """Write the current sweeps in files: vectors, paths, all trials, the best five with pictures.
+
+    For each collection X.npy, paths.txt and optimize_results with runs.csv and rank_01 to rank_05;
+    for several collections _meta with all runs, the winners, and the signatures over collections.
+
+    \b
+    Example:
+      ledgerkit export sweep -o sweeps
+      ledgerkit export sweep --beside ../other-archive -o sweeps
+    """
+    repository = open_repository(path)
+    beside = [open_repository(one) for one in others]
+    view = repository.export_sweeps(output, beside=beside, vectors=vectors, at=at)
+    if as_json:
+        print_json(view)
+    else:
+        click.echo(
+            f"{view.trials} trials on {view.collections} collections in {view.target}: "
+            f"{view.files} files, {size(view.bytes)}, SHA-256 of export.json {view.sha256}"
+        )
+        for one in view.sources:
+            click.echo(f"of {one['origin']} at log size {one['log_size']}, root {one['log_root']}")
+    if view.missing:
+        click.echo(
+            f"{view.missing} pictures of previews are missing: their images are gone or not as "
+            "recorded. See: ledgerkit cache status, ledgerkit verify",
+            err=True,
+        )
     note_behind(repository, at)
 
 

@@ -18,6 +18,7 @@ from ledgerkit.cli.common import (
     size,
     wait_option,
 )
+from ledgerkit.errors import UsageError
 from ledgerkit.findings import writable
 from ledgerkit.operation import Parameter
 from ledgerkit.views import DryRunView, JobView
@@ -57,6 +58,12 @@ def command_of(name: str) -> click.Command:
         command = _option(parameter)(command)
     if loaded.states_memory:
         command = _memory_option(command)
+    if name == "cluster":
+        command = click.option(
+            "--settings",
+            type=click.Path(path_type=Path),
+            help="A file of: ledgerkit sweep recommend. Its setting takes the place of all others.",
+        )(command)
     for option in reversed(_job_options()):
         command = option(command)
     return click.command(
@@ -75,9 +82,18 @@ def _perform(
     workers: int | None,
     wait: float,
     memory: int | None = None,
+    settings: Path | None = None,
     **given: Any,
 ) -> int:
     """Run or plan an operation; `given` are the selection, what to do again, and parameters."""
+    if settings is not None:
+        from ledgerkit.export.settings import read_settings
+
+        given |= read_settings(settings)
+    if name == "sweep" and given["collection"] == "all" and (given["plates"] or given["where"]):
+        raise UsageError(
+            "a part of the plates is a collection of its own", "Name it, as: --collection birds"
+        )
     repository = open_repository(path)
     if dry_run:
         planned = repository.dry_run(name, **given)

@@ -103,6 +103,8 @@ def _partition(found: Grouping) -> str:
         return found.reason
     if found.method == "consensus":
         return f"what {len(found.swept.votes)} of {tried} trials agree on, by {found.rule}"
+    if found.method == "given":
+        return f"by the setting that was given, {found.rule}"
     few = f", too few for a consensus, which takes {FEWEST}" if tried < FEWEST else ""
     return f"chosen among {tried} by {found.rule}{few}"
 

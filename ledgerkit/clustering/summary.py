@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ledgerkit.canonical import canonical_bytes
 
@@ -91,3 +91,21 @@ def nearest_centroid(
         found[rows] = np.round(apart, 9).argmin(axis=1)
         distances[rows] = apart[np.arange(rows.size), found[rows]]
     return found, distances
+
+
+def noise_of(
+    unit: NDArray[np.float32], levels: Sequence[NDArray[np.int64]]
+) -> list[dict[str, Any]]:
+    """For each level how many rows are noise, and the mean of their vectors, None without any.
+
+    `unit`: float32 (n, d), L2 norm 1; `levels`: labels, int64 (n,), -1 for noise. The mean is not
+    brought to length 1: the more it falls short of it, the less alike the rows are.
+    """
+    import numpy as np
+
+    found = []
+    for number, labels in enumerate(levels, 1):
+        rows = np.flatnonzero(labels < 0)
+        mean = unit[rows].mean(axis=0, dtype=np.float64).tolist() if rows.size else None
+        found.append({"level": number, "rows": int(rows.size), "mean": mean})
+    return found

@@ -106,7 +106,9 @@ def said_setting(row: Row) -> str:
 
 
 def plain(value: Any) -> str:
-    """A value of a setting as short text: numbers to four digits."""
+    """A value of a setting as short text: numbers to four digits, `none` for None."""
+    if value is None:
+        return "none"
     return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
@@ -120,24 +122,34 @@ def voters(swept: Swept) -> NDArray[np.int64]:
     return np.array(found, dtype=np.int64)
 
 
-def sampled(swept: Swept, most: int) -> NDArray[np.int64]:
-    """At most `most` rows, evenly of all, by consensus cluster (the largest first, none last).
+def sampled(swept: Swept, most: int, clusters: int) -> NDArray[np.int64]:
+    """At most `most` rows, evenly of those in the largest `clusters`, and of those in none.
 
-    Within a cluster those that belong to it most come first, ties by id. Int64 (m,).
+    The latter have no greater share than among all. By consensus cluster, the largest first, none last; within a cluster those that belong to it most
+    come first, ties by id. Int64 (m,).
     """
     import numpy as np
 
-    place = {number: order for order, (number, _) in enumerate(swept.sizes)}
+    place = {number: order for order, (number, _) in enumerate(swept.sizes[:clusters])}
+    place[-1] = len(place)
     order = sorted(
-        range(len(swept.members)),
+        (row for row, number in enumerate(swept.consensus.tolist()) if number in place),
         key=lambda row: (
-            place.get(int(swept.consensus[row]), len(place)),
+            place[int(swept.consensus[row])],
             -swept.members[row]["consensus_probability"],
             swept.members[row]["subject_id"],
         ),
     )
-    count = min(most, len(order))
-    return np.array([order[at * len(order) // count] for at in range(count)], dtype=np.int64)
+    bare = [row for row in order if swept.consensus[row] < 0]
+    room = -(-most * len(bare) // len(swept.members))
+    chosen = _evenly(order[: len(order) - len(bare)], most - room) + _evenly(bare, room)
+    return np.array(chosen, dtype=np.int64)
+
+
+def _evenly(rows: list[int], most: int) -> list[int]:
+    """At most `most` of `rows`, evenly spread over their order."""
+    count = min(most, len(rows))
+    return [rows[at * len(rows) // count] for at in range(count)]
 
 
 def coassociation(labels: NDArray[np.int32]) -> NDArray[np.float64]:

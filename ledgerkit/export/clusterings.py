@@ -7,7 +7,6 @@ of Apple's embedding-atlas. Files of JSON have a schema in `schemas/`.
 
 from __future__ import annotations
 
-import csv
 import io
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -19,6 +18,7 @@ from ledgerkit.export import curated, embedding_atlas
 from ledgerkit.export.clustered import Clustered, Picked, load
 from ledgerkit.export.ledgers import Basis, ledgers_at
 from ledgerkit.export.lines import write_list, write_object
+from ledgerkit.export.spreadsheet import csv_table
 from ledgerkit.export.target import new_file, new_folder, put, put_json, refuse
 from ledgerkit.query import Ledgers, Limits
 from ledgerkit.repository import Archive
@@ -225,8 +225,8 @@ def _folder(form: str, target: Path, found: Clustered, told: dict[str, Any]) -> 
             ]
         else:
             listed = [
-                put(folder, "clusters.csv", _csv(CLUSTER_COLUMNS, found.clusters)),
-                put(folder, "members.csv", _csv(MEMBER_COLUMNS, found.member_rows())),
+                put(folder, "clusters.csv", csv_table(CLUSTER_COLUMNS, found.clusters)),
+                put(folder, "members.csv", csv_table(MEMBER_COLUMNS, found.member_rows())),
             ]
         listing = put_json(folder, "export.json", {"ledgerkit": told, "files": listed})
     return sum(one["bytes"] for one in [*listed, listing]), listing["sha256"], 0
@@ -252,21 +252,6 @@ MEMBER_COLUMNS = (
     "subject_id", "plate_id", "title", "level", "cluster_id", "label", "cluster_name",
     "probability", "x", "y",
 )  # fmt: skip
-
-
-def _csv(columns: tuple[str, ...], rows: Any) -> bytes:
-    """A header and rows; nothing for null. A text that a spreadsheet would compute gets a quote."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(columns)
-    writer.writerows([_cell(row[name]) for name in columns] for row in rows)
-    return text.getvalue().encode()
-
-
-def _cell(value: Any) -> Any:
-    if isinstance(value, str) and value[:1] in ("=", "+", "-", "@", "\t", "\r"):
-        return f"'{value}"
-    return value
 
 
 def _parquet(

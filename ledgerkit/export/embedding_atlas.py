@@ -11,11 +11,11 @@ from __future__ import annotations
 import io
 from typing import TYPE_CHECKING, Any
 
-from ledgerkit import layout
-from ledgerkit.canonical import canonical_bytes, digest_stream
-from ledgerkit.errors import DigestMismatch, LedgerkitError, MissingInput
-from ledgerkit.export.clustered import Clustered, Subject
+from ledgerkit.canonical import canonical_bytes
+from ledgerkit.errors import MissingInput
+from ledgerkit.export.clustered import Clustered
 from ledgerkit.export.target import Digested
+from ledgerkit.export.thumbnails import images_of, thumbnails
 from ledgerkit.query import Ledgers
 from ledgerkit.reading import Tree
 
@@ -23,17 +23,12 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from PIL.Image import Image
 
-READ = 1024
-"""Long side at which an image is read from which segments are cut."""
 QUALITY = 85
 _VECTORS = """
     SELECT e.subject_id, e.vector FROM embeddings e
     WHERE e.space_id = ? AND e.run_id IN (
       SELECT made_by FROM artifacts WHERE run_id = ? AND direction = 'input'
       AND role = 'table:embeddings')"""
-_WHOLE = "SELECT * FROM current_tiles WHERE kind = 'whole' ORDER BY plate_id, run_id"
-_TILES = "SELECT * FROM current_tiles ORDER BY tile_id, run_id"
-_BOXES = "SELECT segment_id, x0, y0, x1, y1 FROM current_segments"
 
 
 def table(
@@ -116,59 +111,14 @@ def _neighbours(ledgers: Ledgers, found: Clustered, count: int) -> pa.Array:
 
 def _pictures(tree: Tree, ledgers: Ledgers, found: Clustered, side: int) -> list[dict[str, Any]]:
     """A JPEG of each subject, or null bytes where no image can be had; each image is read once."""
-    by_tile = found.of == "tiles"
-    tiles = ledgers.table(_TILES if by_tile else _WHOLE).to_pylist()
-    images = {one["tile_id" if by_tile else "plate_id"]: one for one in tiles}
-    boxes: dict[str, Any] = {}
-    if found.of == "segments":
-        from ledgerkit.imaging.place import box_of
-
-        boxes = {one["segment_id"]: box_of(one) for one in ledgers.table(_BOXES).to_pylist()}
-    made: dict[str, bytes] = {}
-    on_image: dict[str, list[Subject]] = {}
-    for one in found.subjects:
-        on_image.setdefault(one.subject_id if by_tile else one.plate_id, []).append(one)
-    for key, subjects in sorted(on_image.items()):
-        picture = _read(tree, images.get(key), found, READ if boxes else 2 * side)
-        for one in subjects if picture is not None else ():
-            assert picture is not None
-            if not boxes or one.subject_id in boxes:
-                made[one.subject_id] = _cut(picture, images[key], boxes.get(one.subject_id), side)
-    return [
-        {"bytes": made.get(one.subject_id), "path": f"{one.subject_id}.jpg"}
-        for one in found.subjects
-    ]
+    sources = {plate: row["source_path"] for plate, row in found.plates.items()}
+    images = images_of(ledgers, found.of, sources)
+    subjects = [(one.subject_id, one.plate_id) for one in found.subjects]
+    made = {name: _jpeg(one) for name, one in thumbnails(tree, images, subjects, side)}
+    return [{"bytes": made.get(name), "path": f"{name}.jpg"} for name, _ in subjects]
 
 
-def _read(tree: Tree, tile: Any, found: Clustered, side: int) -> Image | None:
-    """The image of a row of `tiles`, shrunk; None where there is none with the recorded bytes."""
-    from PIL import Image
-
-    from ledgerkit.imaging.decode import read_shrunk
-
-    if tile is None:
-        return None
-    path = found.plates[tile["plate_id"]]["source_path"]
-    if tile["file"] is not None:
-        path = f"{layout.cache_folder(tile['plate_id'], tile['run_id'])}/{tile['file']}"
-    try:
-        with tree.open(path) as file:
-            if digest_stream(file).sha256 != tile["image_sha256"]:
-                raise DigestMismatch(f"{path} has not the recorded bytes")
-            file.seek(0)
-            return Image.fromarray(read_shrunk(file, side))
-    except LedgerkitError:
-        return None  # counted, and told by the command
-
-
-def _cut(picture: Image, tile: Any, box: Any, side: int) -> bytes:
-    from PIL import Image
-
-    from ledgerkit.imaging.place import to_image
-
-    cut = picture.crop(to_image(tile, picture.width, picture.height, box)) if box else picture
-    cut = cut.convert("RGB")
-    cut.thumbnail((side, side), Image.Resampling.LANCZOS)
+def _jpeg(picture: Image) -> bytes:
     buffer = io.BytesIO()
-    cut.save(buffer, "JPEG", quality=QUALITY)
+    picture.save(buffer, "JPEG", quality=QUALITY)
     return buffer.getvalue()

@@ -82,6 +82,19 @@ def draw_sheet(
     return sheet
 
 
+def stacked(sheets: Sequence[Image]) -> Image:
+    """Sheets one below the other."""
+    from PIL import Image
+
+    width = max(sheet.width for sheet in sheets)
+    whole = Image.new("RGB", (width, sum(sheet.height for sheet in sheets)), GROUND)
+    top = 0
+    for sheet in sheets:
+        whole.paste(sheet, (0, top))
+        top += sheet.height
+    return whole
+
+
 def _font() -> FreeTypeFont | ImageFont:
     from PIL.ImageFont import load_default
 

@@ -27,9 +27,10 @@ if TYPE_CHECKING:
     from ledgerkit.clustering.vectors import Vectors
     from ledgerkit.handles import Inputs, Outputs
 
-VERSION = "4"
+VERSION = "5"
 EVENT_TYPE = "clustering"
 SUBJECT = "collection"
+ONE_SPACE = True
 LIBRARIES = (
     "numpy",
     "scipy",
@@ -39,6 +40,7 @@ LIBRARIES = (
     "numba",
     "hdbscan",
     "networkx",
+    "graspologic-native",
     "pyarrow",
 )
 MAKES = ("clusters", "cluster_members", "trials", "cluster_matches")
@@ -67,7 +69,7 @@ class Parameters:
     """Settings of `cluster`."""
 
     of: str = _text("plates", "What is grouped", "plates", "tiles", "segments")
-    space: str = _text("", "Vector space; empty for that of the newest vectors of each plate")
+    space: str = _text("", "Vector space; needed where there are several")
     components: int = _whole(32, 0, "Principal components taken before UMAP; 0 for none")
     whiten: bool = field(
         default=False,
@@ -75,7 +77,7 @@ class Parameters:
     )
     sweep: str = _text(
         "auto",
-        "Settings tried: all of the grid, one (safe), or all from 100 rows on (auto)",
+        "Settings tried: all of the grid, one (safe), or (auto) all from 100 rows on or of a given grid",
         "auto",
         "grid",
         "safe",
@@ -104,6 +106,8 @@ class Parameters:
         "consensus",
         "best",
     )
+    setting: str = _text("", "One setting in place of all, as JSON; --settings FILE gives it")
+    settings_sha256: str = _text("", "Digest of the file that the setting came from")
     k: int = _whole(9, 1, "Clusters of the KMeans fall-back, at most")
     onto: str = _text("", "Run of an earlier clustering whose map and clusters this one follows")
     map: str = _text(
@@ -133,6 +137,13 @@ class Parameters:
 
     def __post_init__(self) -> None:
         _grid(self)
+        if self.setting:
+            from ledgerkit.errors import UsageError
+            from ledgerkit.sweeping.given import parse
+
+            parse(self.setting)
+            if self.levels == "w4":
+                raise UsageError("levels is w4, which takes no setting", "Leave one of them away.")
 
 
 def takes(parameters: Parameters) -> tuple[str, ...]:
@@ -156,7 +167,7 @@ def run(inputs: Inputs, parameters: Parameters, outputs: Outputs) -> None:
     from ledgerkit.clustering.gates import checkpoint, methods, postflight, preflight
     from ledgerkit.clustering.levels import w4_least
     from ledgerkit.clustering.reduce import directions, normalise
-    from ledgerkit.clustering.summary import clusters_of
+    from ledgerkit.clustering.summary import clusters_of, noise_of
     from ledgerkit.clustering.tables import clusters_table, members_table
     from ledgerkit.clustering.vectors import gather
 
@@ -182,6 +193,7 @@ def run(inputs: Inputs, parameters: Parameters, outputs: Outputs) -> None:
     if former:
         _match(members, former, vectors.kind, outputs)
     document = _document(found, chart, parameters, vectors)
+    document["noise"] = noise_of(unit, [level.labels for level in found.levels])
     outputs.document("clustering.json", "clustering", document)
     for check, passed, value, told in methods(found, chart):
         outputs.gate("method", check, passed, value, told)
@@ -200,16 +212,16 @@ def _grid(parameters: Parameters) -> Grid:
 
 
 def _settings(parameters: Parameters, rows: int) -> list[Setting]:
-    """What is tried for so many rows."""
+    """What is tried for so many rows: of few only one setting, unless a grid was given."""
     from dataclasses import replace
 
     from ledgerkit.clustering.grid import SAFE, SMALL, settings_of
     from ledgerkit.clustering.partition import least_size
 
     grid = _grid(parameters)
-    if parameters.sweep == "safe" or parameters.levels == "w4":
+    if parameters.sweep == "safe" or parameters.levels == "w4" or parameters.setting:
         grid = SAFE
-    elif parameters.sweep == "auto" and rows < SMALL:
+    elif parameters.sweep == "auto" and rows < SMALL and grid == _grid(Parameters()):
         grid = replace(SAFE, min_cluster_size=(least_size(rows),))
     return settings_of(grid, rows, parameters.grow_from)
 
@@ -259,6 +271,10 @@ def _group(
         parameters.k,
         parameters.seed,
     )
+    if parameters.setting:
+        from ledgerkit.sweeping.given import group_given
+
+        return group_given(unit, reduced, parameters.setting, parameters.components, how)
     return (group_w4 if parameters.levels == "w4" else group)(unit, reduced, how)
 
 

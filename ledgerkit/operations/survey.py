@@ -11,7 +11,7 @@ import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from ledgerkit.clustering.swept import CUTS, Swept, read_sweep, said_setting, setting_of
+from ledgerkit.clustering.swept import CUTS, Swept, plain, read_sweep, said_setting, setting_of
 from ledgerkit.errors import MissingInput
 
 if TYPE_CHECKING:
@@ -146,12 +146,14 @@ def _draw_consensus(swept: Swept, most: int, album: Album) -> None:
     from ledgerkit.clustering.swept import coassociation, sampled, voters
     from ledgerkit.plotting.together import together
 
-    rows, trials = sampled(swept, most), voters(swept)
+    rows, trials = sampled(swept, most, TOP_CLUSTERS), voters(swept)
     title = f"Consensus of {len(trials):,} trials on {swept.what}"
     figure: Any = "No trial could serve for the consensus."
     if len(trials):
         shares = coassociation(swept.labels[rows][:, trials])
-        told = f"{len(rows):,} of {len(swept.members):,} {swept.of}, by consensus cluster"
+        shown, found = min(TOP_CLUSTERS, len(swept.sizes)), len(swept.sizes)
+        told = f"{len(rows):,} {swept.of} of the largest {shown} of {found:,} consensus clusters"
+        told += " and of none" if -1 in swept.consensus[rows] else ""
         numbers = swept.consensus[rows]
         figure = together(
             shares, numbers, title, "share of the trials that put both together", told
@@ -248,19 +250,16 @@ def _draw_dependence(swept: Swept, album: Album) -> None:
     """One figure for each algorithm that has settings."""
     from ledgerkit.plotting.dependence import Panel, dependence
 
-    for algorithm in sorted({str(row["algorithm"]) for row in swept.ranked}):
-        rows = [row for row in swept.ranked if row["algorithm"] == algorithm]
-        rows = [row for row in rows if row["score"] is not None]
+    scored = [row for row in swept.trials if row["score"] is not None and not row["control"]]
+    for algorithm in sorted({str(row["algorithm"]) for row in scored}):
+        rows = [row for row in scored if row["algorithm"] == algorithm]
         by_name: dict[str, list[tuple[float | str, float]]] = {}
         for row in rows:
             for name, value in setting_of(row).items():
                 by_name.setdefault(name, []).append((_value(value), float(row["score"])))
         title = f"Score of {len(rows):,} trials of {algorithm} on {swept.what}, by setting"
-        figure: Any = "This algorithm has no settings, or no trial of it has a score."
-        panels = [
-            Panel(name, *zip(*sorted(pairs, key=str), strict=True))
-            for name, pairs in by_name.items()
-        ]
+        figure: Any = "This algorithm has no settings."
+        panels = [Panel(name, *zip(*pairs, strict=True)) for name, pairs in by_name.items()]
         if panels:
             figure = dependence(panels, title, "score (z)")
         name = re.sub(r"[^a-z0-9]+", "-", algorithm.lower()).strip("-")
@@ -270,7 +269,7 @@ def _draw_dependence(swept: Swept, album: Album) -> None:
 def _value(value: Any) -> float | str:
     if isinstance(value, int | float) and not isinstance(value, bool):
         return float(value)
-    return str(value)
+    return plain(value)
 
 
 def _draw_map(swept: Swept, album: Album) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import html
 from collections.abc import Iterable
 
-VOID = frozenset({"br", "img", "link", "meta"})
+VOID = frozenset({"br", "img", "link", "meta", "wbr"})
 
 
 class Markup(str):

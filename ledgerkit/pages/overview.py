@@ -10,16 +10,12 @@ from ledgerkit import software
 from ledgerkit.export.ledgers import Basis
 from ledgerkit.pages.gather import Map, Row
 from ledgerkit.pages.markup import Markup, joined, table, tag
+from ledgerkit.pages.parts import figure, hint, many, page, section
 
 MOST_CLUSTERS = 60
 """Clusters of one map that are listed, the largest."""
 MOST_NOTES = 50
 """Sentences about pictures that are listed."""
-POLICY = (
-    "default-src 'none'; script-src 'self' file:; style-src 'self' file:; "
-    "img-src 'self' file: blob: data:; base-uri 'none'; form-action 'none'"
-)
-"""Content security policy of every page: nothing from elsewhere is loaded, no script within a page."""
 KINDS = {"plate": "plates", "tile": "tiles", "segment": "segments"}
 
 
@@ -43,34 +39,18 @@ class Overview:
 
 def overview_page(view: Overview) -> bytes:
     """The whole page, which says everything without scripts; they only put small pictures in."""
-    head = tag(
-        "head",
-        tag("meta", charset="utf-8"),
-        tag("meta", http_equiv="Content-Security-Policy", content=POLICY),
-        tag("meta", name="viewport", content="width=device-width, initial-scale=1"),
-        tag("title", f"Atlas of {view.basis.origin}"),
-        tag("link", rel="stylesheet", href="assets/style.css"),
-        tag("script", defer="", src="assets/atlas.js"),
-        tag("script", defer="", src="assets/overview.js"),
-    )
-    body = tag(
-        "body",
-        tag("a", "Skip to the content", href="#content", class_="skip"),
+    return page(
+        f"Atlas of {view.basis.origin}",
+        ("atlas.js", "overview.js"),
         _header(),
-        tag(
-            "main",
-            tag("h1", "Atlas"),
-            tag("p", _summary(view)),
-            _maps(view),
-            _pictures(view),
-            _gates(view.gates),
-            _figures(view),
-            _basis(view),
-            id="content",
-            class_="page",
-        ),
+        tag("h1", "Atlas"),
+        tag("p", _summary(view)),
+        _maps(view),
+        _pictures(view),
+        _gates(view.gates),
+        _figures(view),
+        _basis(view),
     )
-    return ("<!DOCTYPE html>\n" + tag("html", head, body, lang="en") + "\n").encode()
 
 
 def _header() -> Markup:
@@ -83,31 +63,27 @@ def _header() -> Markup:
 
 
 def _summary(view: Overview) -> str:
-    parts = [_many(view.plates, "plate")]
+    parts = [many(view.plates, "plate")]
     total = sum(view.segments.values())
     if total:
         kinds = ", ".join(f"{count} {kind}" for kind, count in view.segments.items())
-        parts.append(f"{_many(total, 'segment')} ({kinds})")
-    parts += [_many(len(view.maps), "map"), _many(len(view.figures), "figure")]
+        parts.append(f"{many(total, 'segment')} ({kinds})")
+    parts += [many(len(view.maps), "map"), many(len(view.figures), "figure")]
     return ", ".join(parts) + "."
-
-
-def _many(count: int, name: str) -> str:
-    return f"{count:,} {name}" + ("" if count == 1 else "s")
 
 
 def _maps(view: Overview) -> Markup:
     if not view.maps:
         said = "There is no clustering in these ledgers, so there is no map. "
-        return _section("Maps and clusters", _hint(said, "cluster", " makes one."))
+        return section("Maps and clusters", hint(said, "cluster", " makes one."))
     found = [_one_map(number, one) for number, one in enumerate(view.maps)]
-    return _section("Maps and clusters", *found)
+    return section("Maps and clusters", *found)
 
 
 def _one_map(number: int, one: Map) -> Markup:
     coarse = [row for row in one.clusters if row["level"] == one.levels[0]]
     noise = int((one.members[0] < 0).sum())
-    said = f"{len(one.subjects):,} {KINDS[one.kind]} in {_many(len(coarse), 'cluster')}"
+    said = f"{len(one.subjects):,} {KINDS[one.kind]} in {many(len(coarse), 'cluster')}"
     if len(one.levels) > 1:
         said += f" on the coarsest of {len(one.levels)} levels"
     said += f", {noise:,} in none. Run {one.run_id}, variant {one.variant}."
@@ -136,16 +112,16 @@ def _cluster(number: int, one: Map, row: Row) -> Markup:
 
 def _pictures(view: Overview) -> Markup:
     parts = [
-        _hint("No plate has tiles here: each is one picture. ", "pyramid", " makes tiles.")
+        hint("No plate has tiles here: each is one picture. ", "pyramid", " makes tiles.")
         if not view.zoomable
         else tag("p", f"{view.zoomable:,} of {view.plates:,} plates can be zoomed to every pixel.")
     ]
     if not view.segments:
-        parts.append(_hint("There are no segments in these ledgers. ", "segment", " finds them."))
+        parts.append(hint("There are no segments in these ledgers. ", "segment", " finds them."))
     for space in view.spaces_left_out:
         said = f"Neighbours in the space {space} are left out: there are too many vectors. "
-        parts.append(_hint(said, "search", " finds them."))
-    return _section("Pictures", *parts, *_missing(view.missing))
+        parts.append(hint(said, "search", " finds them."))
+    return section("Pictures", *parts, *_missing(view.missing))
 
 
 def _missing(missing: Mapping[str, str]) -> list[Markup]:
@@ -153,20 +129,15 @@ def _missing(missing: Mapping[str, str]) -> list[Markup]:
     if not missing:
         return []
     notes = [tag("li", f"{plate}: {why}") for plate, why in list(missing.items())[:MOST_NOTES]]
-    said = f"Of {_many(len(missing), 'plate')} a picture is missing or replaced:"
+    said = f"Of {many(len(missing), 'plate')} a picture is missing or replaced:"
     more = len(missing) - len(notes)
     rest = [tag("p", f"and {more:,} more; their pages say why.")] if more else []
     return [tag("p", said), tag("ul", *notes), *rest]
 
 
-def _hint(said: str, command: str, does: str) -> Markup:
-    """That something is not there, and the command that changes it."""
-    return tag("p", said, tag("code", f"ledgerkit {command}"), does)
-
-
 def _gates(gates: Sequence[Row]) -> Markup:
     if not gates:
-        return _section("Checks", tag("p", "No current run has checked its own result."))
+        return section("Checks", tag("p", "No current run has checked its own result."))
     total, failed = sum(row["runs"] for row in gates), sum(row["failed"] for row in gates)
     rows = [
         (
@@ -181,7 +152,7 @@ def _gates(gates: Sequence[Row]) -> Markup:
     ]
     head = ("Outcome", "Operation", "Check", "Passed", "Message of one run", "That run")
     said = f"{total - failed:,} of {total:,} checks that current runs made of their own results passed."
-    return _section("Checks", tag("p", said), table(head, rows, "Checks of current runs"))
+    return section("Checks", tag("p", said), table(head, rows, "Checks of current runs"))
 
 
 def _subject(subject: str, run_id: str) -> Markup:
@@ -192,30 +163,12 @@ def _subject(subject: str, run_id: str) -> Markup:
 
 def _figures(view: Overview) -> Markup:
     if not view.figures:
-        return _section("Figures", tag("p", "No current run has drawn a figure."))
-    return _section("Figures", *(_figure(view, row, file) for row, file in view.figures))
-
-
-def _figure(view: Overview, row: Row, file: str | None) -> Markup:
-    name = f"{row['run_id']}/{row['figure_id']}"
-    parts: list[Markup] = [tag("h3", row["title"])]
-    if file is None:
-        parts.append(tag("p", view.figures_missing[name], class_="no-picture"))
-    else:
-        image = tag(
-            "img",
-            src=file,
-            alt=row["title"],
-            width=row["width"],
-            height=row["height"],
-            loading="lazy",
-        )
-        parts.append(tag("a", image, href=file))
-    for column, title in (("interpretation", "Interpretation"), ("warning_signs", "Warning signs")):
-        if row.get(column):
-            parts.append(tag("p", tag("strong", f"{title}: "), row[column]))
-    said = f"{row['file']} of {row['run_id']}, SHA-256 {row['sha256']}"
-    return tag("figure", *parts, tag("figcaption", said))
+        return section("Figures", tag("p", "No current run has drawn a figure."))
+    shown = [
+        figure(row, file, view.figures_missing.get(f"{row['run_id']}/{row['figure_id']}", ""))
+        for row, file in view.figures
+    ]
+    return section("Figures", *shown)
 
 
 def _basis(view: Overview) -> Markup:
@@ -237,10 +190,4 @@ def _basis(view: Overview) -> Markup:
         ".",
     )
     said = "This atlas is a view: the records of the repository decide. It shows the ledgers at this point of the log."
-    return _section(
-        "What this is a view of", tag("p", said), table(("", ""), rows, "Basis"), listed
-    )
-
-
-def _section(title: str, *parts: Markup) -> Markup:
-    return tag("section", tag("h2", title), *parts)
+    return section("What this is a view of", tag("p", said), table(("", ""), rows, "Basis"), listed)

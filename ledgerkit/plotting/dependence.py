@@ -108,7 +108,7 @@ def _of(panel: Panel, value: float | str) -> list[float]:
 
 def _points(axes: Any, places: Sequence[float], heights: Sequence[float]) -> None:
     colour = hexadecimal(BLUE)
-    axes.scatter(places, heights, s=12, c=colour, alpha=0.6, linewidths=0)
+    axes.scatter(places, heights, s=12, c=colour, alpha=0.6, linewidths=0, zorder=3)
 
 
 def _median(axes: Any, start: float, end: float, heights: Sequence[float]) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 from ledgerkit.palette import BLUE, SKY
 from ledgerkit.plotting.canvas import INK, SMALL, by_default, fitted, hexadecimal, new_axes
 
-LONGEST_SETTING = 112
+LONGEST_SETTING = 140
 """Characters of a setting that are drawn."""
 NUMBER_AT, FIRST_AT, STEP = 0.035, 0.62, 0.065
 """Where the setting begins and the first number ends, and what lies between numbers, of the width."""

@@ -191,13 +191,14 @@ def run_operation(
     files: Mapping[str, list[Path]] | None = None,
     tables: Mapping[str, Any] | None = None,
     models: Mapping[str, Path] | None = None,
+    kept: Kept | None = None,
     **parameters: Any,
 ) -> Produced:
     """Run `operation` over local `files` (by role) and `tables` (rows or Arrow, by name).
 
-    `models` are folders by the names of their models.
+    `models` are folders by the names of their models; `kept` is what an interrupted try had finished.
     """
-    produced = Produced()
+    produced = Produced() if kept is None else Produced(kept=kept)
     inputs = LocalInputs(plate_id, files or {}, tables or {}, models or {})
     operation.run(inputs, operation.Parameters(**parameters), produced)
     return produced

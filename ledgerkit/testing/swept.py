@@ -5,18 +5,20 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from ledgerkit.api import Repository
 from ledgerkit.canonical import canonical_bytes
 from ledgerkit.events import Event, staged_name
+from ledgerkit.records import Input, Run
+from ledgerkit.repository import Archive
 from ledgerkit.schema import arrow_schema, columns
 from ledgerkit.staged import write_staged
 from ledgerkit.staging import JSON_LINES, PARQUET
 
 if TYPE_CHECKING:
     import numpy as np
+    import pyarrow as pa
     from numpy.typing import NDArray
 
 SPACE = "made-up"
@@ -44,7 +46,8 @@ def made_up(
 
     draw = np.random.default_rng(seed)
     count = len(subjects)
-    truth = np.sort(draw.integers(0, clusters, count))
+    sizes = np.sort(np.bincount(draw.integers(0, clusters, count), minlength=clusters))[::-1]
+    truth = np.repeat(np.arange(clusters), sizes)
     middles = draw.normal(size=(clusters, DIMENSION))
     vectors = middles[truth] + draw.normal(0, 0.25, (count, DIMENSION))
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
@@ -57,6 +60,7 @@ def made_up(
     for number in range(trials):
         wrong = draw.random(count) < (number % 7) / 14
         labels[:, number] = np.where(wrong, draw.integers(-1, clusters, count), truth)
+        labels[draw.random(count) < number % 5 / 10, number] = -1
         rows.append(_trial(number, labels[:, number], draw, collection))
     _rank(rows)
     members = [
@@ -75,9 +79,12 @@ def made_up(
 def _trial(number: int, labels: NDArray[np.int32], draw: Any, collection: str) -> Row:
     algorithm = ALGORITHMS[number % 4]
     setting = _setting(algorithm, draw)
-    signature = "|".join([algorithm, *(f"{name}={value}" for name, value in setting.items())])
-    stability = 1 - (number % 7) / 10 + float(draw.normal(0, 0.02))
-    quality = float(0.5 - (number % 7) / 20 + draw.normal(0, 0.05))
+    binned = setting | {
+        name: round(value, 1) for name, value in setting.items() if name == "resolution"
+    }
+    signature = "|".join([algorithm, *(f"{name}={_said(value)}" for name, value in binned.items())])
+    stability = min(1.0, 1 - (number % 7) / 10 + float(draw.normal(0, 0.02)))
+    quality = float(0.5 - abs(number % 7 - 2) / 20 + draw.normal(0, 0.05))
     bare = algorithm == "leiden" and number % 3 == 0
     kept = labels[labels >= 0]
     return {
@@ -87,12 +94,16 @@ def _trial(number: int, labels: NDArray[np.int32], draw: Any, collection: str) -
         "clusters": len(set(kept.tolist())), "coverage": len(kept) / len(labels),
         "singleton_rate": 0.0, "silhouette": None if bare else quality,
         "davies_bouldin": None if bare else 1 + number % 5 / 10, "calinski_harabasz": 80.0 + number,
-        "modularity": 0.6, "dbcv": None, "dbcv_note": "not asked for", "bootstrap_ari": stability,
-        "consensus_ari": stability, "stability_ari": None if bare else min(1.0, stability),
+        "modularity": 0.5 + number % 9 / 20, "dbcv": None, "dbcv_note": "not asked for", "bootstrap_ari": stability,
+        "consensus_ari": stability, "stability_ari": None if bare else stability,
         "score_code": None, "score_code_z": None, "score_text": None, "score_text_z": None,
         "score": None, "rank": None, "ranked_down": number % 7 == 6, "in_consensus": False,
         "note": "",
     }  # fmt: skip
+
+
+def _said(value: Any) -> str:
+    return "none" if value is None else str(value)
 
 
 def _setting(algorithm: str, draw: Any) -> Row:
@@ -103,7 +114,11 @@ def _setting(algorithm: str, draw: Any) -> Row:
         return {"resolution": float(draw.uniform(0.6, 2.4)), "temperature": temperature}
     if algorithm == "kmeans":
         return {"clusters": int(draw.integers(2, 40))}
-    return {"n_neighbors": int(draw.integers(5, 50)), "min_cluster_size": int(draw.integers(3, 30))}
+    return {
+        "neighbours": (10, 20, 50)[draw.integers(3)],
+        "min_cluster_size": int(draw.integers(3, 30)),
+        "min_samples": (None, 5, 10)[draw.integers(3)],
+    }
 
 
 def _rank(rows: list[Row]) -> None:
@@ -126,7 +141,7 @@ def document_of(trials: Sequence[Row], members: Sequence[Row], seed: int = 1) ->
     found = max((row["consensus_lifetime"] for row in members), default=-1) + 1
     return {
         "schema_version": "sweep.v1", "collection": trials[0]["collection"],
-        "of": "plates", "space_id": SPACE, "rows": len(members), "search": "random", "seed": seed,
+        "of": "plates", "space_id": SPACE, "rows": len(members), "search": "random", "seed": seed, "components": 32,
         "algorithms": sorted({row["algorithm"] for row in trials}), "formula": "w1.code",
         "weights": {"silhouette": 1.2, "coverage": 0.5},
         "consensus": {
@@ -143,43 +158,102 @@ def document_of(trials: Sequence[Row], members: Sequence[Row], seed: int = 1) ->
 
 
 def put_sweep(
-    repository: Repository, trials: list[Row], members: list[Row], operation: str = "sweep"
+    repository: Repository, clusters: int, trials: int, seed: int = 1, collection: str = "plates"
 ) -> str:
-    """Put these rows and their document on record as a run of a sweep; its id."""
+    """Put made-up vectors of all plates and a sweep over them on record; the id of its run."""
+    subjects = repository._archive.plate_ids()
+    rows, members, vectors = made_up(subjects, clusters, trials, seed, collection)
+    space = vectors_table(members, vectors)
+    made = _put(repository, "fuse", collection, [_table("embeddings", space)], [])
+    lines = b"".join(canonical_bytes(row) + b"\n" for row in rows)
+    assert set(members[0]) == set(columns("sweep_members", stored=True))
+    kinds = arrow_schema("sweep_members", stored=True)
+    files = [
+        ("sweep_trials.jsonl", "table:sweep_trials", JSON_LINES, lines),
+        _table("sweep_members", _arrow(members, kinds)),
+        ("sweep.json", "sweep", "application/json", canonical_bytes(document_of(rows, members))),
+    ]
+    return _put(repository, "sweep", collection, files, [made]).run_id
+
+
+def put_survey(repository: Repository, sweep: str) -> str:
+    """Draw a sweep that is on record and put its figures on record, as `survey` does; the run's id."""
+    from ledgerkit.operations import survey
+    from ledgerkit.testing.handles import run_operation
+
     archive = repository._archive
-    name = trials[0]["collection"]
+    runs = {run.run_id: run for run in archive.runs("collection")}
+    made = runs[runs[sweep].inputs[0].run_id or ""]
+    tables: Row = {"embeddings": [_read(archive, made, "table:embeddings")]}
+    tables["sweep_members"] = [_read(archive, runs[sweep], "table:sweep_members")]
+    lines = _bytes(archive, runs[sweep], "table:sweep_trials").splitlines()
+    tables["sweep_trials"] = [json.loads(line) for line in lines]
+    name = tables["sweep_trials"][0]["collection"]
+    produced = run_operation(survey, plate_id=None, tables=tables, collection=name)
+    figures = b"".join(canonical_bytes(row) + b"\n" for row in produced.row_tables["figures"])
+    files = [
+        (file.name, file.role, file.media_type, file.data)
+        for file in produced.file_outputs.values()
+    ]
+    files.append(("figures.jsonl", "table:figures", JSON_LINES, figures))
+    return _put(repository, "survey", name, files, [runs[sweep], made]).run_id
+
+
+File = tuple[str, str, str, bytes]
+"""Name, role, media type and bytes of an output."""
+
+
+def _put(
+    repository: Repository, operation: str, name: str, files: list[File], inputs: list[Run]
+) -> Run:
+    """A run on record with these outputs, which read the outputs of `inputs`."""
+    archive = repository._archive
+    given = [
+        Input(output.path, output.role, output.bytes, output.sha256, run.run_id, "full")
+        for run in inputs
+        for output in archive.outputs(run)
+    ]
     with archive.job() as job:
-        made_before = len(archive.runs("collection"))
-        told = {"of": "plates", "collection": name, "made_before": made_before}
-        event = Event(operation, "clustering", told)
+        told = {"of": "plates", "collection": name, "made_before": len(archive.runs("collection"))}
+        event = Event(operation, "made-up", told)
         folder = job.item(staged_name(operation))
-        lines = b"".join(canonical_bytes(row) + b"\n" for row in trials)
-        document = canonical_bytes(document_of(trials, members))
-        written = (
-            ("sweep_trials.jsonl", "table:sweep_trials", JSON_LINES, lines),
-            ("sweep_members.parquet", "table:sweep_members", PARQUET, _parquet(members)),
-            ("sweep.json", "sweep", "application/json", document),
-        )
         artifacts = [
             write_staged(archive.store, folder, f"outputs/{file}", role, media, data)
-            for file, role, media, data in written
+            for file, role, media, data in files
         ]
-        staged = replace(event.staged(folder, artifacts=artifacts), variant=f"plates-{name}")
-        run_id = archive.commit(job, [staged])[0].run_id
-    return str(run_id)
+        staged = event.staged(
+            folder, inputs=given, artifacts=artifacts, variant=f"plates-{operation}-{name}"
+        )
+        return archive.commit(job, [staged])[0]
 
 
-def _parquet(rows: list[Row]) -> bytes:
+def _table(name: str, data: pa.Table) -> File:
+    import pyarrow.parquet as pq
+
+    buffer = io.BytesIO()
+    pq.write_table(data.cast(arrow_schema(name, stored=True)), buffer)
+    return (f"{name}.parquet", f"table:{name}", PARQUET, buffer.getvalue())
+
+
+def _read(archive: Archive, run: Run, role: str) -> pa.Table:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    assert set(rows[0]) == set(columns("sweep_members", stored=True))
-    buffer = io.BytesIO()
-    pq.write_table(pa.Table.from_pylist(rows, arrow_schema("sweep_members", stored=True)), buffer)
-    return buffer.getvalue()
+    return pq.read_table(pa.BufferReader(_bytes(archive, run, role)))
 
 
-def vectors_table(members: Sequence[Row], vectors: NDArray[np.float32]) -> Any:
+def _bytes(archive: Archive, run: Run, role: str) -> bytes:
+    (found,) = [one for one in archive.outputs(run) if one.role == role]
+    return archive.tree.read_checked(found.path, found.sha256)
+
+
+def _arrow(rows: Sequence[Row], kinds: Any) -> pa.Table:
+    import pyarrow as pa
+
+    return pa.Table.from_pylist(list(rows), kinds)
+
+
+def vectors_table(members: Sequence[Row], vectors: NDArray[np.float32]) -> pa.Table:
     """Rows of `embeddings` of these subjects, as an operation is given them."""
     from ledgerkit.clustering.vectors import table_of
 

@@ -51,6 +51,7 @@ def table(vectors: np.ndarray, first: int = 0, space: str = "test-1", **columns:
 
 
 SMALL_GRID = {"neighbours": "10", "min_dist": "0.0", "min_samples": "none"}
+DEFAULT_GRID = {name: getattr(cluster.Parameters(), name) for name in SMALL_GRID}
 
 
 def run(*tables: pa.Table, **parameters: Any) -> Produced:
@@ -137,9 +138,23 @@ def test_groups_of_few_rows_are_found_at_the_defaults(sizes: tuple[int, ...]) ->
     assert json.loads(trial["parameters"])["min_cluster_size"] == 5
 
 
-def test_twenty_images_in_groups_of_three_or_more_when_the_grid_is_asked_for() -> None:
+def tried(produced: Produced) -> list[tuple[int, int]]:
+    """Neighbours and least size of every trial of the grid."""
+    found = [json.loads(row["parameters"]) for row in produced.row_tables["trials"]]
+    return [(one["n_neighbors"], one["min_cluster_size"]) for one in found if "min_dist" in one]
+
+
+def test_of_few_rows_a_grid_that_is_given_is_tried_whole_and_the_default_is_not() -> None:
+    vectors = table(groups((20, 20)))
+    assert tried(run(vectors, **DEFAULT_GRID)) == [(15, 5)]
+    assert tried(run(vectors, **DEFAULT_GRID | {"neighbours": "10, 20,50"})) == [(15, 5)]
+    given = run(vectors, neighbours="5,10", min_cluster_size="4,6")
+    assert tried(given) == [(5, 4), (5, 6), (10, 4), (10, 6)]
+
+
+def test_twenty_images_in_groups_of_three_or_more() -> None:
     """The sample and the least size of workflow W2."""
-    produced = run(table(groups((8, 7, 5))), sweep="grid", neighbours="5", min_cluster_size="3")
+    produced = run(table(groups((8, 7, 5))), neighbours="5", min_cluster_size="3")
     assert first_level(produced)[1]["size"].to_pylist() == [8, 7, 5]
     (trial,) = produced.row_tables["trials"]
     assert json.loads(trial["parameters"])["min_cluster_size"] == 3
@@ -168,7 +183,7 @@ def test_digits_are_told_apart_in_levels(count: int) -> None:
 def test_vectors_without_groups_give_a_sound_result_and_low_measures(kind: str) -> None:
     drawn = np.random.default_rng(9).normal(size=(60, 16))
     vectors = unit(drawn if kind == "nothing but noise" else drawn * 0.01 + np.eye(16)[0])
-    produced = run(table(vectors))
+    produced = run(table(vectors), **DEFAULT_GRID)
     members, clusters = first_level(produced)
     assert members.num_rows == 60
     sizes = np.bincount([label for label in members["label"].to_pylist() if label >= 0])
@@ -200,8 +215,9 @@ def test_duplicates_among_vectors_do_no_harm() -> None:
 
 def test_noise_stays_noise() -> None:
     scattered = unit(np.random.default_rng(8).normal(size=(12, 24)))
+    vectors = np.concatenate([groups((40, 40), spread=0.6), scattered])
     produced = run(
-        table(np.concatenate([groups((40, 40), spread=0.6), scattered])),
+        table(vectors),
         sweep="grid",
         min_cluster_size="15",
     )
@@ -216,6 +232,18 @@ def test_noise_stays_noise() -> None:
         assert 0 <= row["nearest_distance"] <= 2
     assert all(row["nearest_cluster_id"] is None for row in members if row["label"] >= 0)
     assert gates(produced)["noise"][1] == pytest.approx(len(noise) / 92)
+    recorded = produced.documents["clustering.json"]
+    assert schema.problems("clustering.v1", recorded) == []
+    first, *others = recorded["noise"]
+    assert (first["level"], first["rows"]) == (1, len(noise))
+    rows = [int(row["subject_id"].removeprefix("plate-")) - 1000 for row in noise]
+    assert first["mean"] == pytest.approx(vectors[rows].mean(axis=0), abs=1e-6)
+    assert len(others) == len(recorded["levels"]["clusters"]) - 1
+
+
+def test_without_noise_its_mean_is_null() -> None:
+    produced = run(table(np.ones((40, 8))))
+    assert produced.documents["clustering.json"]["noise"] == [{"level": 1, "rows": 0, "mean": None}]
 
 
 def test_too_much_noise_hands_over_to_kmeans_with_the_reason() -> None:
@@ -438,8 +466,8 @@ def test_with_onto_no_old_point_moves_and_new_ones_lie_among_their_like(
 
 def test_a_new_map_is_turned_onto_the_old_one_and_says_how_well(tmp_path: Path) -> None:
     vectors = groups((30, 30, 32))
-    earlier = run(table(vectors))
-    produced = followed(earlier, tmp_path, table(vectors), map="refit", seed=5)
+    earlier = run(table(vectors), **DEFAULT_GRID)
+    produced = followed(earlier, tmp_path, table(vectors), map="refit", seed=5, **DEFAULT_GRID)
     passed, residual, told = gates(produced)["residual"]
     assert passed
     assert residual == produced.documents["clustering.json"]["map"]["residual"]

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -72,3 +75,18 @@ def atlas(_shown: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path,
     """The atlas of it. Do not change it."""
     target = tmp_path_factory.mktemp("atlas") / "atlas"
     return target, Repository.open(_shown).atlas(target)
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Any]:
+    path = os.environ.get("LEDGERKIT_BROWSER") or shutil.which("chromium")
+    if path is None:
+        if os.environ.get("CI") == "true":
+            pytest.fail("there is no chromium: the pages cannot be tested")
+        pytest.skip("there is no chromium")
+    from playwright import sync_api as playwright
+
+    with playwright.sync_playwright() as started:
+        launched = started.chromium.launch(executable_path=path, args=["--no-sandbox"])
+        yield launched
+        launched.close()

@@ -20,22 +20,21 @@ from ledgerkit.api import Repository
 from ledgerkit.review import looked_at
 from ledgerkit.testing.reviewed import put_pairs
 
+from .browsing import CONTRAST, UNNAMED, until
 from .conftest import HOSTILE
-from .test_in_browser import _CONTRAST, _UNNAMED, browser, until
 
-__all__ = ["browser"]
 PAIRS = 150
 
 
 @pytest.fixture(scope="module")
 def _plates(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Twenty small plates, two of them larger, the first with a title that is markup, and 150 pairs of them."""
+    """Twenty small plates, the first with a title that is markup, and 150 pairs of them."""
     folder = tmp_path_factory.mktemp("reviewed")
     (folder / "scans").mkdir()
     entries = []
     for number in range(1, 21):
-        height, width = (600, 800) if number <= 2 else (60, 80)
-        pixels = np.full((height, width, 3), 235, np.uint8)
+        size = 10 if number < 3 else 1  # the first two can be zoomed into
+        pixels = np.full((60 * size, 80 * size, 3), 235, np.uint8)
         pixels[10:50, 10:60] = np.random.default_rng(number).integers(0, 200, 3)
         Image.fromarray(pixels).save(folder / "scans" / f"{number}.png")
         entry = {"plate": number, "name": f"Finch {number}", "slug": f"finch-{number}"}
@@ -104,9 +103,9 @@ class Sitting:
 def sitting(browser: Any, archive: Repository) -> Iterator[Sitting]:
     found = Sitting(browser, archive.root)
     yield found
+    found.context.close()
     if found.process.poll() is None:
         found.end()
-    found.context.close()
     assert found.wrong == []
     assert all(one.startswith(("http://127.0.0.1:", "blob:", "data:")) for one in found.asked)
 
@@ -209,7 +208,7 @@ def test_pictures_can_be_zoomed_alone_and_hostile_titles_are_text(sitting: Sitti
     shown(page)
     assert HOSTILE in page.inner_text("#left figcaption")
     assert page.inner_text("#right figcaption").startswith("Finch 2")
-    zoom = "state.viewers.map(v => v.dragon.viewport.getZoom(false))"
+    zoom = "state.viewers.map(v => v.dragon.viewport.getZoom())"
     before = page.evaluate(zoom)
     place = page.evaluate("state.viewers.findIndex(v => v.dragon.element.closest('#left'))")
     page.click("#left button[aria-label='Zoom in (left)']")
@@ -225,14 +224,14 @@ def test_pictures_can_be_zoomed_alone_and_hostile_titles_are_text(sitting: Sitti
 
 def test_everything_can_be_reached_read_and_named(sitting: Sitting) -> None:
     page = sitting.open()
-    assert page.evaluate(_CONTRAST) == []
-    assert page.evaluate(_UNNAMED) == []
+    assert page.evaluate(CONTRAST) == []
+    assert page.evaluate(UNNAMED) == []
     sitting.name("A")
     shown(page)
     if target := os.environ.get("LEDGERKIT_SCREENSHOT"):
         page.screenshot(path=target)
-    assert page.evaluate(_CONTRAST) == []
-    assert page.evaluate(_UNNAMED) == []
+    assert page.evaluate(CONTRAST) == []
+    assert page.evaluate(UNNAMED) == []
     assert page.get_attribute("#progress", "aria-live") == "polite"
     assert page.evaluate("document.activeElement.id") == "question"
     reached = set()
@@ -264,7 +263,7 @@ def test_a_missing_picture_is_a_sentence_and_the_pair_can_be_answered(
     assert "is not the file that was recorded" in page.inner_text("#left .no-picture")
     page.keyboard.press("u")
     until(page, "state.answers.size === 1 && !state.busy")
+    shown(page)
     assert sitting.wrong
     assert all("status of 500" in one for one in sitting.wrong)
-    sitting.context.close()
     sitting.wrong.clear()

@@ -1,0 +1,126 @@
+"""Sweeps in a real repository: killed and gone on, recommended, and clustered by what holds."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from ledgerkit.api import Repository
+from ledgerkit.errors import InvalidRecord, LedgerkitError, UsageError
+from ledgerkit.export.settings import read_settings
+from ledgerkit.kept import VARIABLE
+
+QUICK = {"trials": 20, "samples": 1, "algorithms": "leiden,kmeans"}
+
+
+@pytest.fixture(scope="module")
+def swept(_worked: Path, tmp_path_factory: pytest.TempPathFactory) -> Repository:
+    """Two collections, swept and consolidated."""
+    root = tmp_path_factory.mktemp("flow") / "archive"
+    shutil.copytree(_worked, root, symlinks=True)
+    repository = Repository.open(root)
+    repository.run("sweep", **QUICK)
+    repository.run("sweep", collection="again", seed=7, **QUICK)
+    repository.consolidate()
+    return repository
+
+
+def outputs(repository: Repository) -> dict[str, bytes]:
+    (run,) = (run for run in repository._archive.runs("collection") if run.operation == "sweep")
+    root = repository._archive.root
+    return {one.role: (root / one.path).read_bytes() for one in repository._archive.outputs(run)}
+
+
+def test_a_sweep_that_is_killed_goes_on_where_it_was(
+    worked: Repository, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept = tmp_path / "kept"
+    monkeypatch.setenv(VARIABLE, str(kept))
+    for name in ("killed", "whole"):
+        shutil.copytree(worked._archive.root, tmp_path / name, symlinks=True)
+    given = ["sweep", "run", "--trials", "200", "--algorithms", "leiden,umap-hdbscan,kmeans"]
+    command = [sys.executable, "-m", "ledgerkit", *given, "-C", str(tmp_path / "killed")]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    until = time.monotonic() + 60
+    while len(list(kept.glob("*/*"))) < 5 and process.poll() is None and time.monotonic() < until:
+        time.sleep(0.002)
+    process.send_signal(signal.SIGKILL)
+    assert process.wait() == -signal.SIGKILL
+    before = {path: path.stat().st_mtime_ns for path in kept.glob("*/*")}
+    assert len(before) >= 5
+    killed, whole = (Repository.open(tmp_path / name) for name in ("killed", "whole"))
+    assert not [run for run in killed._archive.runs("collection") if run.operation == "sweep"]
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+    assert not list(kept.glob("*/*"))
+    whole.run("sweep", trials=200, algorithms="leiden,umap-hdbscan,kmeans")
+    assert outputs(killed) == outputs(whole)
+
+
+def test_collections_lie_side_by_side_in_the_ledgers(swept: Repository) -> None:
+    found = swept.query(
+        "SELECT collection, count(*) AS n, min(rank) AS first FROM current_sweep_trials "
+        "GROUP BY 1 ORDER BY 1"
+    )
+    assert found.rows() == [("again", 20, 1), ("all", 20, 1)]
+    assert swept.run("sweep", **QUICK).skipped == 1
+
+
+def test_what_is_recommended_is_what_cluster_takes_and_records(
+    swept: Repository, tmp_path: Path
+) -> None:
+    target = tmp_path / "settings.json"
+    view = swept.recommend(target)
+    document = json.loads(target.read_bytes())
+    assert (view.kind, view.algorithm) == ("robust", "leiden")
+    assert {one["collection"] for one in document["provenance"]} == {"all", "again"}
+    given = read_settings(target)
+    assert given["settings_sha256"] == view.sha256
+    job = swept.run("cluster", **given)
+    (run,) = (run for run in swept._archive.runs("collection") if run.run_id in job.run_ids)
+    assert run.parameters["settings_sha256"] == view.sha256
+    root = swept._archive.root
+    (path,) = (one.path for one in swept._archive.outputs(run) if one.role == "clustering")
+    clustering = json.loads((root / path).read_bytes())
+    assert (clustering["method"], clustering["rule"]) == ("given", view.signature)
+    with pytest.raises(UsageError, match="exists"):
+        swept.recommend(target)
+
+
+def test_the_best_of_one_collection_is_its_first_by_rank(swept: Repository, tmp_path: Path) -> None:
+    view = swept.recommend(tmp_path / "own.json", collection="again")
+    found = swept.query(
+        "SELECT signature FROM current_sweep_trials WHERE collection = 'again' AND rank = 1"
+    )
+    assert (view.kind, view.signature) == ("collection", found["signature"][0])
+    with pytest.raises(UsageError, match="no sweep of birds"):
+        swept.recommend(tmp_path / "none.json", collection="birds")
+    assert not (tmp_path / "none.json").exists()
+
+
+def test_a_file_that_is_no_settings_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "settings.json"
+    with pytest.raises(UsageError, match="cannot read"):
+        read_settings(file)
+    for text in ("", "{}", "[1]", '{"schema_version": "settings.v1"}'):
+        file.write_text(text)
+        with pytest.raises((InvalidRecord, LedgerkitError)):
+            read_settings(file)
+
+
+def test_the_command_asks_for_the_name_of_a_part(
+    swept: Repository, command: Callable[..., subprocess.CompletedProcess[str]]
+) -> None:
+    root = swept._archive.root
+    done = command("sweep", "run", "-C", root, "--plates", "plate-001..003")
+    assert done.returncode == 2
+    assert "Name it, as: --collection birds" in done.stderr
+    done = command("sweep", "--help")
+    assert [word in done.stdout for word in ("run", "plots", "recommend", "report")] == [True] * 4
