@@ -151,7 +151,7 @@ def weigh(
         "collection": case.swept.collection,
         "sweep": case.sweep,
         "persons": case.persons,
-        "found": asdict(found),
+        "found": asdict(found) | {"terms": [asdict(one) for one in found.terms]},
     }
     schema.check("weights.v1", document, target.name)
     data = canonical_bytes(document)

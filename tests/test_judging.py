@@ -24,13 +24,13 @@ Command = Callable[..., subprocess.CompletedProcess[str]]
 
 
 @pytest.fixture(scope="module")
-def _judged(tmp_path_factory: pytest.TempPathFactory, _dozen: Path) -> tuple[Path, str]:
+def _judged(tmp_path_factory: pytest.TempPathFactory, _dozen: Path) -> Path:
     """Twelve plates, a sweep of 40 trials, and 66 pairs answered by what the vectors have."""
     root = tmp_path_factory.mktemp("judged") / "archive"
     shutil.copytree(_dozen, root, symlinks=True)
     repository = Repository.open(root)
-    trials, members, _ = made_up([one.plate_id for one in repository.plates()], 3, 40)
-    sweep = put_sweep(repository, trials, members)
+    _, members, _ = made_up([one.plate_id for one in repository.plates()], 3, 40)
+    put_sweep(repository, 3, 40)
     put_pairs(repository, 66)
     group = {row["subject_id"]: row["consensus_half"] for row in members}
     told = {}
@@ -39,20 +39,19 @@ def _judged(tmp_path_factory: pytest.TempPathFactory, _dozen: Path) -> tuple[Pat
         told[pair.pair_id] = "same" if one == other >= 0 else "different"
     unsure = dict.fromkeys(list(told)[:3], "unsure")
     repository.take_answers({"A": told, "B": told | unsure, "C": unsure})
-    return root, sweep
+    return root
 
 
 @pytest.fixture
-def judged(_judged: tuple[Path, str], tmp_path: Path) -> Repository:
-    shutil.copytree(_judged[0], tmp_path / "judged", symlinks=True)
+def judged(_judged: Path, tmp_path: Path) -> Repository:
+    shutil.copytree(_judged, tmp_path / "judged", symlinks=True)
     return Repository.open(tmp_path / "judged")
 
 
-def test_every_trial_is_held_against_the_majority(
-    judged: Repository, _judged: tuple[Path, str], command: Command
-) -> None:
+def test_every_trial_is_held_against_the_majority(judged: Repository, command: Command) -> None:
     view = judged.judge()
-    assert (view.collection, view.sweep, view.persons) == ("plates", _judged[1], ["A", "B", "C"])
+    sweep = judged._archive.run("collection", view.sweep)
+    assert (view.collection, sweep.operation, view.persons) == ("plates", "sweep", ["A", "B", "C"])
     assert (view.judged, view.unsure, len(view.trials)) == (66, 0, 40)
     rows, members, _ = made_up([one.plate_id for one in judged.plates()], 3, 40)
     labels = {row["subject_id"]: row["labels"] for row in members}
@@ -83,7 +82,7 @@ def test_weights_are_written_with_their_intervals_and_nothing_is_replaced(
     runs = len(judged._archive.runs("collection"))
     done = command("sweep", "weigh", "-o", tmp_path / "weights.json", "-C", judged.root)
     assert done.returncode == 0, done.stderr
-    assert "modularity keeps its weight: it is the same in all trials" in done.stdout
+    assert "singleton_rate keeps its weight: it is the same in all trials" in done.stdout
     document = json.loads((tmp_path / "weights.json").read_text())
     assert schema.problems("weights.v1", document) == []
     assert set(document["weights"]) == set(WEIGHTS)
@@ -112,8 +111,7 @@ def test_few_answers_nobody_and_no_sweep_are_said(
     pairs = put_pairs(dozen, 4)
     with pytest.raises(MissingInput, match="no sweep of plates is on record"):
         dozen.judge()
-    trials, members, _ = made_up([one.plate_id for one in dozen.plates()], 3, 8)
-    put_sweep(dozen, trials, members)
+    put_sweep(dozen, 3, 8)
     with pytest.raises(MissingInput, match="no pair of plates is answered yet"):
         dozen.judge()
     dozen.take_answers({"A": {pairs[0]: "unsure"}})

@@ -263,7 +263,7 @@ def test_a_missing_picture_is_a_sentence_and_the_pair_can_be_answered(
     assert "is not the file that was recorded" in page.inner_text("#left .no-picture")
     page.keyboard.press("u")
     until(page, "state.answers.size === 1 && !state.busy")
-    shown(page)
+    page.close()
     assert sitting.wrong
     assert all("status of 500" in one for one in sitting.wrong)
     sitting.wrong.clear()
