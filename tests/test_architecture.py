@@ -126,7 +126,7 @@ RANKS = {
 """A module may import what has a lower number, and what lies in its own package folder."""
 HEAVY = frozenset(
     {"numpy", "numba", "polars", "duckdb", "PIL", "torch", "pyarrow", "cryptography", "matplotlib"}
-    | {"urllib3", "http", "usearch"}
+    | {"urllib3", "http", "usearch", "graspologic_native", "optuna"}
 )
 ALONE = {
     "polars": ("ledger",),
@@ -141,6 +141,8 @@ ALONE = {
     "matplotlib": ("plotting",),
     "urllib3": ("services",),
     "usearch": ("indexes",),
+    "graspologic_native": ("sweeping",),
+    "optuna": ("sweeping",),
 }
 WALLED_OFF = ("repository", "records", "disk", "durable", "jobs", "staging", "staged")
 WITNESS = frozenset(

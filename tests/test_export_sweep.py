@@ -24,9 +24,9 @@ from ledgerkit.export.sweep import (
     SIGNATURES,
     SweepExportView,
     export_sweeps,
-    signature_table,
     w1_signature,
 )
+from ledgerkit.sweeping.choice import signature_table
 from ledgerkit.testing.swept import put_sweep
 
 HAND = [("a", "10|auto", 2.0), ("a", "12|auto", 2.0), ("a", "16|auto", -1.0),
@@ -131,11 +131,11 @@ def test_signatures_are_ranked_as_w1_does() -> None:
     ]
     assert signature_table(rows) == [
         {"signature": "12|auto", "avg_rank": 1.0, "worst_z": 1.5, "mean_z": 1.75, "trials": 2,
-         "collections": 2},
+         "collections": 2, "shrunk_rank": 1.25, "shrunk_z": 3.5 / 3},
         {"signature": "10|auto", "avg_rank": 1.5, "worst_z": -0.5, "mean_z": 0.75, "trials": 2,
-         "collections": 2},
+         "collections": 2, "shrunk_rank": 4.75 / 3, "shrunk_z": 0.5},
         {"signature": "16|auto", "avg_rank": 3.0, "worst_z": -1.0, "mean_z": -1.0, "trials": 1,
-         "collections": 1},
+         "collections": 1, "shrunk_rank": 2.5, "shrunk_z": -0.5},
     ]  # fmt: skip
 
 

@@ -28,6 +28,8 @@ communities with a mean co-association above `MAJORITY` merged. Rows that are no
 """
 FEWEST = 10
 """Trials below which there is no consensus: a majority of a few may be of one layout alone."""
+MOST_ROWS = 200_000
+"""Rows beyond which there is none: the communities take about a kilobyte for each pair of neighbours."""
 NEIGHBOURS = 15
 """Neighbours of a row in the graph, itself included; fewer where the sweep's graph has fewer."""
 MAJORITY = 0.5

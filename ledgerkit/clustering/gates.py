@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from ledgerkit.clustering.grouping import Grouping
     from ledgerkit.clustering.vectors import Vectors
 
+LEAST_RECALL = 0.9
+"""Wanted of an approximate graph; the choice of this project."""
 MEMBER_COLUMNS = ("subject_id", "plate_id", "cluster_id", "label", "x", "y")
 
 
@@ -89,6 +91,13 @@ def methods(found: Grouping, chart: Chart) -> Iterator[tuple[str, bool, float | 
     layout = found.swept.layout
     yield "layout", layout.method == "umap", None, layout.reason or "by UMAP"
     yield "partition", not found.reason, float(len(found.rows)), _partition(found)
+    near = found.swept.near
+    if near is not None:
+        told = f"the {near.indices.shape[1]} nearest of each row, itself included"
+        exact = near.recall is None
+        told += ", exact" if exact else f", approximate: {near.recall:.3f} of them are as near as"
+        told += "" if exact else f" the exact ones, at least {LEAST_RECALL:.2f} wanted"
+        yield "graph", near.recall is None or near.recall >= LEAST_RECALL, near.recall, told
     drawn = f"{chart.neighbours} neighbours, least distance {chart.min_dist:g}"
     told = chart.reason or f"by UMAP, {drawn}"
     if chart.method == "kept":

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from ledgerkit.clustering.consensus import FEWEST, MAJORITY, NEIGHBOURS, agreed, distinct
+from ledgerkit.clustering.consensus import FEWEST, MAJORITY, MOST_ROWS, NEIGHBOURS, agreed, distinct
 from ledgerkit.clustering.consensus import RULE as CONSENSUS
 from ledgerkit.clustering.grid import Setting
 from ledgerkit.clustering.levels import nested, w4
@@ -105,8 +105,8 @@ def _agreement(swept: Sweep, votes: NDArray[np.int32], best: Best, how: How) -> 
     if len(swept.votes) < FEWEST:
         found = f"{len(swept.votes)} of {len(swept.trials)} trials qualify"
         return f"{found}, and a consensus takes {FEWEST}: the best of them was taken"
-    if swept.near is None:
-        return "there is no shared graph of so many rows: the best trial was taken"
+    if swept.near is None or len(swept.votes[0]) > MOST_ROWS:
+        return f"a consensus takes 4 to {MOST_ROWS:,} rows: the best trial was taken"
     least = min(trial.setting.min_cluster_size for trial in swept.trials if not trial.note)
     agreement = agreed(votes, swept.near.indices, best.cut.outliers, least, how.seed)
     noise = float((agreement.labels < 0).mean())

@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 
 BLOCK = 2048
 LARGEST_EXACT = 50_000
-"""Rows up to which neighbours are found exactly; UMAP's own approximate search takes over
-beyond.
-"""
+"""Rows up to which neighbours are found exactly; beyond, by nearest neighbour descent."""
+RECALLED = 200
+"""Rows of which approximate neighbours are held against the exact ones."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +45,8 @@ class Neighbours:
     """int32 (n, k)."""
     distances: NDArray[np.float32]
     """float32 (n, k), 1 - cosine, 0..2."""
+    recall: float | None = None
+    """Share of them, 0..1, that are as near as the exact ones, of `RECALLED` rows; None where exact."""
 
 
 def normalise(matrix: Matrix) -> Matrix:
@@ -144,6 +146,62 @@ def neighbours(unit: Matrix, count: int) -> Neighbours:
     return Neighbours(indices, np.clip(distances, 0, 2))
 
 
+def graph(unit: Matrix, count: int, seed: int) -> Neighbours:
+    """The `count` nearest rows of each, exact up to `LARGEST_EXACT` rows, else approximate."""
+    if len(unit) <= LARGEST_EXACT:
+        return neighbours(unit, count)
+    return approximate(unit, count, seed)
+
+
+def approximate(unit: Matrix, count: int, seed: int) -> Neighbours:
+    """About the `count` nearest rows of each row of `unit` (L2 norm 1), itself first, ties by row
+    number, and their recall. Rows for which the search finds fewer get the exact ones.
+
+    Settings are those of umap-learn. Source: Dong, Moses & Li 2011 (nearest neighbour descent).
+    """
+    import numpy as np
+
+    search = import_umap().NNDescent(
+        unit,
+        n_neighbors=count,
+        metric="cosine",
+        n_trees=min(64, 5 + round(len(unit) ** 0.5 / 20)),
+        n_iters=max(5, round(np.log2(len(unit)))),
+        max_candidates=60,
+        random_state=seed,
+        n_jobs=1,
+    )
+    found = np.asarray(search.neighbor_graph[0], dtype=np.int32)
+    rows = np.arange(len(unit))
+    short = np.flatnonzero((found < 0).any(axis=1))
+    if short.size:
+        found[short] = neighbours_among(unit, unit[short], count)[0]
+    # Among equal vectors the search may leave out the row itself.
+    lost = ~(found == rows[:, None]).any(axis=1)
+    found[lost, -1] = rows[lost]
+    distances = np.empty(found.shape, dtype=np.float32)
+    for start in range(0, len(unit), BLOCK):
+        block = slice(start, start + BLOCK)
+        distances[block] = 1 - np.einsum("id,ijd->ij", unit[block], unit[found[block]])
+    distances[found == rows[:, None]] = -1
+    order = np.lexsort((found, distances))
+    near = np.clip(np.take_along_axis(distances, order, axis=1), 0, 2)
+    found = np.take_along_axis(found, order, axis=1)
+    return Neighbours(found, near, recall_of(unit, near, seed))
+
+
+def recall_of(unit: Matrix, distances: NDArray[np.float32], seed: int) -> float:
+    """Of `RECALLED` rows drawn with `seed` the share of neighbours within the exact distance, 0..1.
+
+    `distances`: float32 (n, k), of each row to its k neighbours, itself first, which does not count.
+    """
+    import numpy as np
+
+    drawn = np.random.default_rng(seed).choice(len(unit), min(RECALLED, len(unit)), replace=False)
+    farthest = neighbours_among(unit, unit[drawn], distances.shape[1])[1][:, -1:]
+    return float(np.mean(distances[drawn, 1:] <= farthest + 1e-6))
+
+
 def neighbours_among(
     unit: Matrix, asked: Matrix, count: int
 ) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
@@ -180,7 +238,7 @@ def first(near: Neighbours | None, count: int) -> Neighbours | None:
     if near is None:
         return None
     indices, distances = near.indices[:, :count], near.distances[:, :count]
-    return Neighbours(np.ascontiguousarray(indices), np.ascontiguousarray(distances))
+    return Neighbours(np.ascontiguousarray(indices), np.ascontiguousarray(distances), near.recall)
 
 
 def lay_out(

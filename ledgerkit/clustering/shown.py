@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ledgerkit.canonical import parse_json
-from ledgerkit.clustering.composition import by_count
+from ledgerkit.clustering.composition import best_scheme, by_count
+from ledgerkit.errors import MissingInput
 
 if TYPE_CHECKING:
     import numpy as np
@@ -62,19 +64,35 @@ def manifests(inputs: Inputs) -> dict[str, dict[str, Any]]:
     return found
 
 
-def check_labels(shown: Shown, outputs: Outputs) -> None:
-    """Gates: whether there are labels, and whether one of them is nearly all."""
-    if shown.scheme is None:
-        outputs.gate("labels", "found", False, 0.0, NO_LABEL)
+def labelled(
+    schemes: dict[str, dict[str, str]], wanted: str, plates: list[str]
+) -> tuple[str | None, list[str | None]]:
+    """The field of the catalogue that is `wanted`, or the best where that is empty, and its value for
+    each of `plates`. Raises `MissingInput` for one that the catalogue has not.
+    """
+    if wanted and wanted not in schemes:
+        raise MissingInput(
+            f"the catalogue has no field {wanted!r}", f"There are: {', '.join(schemes) or 'none'}"
+        )
+    scheme = wanted or best_scheme(schemes, plates)
+    values = schemes.get(scheme, {}) if scheme else {}
+    return scheme, [values.get(plate) for plate in plates]
+
+
+def judge_labels(
+    scheme: str | None, labels: list[str | None], what: str
+) -> Iterator[tuple[str, bool, float, str]]:
+    """Check, outcome, value and sentence: whether there are labels, and whether one is nearly all."""
+    if scheme is None:
+        yield "found", False, 0.0, NO_LABEL
         return
-    counts = by_count(shown.labels)
-    labelled = sum(count for _, count in counts)
-    share = labelled / len(shown.labels)
-    told = f"{labelled} of {shown.what} have a label, of {len(counts)} values of {shown.scheme}"
-    outputs.gate("labels", "found", labelled > 0, share, told)
-    largest = counts[0][1] / labelled if labelled else 1.0
+    counts = by_count(labels)
+    known = sum(count for _, count in counts)
+    told = f"{known} of {what} have a label, of {len(counts)} values of {scheme}"
+    yield "found", known > 0, known / len(labels), told
+    largest = counts[0][1] / known if known else 1.0
     told = f"the most frequent label has {largest:.2f} of them, less than {DOMINANT:.2f} wanted"
-    outputs.gate("labels", "dominant", largest < DOMINANT, largest, told)
+    yield "dominant", largest < DOMINANT, largest, told
 
 
 def check_vectors(shown: Shown, outputs: Outputs) -> None:

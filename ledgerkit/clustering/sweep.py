@@ -1,6 +1,6 @@
 """Many settings of UMAP and HDBSCAN over one neighbour graph, and the rule that picks one of them.
 
-One exact graph serves all layouts, one hierarchy per layout and `min_samples` serves all least sizes.
+One graph serves all layouts, one hierarchy per layout and `min_samples` serves all least sizes.
 Of a trial that qualifies the labels are kept; only the best so far is kept whole. Source: workflow W0 (grid, noise limit); imaging notes C.6,
 G2 (the rule: of 108 runs on digits the cosine silhouette in the original space ranked .63 with the
 truth, the silhouette in the layout -.13).
@@ -16,14 +16,7 @@ from typing import TYPE_CHECKING
 from ledgerkit.clustering.density import Cut, Tree, cut, grow, relative_validity
 from ledgerkit.clustering.grid import Setting
 from ledgerkit.clustering.quality import Quality, quality
-from ledgerkit.clustering.reduce import (
-    LARGEST_EXACT,
-    Layout,
-    Neighbours,
-    first,
-    lay_out,
-    neighbours,
-)
+from ledgerkit.clustering.reduce import Layout, Neighbours, first, graph, lay_out
 
 if TYPE_CHECKING:
     import numpy as np
@@ -94,7 +87,7 @@ def sweep(
     so only the settings of the first layout are tried.
     """
     count, most = len(unit), max(one.neighbours for one in settings)
-    near = neighbours(reduced, most) if 4 <= count <= LARGEST_EXACT else None
+    near = graph(reduced, most, seed) if count >= 4 else None
     width = max(2, min(dimensions, count - 2, reduced.shape[1]))
     import numpy as np
 

@@ -108,6 +108,9 @@ class Parameters:
     )
     setting: str = _text("", "One setting in place of all, as JSON; --settings FILE gives it")
     settings_sha256: str = _text("", "Digest of the file that the setting came from")
+    label: str = _text(
+        "", "Check: field of the catalogue that serves as label; empty for the best, as in plots"
+    )
     k: int = _whole(9, 1, "Clusters of the KMeans fall-back, at most")
     onto: str = _text("", "Run of an earlier clustering whose map and clusters this one follows")
     map: str = _text(
@@ -147,9 +150,9 @@ class Parameters:
 
 
 def takes(parameters: Parameters) -> tuple[str, ...]:
-    """Vectors, and what an earlier run said if one is named."""
+    """Vectors, the manifests for labels, and what an earlier run said if one is named."""
     pinned = FORMER if parameters.onto else ()
-    return ("embeddings", *(f"{name}@{parameters.onto}" for name in pinned))
+    return ("embeddings", "manifest?", *(f"{name}@{parameters.onto}" for name in pinned))
 
 
 def variant(parameters: Parameters) -> str:
@@ -164,8 +167,7 @@ def run(inputs: Inputs, parameters: Parameters, outputs: Outputs) -> None:
     be followed, `GateFailed` under `strict`.
     """
     from ledgerkit.clustering.chart import former_of
-    from ledgerkit.clustering.gates import checkpoint, methods, postflight, preflight
-    from ledgerkit.clustering.levels import w4_least
+    from ledgerkit.clustering.gates import checkpoint, methods, postflight
     from ledgerkit.clustering.reduce import directions, normalise
     from ledgerkit.clustering.summary import clusters_of, noise_of
     from ledgerkit.clustering.tables import clusters_table, members_table
@@ -175,8 +177,7 @@ def run(inputs: Inputs, parameters: Parameters, outputs: Outputs) -> None:
     former = former_of(inputs, parameters.onto, vectors.kind) if parameters.onto else None
     settings = _settings(parameters, len(vectors.subjects))
     limits = _limits(parameters)
-    least = w4_least(len(vectors.subjects)) if parameters.levels == "w4" else None
-    _close(preflight(vectors, settings, least, limits), parameters, outputs)
+    _close(_preflight(inputs, vectors, settings, limits, parameters), parameters, outputs)
     unit = normalise(vectors.matrix)
     reduced = directions(unit, parameters.components, parameters.whiten)
     found = _group(unit, reduced, settings, parameters)
@@ -239,6 +240,30 @@ def _limits(parameters: Parameters) -> Limits:
         parameters.max_residual,
         parameters.levels,
     )
+
+
+def _preflight(
+    inputs: Inputs,
+    vectors: Vectors,
+    settings: list[Setting],
+    limits: Limits,
+    parameters: Parameters,
+) -> Report:
+    """What is checked before the work; of labels only warnings come."""
+    from ledgerkit.clustering.composition import said_of
+    from ledgerkit.clustering.gates import preflight
+    from ledgerkit.clustering.levels import w4_least
+    from ledgerkit.clustering.shown import judge_labels, labelled, manifests
+
+    rows = len(vectors.subjects)
+    least = w4_least(rows) if parameters.levels == "w4" else None
+    report = preflight(vectors, settings, least, limits)
+    entries = manifests(inputs)
+    schemes = said_of({plate: entry.get("metadata") for plate, entry in entries.items()})
+    scheme, labels = labelled(schemes, parameters.label, vectors.plates)
+    for check, passed, value, told in judge_labels(scheme, labels, f"{rows:,} {parameters.of}"):
+        report.add(f"labels {check}", passed, value, told, severe=False)
+    return report
 
 
 def _close(report: Report, parameters: Parameters, outputs: Outputs) -> None:

@@ -16,8 +16,9 @@ from ledgerkit.clustering.shown import (
     NO_LABEL,
     Shown,
     aligned,
-    check_labels,
     check_vectors,
+    judge_labels,
+    labelled,
     manifests,
     unit_vectors,
 )
@@ -132,23 +133,16 @@ def _shown(
 ) -> Shown:
     import numpy as np
 
-    from ledgerkit.clustering.composition import best_scheme
     from ledgerkit.clustering.members import members_and_clusters
 
     members, clusters = members_and_clusters(inputs, parameters.of, parameters.level)
     plates = [str(row["plate_id"]) for row in members]
-    scheme = parameters.label or best_scheme(schemes, plates)
-    if parameters.label and parameters.label not in schemes:
-        named = ", ".join(schemes) or "none"
-        raise MissingInput(
-            f"the catalogue has no field {parameters.label!r}", f"There are: {named}"
-        )
-    values = schemes.get(scheme, {}) if scheme else {}
-    labels = [values.get(plate) for plate in plates]
+    scheme, labels = labelled(schemes, parameters.label, plates)
     numbers = np.array([row["label"] for row in members], dtype=np.int64)
     vectors = _vectors(inputs, parameters, clusters, outputs)
     shown = Shown(parameters.of, members, clusters, numbers, scheme, labels, vectors)
-    check_labels(shown, outputs)
+    for check, passed, value, told in judge_labels(scheme, labels, shown.what):
+        outputs.gate("labels", check, passed, value, told)
     check_vectors(shown, outputs)
     return shown
 

@@ -196,7 +196,7 @@ def _trial_rows(
             for name, scores in (("code", found.scores[CODE]), ("text", found.scores[TEXT]))
             for end, values in (("", scores.raw), ("_z", scores.z))
         }
-        note = "penalised: little coverage or fewer than two clusters" if penalised(trial) else ""
+        worth = "penalised: little coverage or fewer than two clusters" if penalised(trial) else ""
         rows.append(
             {
                 "collection": parameters.collection,
@@ -216,7 +216,7 @@ def _trial_rows(
                 "rank": found.ranks[place],
                 "ranked_down": found.ranked_down[place],
                 "in_consensus": place in found.members,
-                "note": note,
+                "note": "; ".join(filter(None, (trial.note, worth))),
             }
         )
     return rows

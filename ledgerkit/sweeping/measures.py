@@ -110,6 +110,8 @@ def dbcv(points: NDArray[np.float64], labels: NDArray[np.int64]) -> tuple[float 
     kept = np.isin(labels, np.flatnonzero(sizes >= 2))
     if (sizes >= 2).sum() < 2:
         return None, "fewer than two clusters of two rows"
+    if not points.shape[1]:
+        return None, "all rows are equal"
     if int(kept.sum()) > LARGEST_DBCV:
         return None, f"more than {LARGEST_DBCV} clustered rows"
     numbers = np.full(len(labels), NOISE, dtype=np.int64)

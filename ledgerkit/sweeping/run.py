@@ -102,6 +102,7 @@ def _trial(
         algorithm.control,
         measure(shared, found),
         ari,
+        algorithm.note(shared, drawn.setting),
     )
     labels = found.astype(np.int32)
     kept.put(key, encode(trial, labels))

@@ -12,6 +12,7 @@ from itertools import product
 from typing import TYPE_CHECKING, Any
 
 from ledgerkit.canonical import canonical_bytes
+from ledgerkit.errors import UsageError
 from ledgerkit.sweeping.algorithms import Algorithm, load
 from ledgerkit.sweeping.space import Setting
 
@@ -42,7 +43,12 @@ def turns(names: Sequence[str]) -> list[str]:
 
 
 def draw(names: Sequence[str], trials: int, search: str, seed: int) -> list[Drawn]:
-    """Up to `trials` settings by `random` or `grid`, none twice; fewer where there are no more."""
+    """Up to `trials` settings by `random` or `grid`, none twice; fewer where there are no more.
+
+    Raises `UsageError` for another search.
+    """
+    if search not in ("random", "grid"):
+        raise UsageError(f"no search {search!r}", f"There are: {', '.join(SEARCHES)}")
     made = {
         name: _at_random(load(name), seed) if search == "random" else _along(load(name), seed)
         for name in names

@@ -17,6 +17,8 @@ from ledgerkit.sweeping.algorithms import load
 from ledgerkit.sweeping.search import DRAWS, Drawn, turns
 from ledgerkit.sweeping.trial import Trial
 
+SEEDS = 2**32
+"""Seeds that the sampler knows; that of the next algorithm begins anew beyond the greatest."""
 WORST = -10.0
 """What a trial is told to be worth that has no silhouette."""
 
@@ -37,7 +39,7 @@ class Proposals:
         self._studies = {
             name: optuna.create_study(
                 direction="maximize",
-                sampler=optuna.samplers.TPESampler(seed=seed + place),
+                sampler=optuna.samplers.TPESampler(seed=(seed + place) % SEEDS),
             )
             for place, name in enumerate(names)
         }

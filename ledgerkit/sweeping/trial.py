@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from ledgerkit.canonical import canonical_bytes, parse_json
+from ledgerkit.clustering.density import NOISE
 from ledgerkit.errors import LedgerkitError
 from ledgerkit.sweeping.measures import Measures
 from ledgerkit.sweeping.search import Drawn
@@ -28,6 +29,8 @@ class Trial:
     measures: Measures
     bootstrap_ari: float | None
     """Mean ARI with the same setting on subsamples, -1..1."""
+    note: str = ""
+    """What was done in another way than the algorithm's name says."""
 
 
 def encode(trial: Trial, labels: NDArray[np.int32]) -> bytes:
@@ -37,6 +40,7 @@ def encode(trial: Trial, labels: NDArray[np.int32]) -> bytes:
         "setting": dict(trial.setting),
         "measures": asdict(trial.measures),
         "bootstrap_ari": trial.bootstrap_ari,
+        "note": trial.note,
     }
     return canonical_bytes(head).rstrip(b"\n") + b"\n" + labels.astype("<i4").tobytes()
 
@@ -44,7 +48,9 @@ def encode(trial: Trial, labels: NDArray[np.int32]) -> bytes:
 def decode(
     data: bytes | None, drawn: Drawn, signature: str, control: bool, rows: int
 ) -> tuple[Trial, NDArray[np.int32]] | None:
-    """The trial and its labels, int32 (rows,); None where the bytes are not those of this trial."""
+    """The trial and its labels, int32 (rows,); None where the bytes are not those of this trial, or say
+    of the labels what these do not bear out.
+    """
     import numpy as np
 
     head, _, body = (data or b"").partition(b"\n")
@@ -55,8 +61,16 @@ def decode(
         if (told["algorithm"], told["setting"]) != (drawn.algorithm, dict(drawn.setting)):
             return None
         measures = Measures(**told["measures"])
-        ari = told["bootstrap_ari"]
+        ari, note = told["bootstrap_ari"], told["note"]
     except (LedgerkitError, KeyError, TypeError):
         return None
-    found = Trial(drawn.number, drawn.algorithm, drawn.setting, signature, control, measures, ari)
-    return found, np.frombuffer(body, dtype="<i4").astype(np.int32)
+    labels = np.frombuffer(body, dtype="<i4").astype(np.int32)
+    kinds = np.unique(labels[labels != NOISE]).tolist()
+    if kinds != list(range(measures.clusters)) or measures.coverage != float(
+        np.mean(labels != NOISE)
+    ):
+        return None
+    found = Trial(
+        drawn.number, drawn.algorithm, drawn.setting, signature, control, measures, ari, note
+    )
+    return found, labels

@@ -6,7 +6,7 @@ from sklearn.metrics import silhouette_samples
 
 from ledgerkit.clustering.partition import by_size, least_size
 from ledgerkit.clustering.quality import Quality, gini, quality, silhouette_values
-from ledgerkit.clustering.reduce import neighbours, normalise, principal
+from ledgerkit.clustering.reduce import neighbours, normalise, principal, recall_of
 from ledgerkit.clustering.summary import cluster_id, clusters_of
 
 
@@ -89,3 +89,10 @@ def test_the_silhouette_without_all_pairs_is_that_of_scikit_learn() -> None:
         silhouette_samples(unit[kept], labels[kept], metric="cosine"), abs=1e-6
     )
     assert quality(unit, labels).silhouette == pytest.approx(values.mean())
+
+
+def test_recall_falls_where_neighbours_are_wrong() -> None:
+    unit = directions(100, 8)
+    right = neighbours(unit, 6).distances
+    assert recall_of(unit, right, 1) == 1
+    assert recall_of(unit, np.where(np.arange(6) < 3, right, 2), 1) == pytest.approx(0.4)

@@ -14,6 +14,7 @@ from sklearn.datasets import load_digits
 from sklearn.metrics import adjusted_rand_score
 
 from ledgerkit import schema
+from ledgerkit.clustering import reduce
 from ledgerkit.errors import GateFailed, InvalidRecord, MissingInput, UsageError
 from ledgerkit.operations import cluster
 from ledgerkit.testing.handles import Produced, run_operation
@@ -87,7 +88,8 @@ def test_finds_three_groups_numbers_them_by_size_and_describes_them(
     nearest = clusters["representatives"][0].as_py()
     assert len(nearest) == 9
     assert clusters["medoid_id"][0].as_py() == nearest[0]
-    assert all(passed for passed, _, _ in gates(produced).values())
+    failed = {check for check, (passed, _, _) in gates(produced).items() if not passed}
+    assert failed == {"labels found"}, "there are no manifests among the inputs"
 
 
 def test_the_identity_of_a_cluster_comes_from_its_members_alone() -> None:
@@ -331,6 +333,34 @@ def test_the_first_level_is_what_the_trials_agree_on_and_the_map_is_the_best_of_
     assert members["label"].to_pylist() == [0] * 40 + [1] * 35 + [2] * 30
 
 
+def test_of_very_many_rows_the_trials_agree_over_an_approximate_graph_whose_recall_is_told(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    vectors = table(groups((40, 35, 30), spread=0.3))
+    exact = run(vectors, min_samples="none,3,5")
+    assert gates(exact)["graph"] == (
+        True,
+        None,
+        "the 10 nearest of each row, itself included, exact",
+    )
+    monkeypatch.setattr(reduce, "LARGEST_EXACT", 50)
+    produced = run(vectors, min_samples="none,3,5")
+    passed, recall, told = gates(produced)["graph"]
+    assert passed
+    assert recall is not None
+    assert 0.9 <= recall <= 1
+    assert f"approximate: {recall:.3f} of them are as near as the exact ones" in told
+    assert produced.documents["clustering.json"]["rule"] == "consensus-v2"
+    members = first_level(produced)[0]
+    assert members["label"].to_pylist() == [0] * 40 + [1] * 35 + [2] * 30
+    equal = np.repeat(groups((20, 20, 20)), 5, axis=0)
+    found, same = (reduce.approximate(equal, 12, 7) for _ in range(2))
+    assert (found.indices == same.indices).all()
+    assert (found.indices[:, 0] == np.arange(300)).all()
+    assert all(len(set(row)) == 12 for row in found.indices.tolist())
+    assert (np.diff(found.distances, axis=1) >= 0).all()
+
+
 def test_too_few_trials_that_qualify_leave_the_best_one_and_say_so() -> None:
     produced = run(
         table(groups((40, 35, 30), spread=0.5)),
@@ -403,6 +433,30 @@ def test_every_gate_is_a_report_and_its_checks_are_rows() -> None:
         wrong = [check for check in report["checks"] if not check["passed"]]
         assert report["fails_count"] + report["warnings_count"] == len(wrong)
     assert not rows["preflight", "rows"]
+
+
+@pytest.mark.parametrize(("birds", "passed"), [(57, False), (56, True)])
+def test_one_label_on_nearly_all_rows_is_a_warning_before_the_work(
+    birds: int, passed: bool, tmp_path: Path
+) -> None:
+    for row in range(60):
+        entry = {"subject": "bird" if row < birds else "shell"}
+        told = {"plate_id": f"plate-{1000 + row}", "source_image": "a.png", "metadata": entry}
+        (tmp_path / f"{row}.json").write_text(json.dumps(told))
+    given = {
+        "files": {"manifest": [*tmp_path.iterdir()]},
+        "tables": {"embeddings": [table(groups((30, 30)))]},
+    }
+    produced = run_operation(cluster, plate_id=None, **given, **SMALL_GRID, sweep="safe")
+    found = {one["check"]: one for one in produced.documents["critic-preflight.json"]["checks"]}
+    assert (
+        found["labels found"]["message"] == "60 of 60 plates have a label, of 2 values of subject"
+    )
+    assert found["labels dominant"]["passed"] is passed
+    assert found["labels dominant"]["severity"] == "warning"
+    assert found["labels dominant"]["value"] == birds / 60
+    with pytest.raises(MissingInput, match="no field 'work'"):
+        run_operation(cluster, plate_id=None, **given, **SMALL_GRID, label="work")
 
 
 def test_strict_stops_at_the_first_gate_that_fails() -> None:

@@ -2,7 +2,8 @@
 
 `DIMENSIONS` says what it may be set to, `LIBRARIES` whose code makes its labels, `CONTROL` whether it
 is there for comparison only, and `label(shared, setting, seed)` gives int64 (n,): 0.. , -1 for rows in
-no cluster. To add one, put a file beside these.
+no cluster. `note(shared, setting)`, which it may lack, says what was not done as its name promises. To
+add one, put a file beside these.
 """
 
 from __future__ import annotations
@@ -46,6 +47,11 @@ class Algorithm:
         from ledgerkit.clustering.partition import by_size
 
         return by_size(self.module.label(shared, setting, seed))
+
+    def note(self, shared: Shared, setting: Setting) -> str:
+        """What was done in another way than the algorithm's name says; empty where nothing was."""
+        told = getattr(self.module, "note", None)
+        return str(told(shared, setting)) if told else ""
 
     def signature(self, setting: Setting) -> str:
         """The setting in one line, numbers of a range by their step."""

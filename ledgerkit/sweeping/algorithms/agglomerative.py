@@ -64,6 +64,12 @@ def label(shared: Shared, setting: Setting, seed: int) -> NDArray[np.int64]:
     return labels
 
 
+def note(shared: Shared, setting: Setting) -> str:
+    """Of how many rows the linkage is, where it is not of all."""
+    drawn, count = len(shared.linkage.rows), len(shared.unit)
+    return "" if drawn == count else f"linkage of {drawn} rows drawn from {count}"
+
+
 def cut(shared: Shared, height: float) -> NDArray[np.int64]:
     """Groups of the linkage at a height, int64 (n,), 0..; -1 for rows that are not in its sample."""
     import numpy as np

@@ -37,3 +37,11 @@ def label(shared: Shared, setting: Setting, seed: int) -> NDArray[np.int64]:
     samples = setting["min_samples"] or min(least, MOST_SAMPLES)
     tree = shared.tree(int(setting["neighbours"]), float(setting["min_dist"]), int(samples))
     return cut(tree, least, "eom").labels
+
+
+def note(shared: Shared, setting: Setting) -> str:
+    """Why the clusters are those of principal components, where UMAP could not run."""
+    if len(shared.unit) < 2 * shared.least(int(setting["min_cluster_size"])):
+        return "too few rows for two clusters"
+    layout = shared.layout(int(setting["neighbours"]), float(setting["min_dist"]))
+    return f"principal components: {layout.reason}" if layout.reason else ""
