@@ -12,6 +12,7 @@ from ledgerkit.views import CorrectionView, FreezeView, PolicyDifferenceView
 
 if TYPE_CHECKING:
     from ledgerkit.describing import DescribeView
+    from ledgerkit.judging import JudgedView, WeightsView
     from ledgerkit.naming import NamesView, Naming, NamingView
     from ledgerkit.review import AnsweredView, ReviewView
 
@@ -210,6 +211,31 @@ class Decisions:
         from ledgerkit.review import looked_at
 
         return looked_at(self._archive).view(collection)
+
+    def judge(self, collection: str = "", *, by: str | None = None) -> JudgedView:
+        """How the trials of a sweep stand to what people say of its pairs. Raises `MissingInput`."""
+        from ledgerkit.judging import judge
+
+        return judge(self._archive, collection, by)
+
+    def weigh(
+        self,
+        target: str | Path,
+        *,
+        collection: str = "",
+        by: str | None = None,
+        method: str = "logistic",
+        seed: int = 1337,
+    ) -> WeightsView:
+        """Write weights of the composite that follow from people's answers to a new file.
+
+        Raises `UsageError` with too few answers, `MissingInput`; then nothing is left behind.
+        """
+        from ledgerkit.judging import weigh
+
+        return weigh(
+            self._archive, Path(target), collection=collection, by=by, method=method, seed=seed
+        )
 
     def _named(self, plates: str | list[str]) -> list[str]:
         listed = plates if isinstance(plates, str) else ",".join(plates)

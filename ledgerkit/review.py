@@ -152,6 +152,10 @@ class Review:
             f"no pairs were chosen{named} yet", "Choose them with: ledgerkit sweep pairs"
         )
 
+    def every_pair(self) -> list[Pair]:
+        """Every pair that was ever chosen, as it was chosen last."""
+        return [pair for pair, _ in self._known().values()]
+
     def answers(self, by: str) -> dict[str, Answer]:
         """The answers of a person that count, by pair, in the order in which they were given."""
         return dict(self._answers.get(by, {}))

@@ -113,6 +113,7 @@ RANKS = {
     "naming": 10.2,
     "describing": 10.3,
     "review": 10.3,
+    "judging": 10.4,
     "pattern": 3,
     "freeze": 10,
     "decisions": 10.5,

@@ -1,4 +1,4 @@
-"""`sweep`: run, pairs, plots, recommend, report."""
+"""`sweep`: run, pairs, plots, recommend, report, judge, weigh."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ from pathlib import Path
 
 import click
 
-from ledgerkit.cli.common import common_options, open_repository, print_json
+from ledgerkit.cli.common import columns, common_options, open_repository, print_json
 from ledgerkit.cli.operations import Placed
+from ledgerkit.findings import writable
 
 
 @click.group(cls=Placed)
@@ -101,3 +102,106 @@ def recommend(
         f"{view.trials} trials in {len(view.collections)} collections"
     )
     click.echo(f"use it with: ledgerkit cluster --settings {view.target}")
+
+
+_of = click.option("--collection", default="", help="Whose pairs [default: those chosen last].")
+_said_by = click.option("--by", help="One person's answers alone [default: what most persons say].")
+
+
+@sweep.command()
+@_of
+@_said_by
+@click.option("--top", default=20, show_default=True, help="Trials that are listed.")
+@common_options
+def judge(collection: str, by: str | None, top: int, path: Path | None, as_json: bool) -> None:
+    """Hold every trial against what people said of pairs: precision, recall, Matthews correlation.
+
+    A trial says that two belong together where it has them in one cluster; what is in no cluster is
+    with nobody. Answers that are unsure, and ties, are counted and left out.
+
+    \b
+    Example:
+      ledgerkit sweep judge
+      ledgerkit sweep judge --collection birds --by "A. Curator"
+    """
+    view = open_repository(path).judge(collection, by=by)
+    if as_json:
+        print_json(view)
+        return
+    click.echo(
+        f"{writable(view.collection)}: {view.judged} pairs decided, {view.unsure} left open, by "
+        f"{writable(', '.join(view.persons))}"
+    )
+    head = ["Matthews", "precision", "recall", "outside", "rank", "trial"]
+    rows = [
+        [
+            *map(_figure, (one.matthews, one.precision, one.recall)),
+            str(one.outside),
+            str(one.rank or "-"),
+            f"{one.trial} {one.signature}",
+        ]
+        for one in view.trials[:top]
+    ]
+    click.echo(columns([head, *rows], frozenset(range(5))))
+
+
+@sweep.command()
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path),
+    required=True,
+    help="A new file. Never written over.",
+)
+@_of
+@_said_by
+@click.option(
+    "--method",
+    type=click.Choice(("logistic", "bradley-terry")),
+    default="logistic",
+    show_default=True,
+    help="Regression on comparisons of trials, or on a strength of each.",
+)
+@click.option("--seed", default=1337, show_default=True, help="Seed of the resampled pairs.")
+@common_options
+def weigh(
+    output: Path,
+    collection: str,
+    by: str | None,
+    method: str,
+    seed: int,
+    path: Path | None,
+    as_json: bool,
+) -> None:
+    """Write weights of the composite by which trials come first that people agree with.
+
+    With each weight stands its interval (95 %), from resampled pairs. The weights of sweeps stay as
+    they are; the file says what these would change. Too few answers are refused.
+
+    \b
+    Example:
+      ledgerkit sweep weigh -o weights.json
+      ledgerkit sweep weigh --method bradley-terry -o weights.json
+    """
+    view = open_repository(path).weigh(
+        output, collection=collection, by=by, method=method, seed=seed
+    )
+    if as_json:
+        print_json(view)
+        return
+    rows = [["term", "default", "weight", "from", "to"]]
+    for one in view.terms:
+        rows.append([one.name, *(f"{x:.2f}" for x in (one.default, one.weight, one.low, one.high))])
+    click.echo(columns(rows, frozenset({1, 2, 3, 4})))
+    for name, why in view.left_out.items():
+        click.echo(f"  {name} keeps its weight: {why}")
+    click.echo(
+        f"{view.decisive} answers tell trials apart; of the comparisons by answers that were held "
+        f"out {_figure(view.held_out)} are ordered rightly, by the default weights "
+        f"{_figure(view.held_out_default)}"
+    )
+    click.echo(f"first: trial {view.first}; by the default weights trial {view.first_default}")
+
+
+def _figure(value: float | None) -> str:
+    return "-" if value is None else f"{value:.3f}"

@@ -1,11 +1,12 @@
-// Pairs, one after the other. An answer is on record before the next pair comes: the server says so.
+// Pairs, one after the other. An answer is on record before the next pair comes: the server says so. Nothing
+// is answered before both pictures are there, or it is said that one is not.
 "use strict";
 
 const KEYS = {
   s: "same", 1: "same", arrowleft: "same", d: "different", 2: "different", arrowright: "different",
   u: "unsure", 3: "unsure", arrowdown: "unsure", backspace: "withdrawn", z: "withdrawn",
 };
-const KEPT = 8; // pictures that are held, those of the next pair among them
+const KEPT = 12; // pictures that are held, those of the next pair among them
 const byId = (id) => document.getElementById(id);
 
 const state = { by: "", question: "", pairs: [], answers: new Map(), shown: null, busy: false, viewers: [], turn: 0 };
@@ -45,7 +46,12 @@ async function begin(by) {
     return;
   }
   try { sessionStorage.setItem("by", state.by); } catch { /* the name is asked for again then */ }
-  await show(next());
+  state.busy = true;
+  try {
+    await show(next());
+  } finally {
+    state.busy = false;
+  }
 }
 
 // --- The pair ---
@@ -55,10 +61,10 @@ function next() {
 }
 
 function picture(pair, side) {
-  const path = `pictures/${pair.pair}/${side}`;
-  const held = pictures.get(path) || load(path);
-  pictures.delete(path); // the newest stand last
-  pictures.set(path, held);
+  const subject = pair[side].subject;
+  const held = pictures.get(subject) || load(`pictures/${pair.pair}/${side}`);
+  pictures.delete(subject); // the newest stand last
+  pictures.set(subject, held);
   for (const [old, value] of pictures) {
     if (pictures.size <= KEPT) break;
     pictures.delete(old);
@@ -117,7 +123,7 @@ async function place(pair, side, turn) {
     state.viewers.push(viewer);
     stage.append(tools(viewer, side));
   } catch (error) {
-    pictures.delete(`pictures/${pair.pair}/${side}`);
+    pictures.delete(one.subject);
     if (turn === state.turn) stage.replaceChildren(element("p", { class: "no-picture" }, `There is no picture of it: ${error.message}`));
   }
 }
@@ -145,7 +151,6 @@ async function answer(said) {
     const body = JSON.stringify({ by: state.by, pair, answer: said });
     take(await (await ask("answer", { method: "POST", headers: { "Content-Type": "application/json" }, body })).json());
     byId("trouble").textContent = "";
-    state.busy = false;
     const back = undo ? state.pairs.find((one) => one.pair === pair) : null;
     await show(back || next());
   } catch (error) {
