@@ -40,6 +40,7 @@ LIBRARIES = (
     "pyarrow",
 )
 MAKES = ("sweep_trials", "sweep_members")
+ONE_SPACE = True
 ALGORITHMS = "agglomerative,leiden,umap-hdbscan,kmeans"
 MAP_NEIGHBOURS, MAP_DISTANCE = 15, 0.1
 """Layout of the map: W0's single setting."""
