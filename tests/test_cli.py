@@ -236,7 +236,7 @@ def test_an_operation_has_an_option_for_each_of_its_parameters(say: Say) -> None
     from ledgerkit import operation
 
     for name in operation.names():
-        words = ["policy", "propose"] if name == "propose" else [name]
+        words = operation.command(name).split()
         shown = say(*words, "--help")[1]
         for parameter in operation.load(name).parameters():
             assert f"--{parameter.name.replace('_', '-')}" in shown
