@@ -1,11 +1,12 @@
 """240 trials of a sweep over what they share, against trials that each begin from the vectors.
 
 The loop computes for each trial what it needs by itself: its linkage, its graph or its layout, on all
-vectors and on each of three subsamples, and the same measures. It is run on a sample of the trials, the
-first of each algorithm, and extrapolated by algorithm to all 240; so is ours where it says so. Both get the
-vectors of `benchmarks.clustering`, in a process of their own that has compiled and imported everything on 200 rows before;
-time is that of the work alone, memory the peak of the process. `python -m benchmarks.sweeps 20000 24` takes
-another size and, of ours, only so many trials.
+vectors and on each of three subsamples, and the same measures. It is run on a sample of the trials,
+the first of each algorithm, and extrapolated by algorithm to all 240; so is ours where it says so.
+Both get the vectors of `benchmarks.clustering`, in a process of their own that has compiled and
+imported everything on 200 rows before; time is that of the work alone, memory the peak of the
+process. `python -m benchmarks.sweeps 20000 24` takes another size and, of ours, only so many trials:
+its time for all is then an upper bound, for what is shared is counted as if it grew with the trials.
 """
 
 from __future__ import annotations
@@ -66,7 +67,7 @@ def _drawn(trials: int) -> list[Any]:
 
 
 def _ours(size: int, trials: int) -> tuple[int, float, float]:
-    """Trials made, seconds, and seconds for all: what is shared is there once, the rest grows."""
+    """Trials made, seconds, and at most so many for all: what is shared is counted as if it grew."""
     from ledgerkit.kept import KeptHere
     from ledgerkit.sweeping.run import Plan, sweep
 
