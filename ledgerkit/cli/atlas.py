@@ -11,6 +11,7 @@ from ledgerkit.cli.common import (
     counting,
     note_behind,
     open_repository,
+    output_option,
     print_json,
     size,
 )
@@ -19,13 +20,7 @@ MOST_NAMED = 20
 
 
 @click.command()
-@click.option(
-    "-o",
-    "--output",
-    type=click.Path(path_type=Path),
-    required=True,
-    help="A new folder outside of the repository. Never written over.",
-)
+@output_option("folder outside of the repository")
 @click.option(
     "--pictures",
     type=click.Choice(("tiles", "whole", "thumbnails")),

@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import click
 
-from ledgerkit.cli.common import common_options, note_behind, open_repository, print_json, size
+from ledgerkit.cli.common import (
+    common_options,
+    note_behind,
+    open_repository,
+    output_option,
+    print_json,
+    size,
+)
 
 
 def _clustering(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -27,13 +33,7 @@ def _clustering(function: Callable[..., Any]) -> Callable[..., Any]:
             show_default=True,
             help="What was grouped.",
         ),
-        click.option(
-            "-o",
-            "--output",
-            type=click.Path(path_type=Path),
-            required=True,
-            help="A new file, or folder. Never written over.",
-        ),
+        output_option("file, or folder"),
     ):
         function = option(function)
     return common_options(function)

@@ -6,7 +6,7 @@ import contextlib
 import os
 import re
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -51,6 +51,33 @@ def wait_option(function: Function) -> Function:
         metavar="SECONDS",
         help="How long to wait for another writer.",
     )(function)
+
+
+def output_option(what: str) -> Function:
+    """`-o/--output`, for what is written outside of the repository; `what` is "folder" or "file"."""
+    return click.option(
+        "-o",
+        "--output",
+        type=click.Path(path_type=Path),
+        required=True,
+        help=f"A new {what}. Never written over.",
+    )
+
+
+def beside_option(function: Function) -> Function:
+    """`--beside REPOSITORY`, again and again: give it to `open_all`."""
+    return click.option(
+        "--beside",
+        multiple=True,
+        metavar="REPOSITORY",
+        type=click.Path(path_type=Path),
+        help="Another repository whose sweeps count too. May be given more than once.",
+    )(function)
+
+
+def open_all(paths: Iterable[Path]) -> list[Repository]:
+    """The repositories that are named."""
+    return [open_repository(path) for path in paths]
 
 
 def open_repository(path: Path | None, wait: float | None = None) -> Repository:

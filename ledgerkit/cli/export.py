@@ -8,9 +8,12 @@ import click
 
 from ledgerkit.cli.clusterings import clusters, csv, curated, embedding_atlas, items
 from ledgerkit.cli.common import (
+    beside_option,
     common_options,
     note_behind,
+    open_all,
     open_repository,
+    output_option,
     print_json,
     size,
 )
@@ -37,13 +40,7 @@ def export() -> None:
     required=True,
     help="COCO JSON, GeoJSON in pixels, or W3C Web Annotations with IIIF manifests.",
 )
-@click.option(
-    "-o",
-    "--output",
-    type=click.Path(path_type=Path),
-    required=True,
-    help="A new file; for webannotation a new folder. Never written over.",
-)
+@output_option("file; for webannotation a new folder")
 @click.option("--plates", metavar="SELECTION", help="Only these: plate-001,plate-010..020")
 @click.option("--kind", metavar="KINDS", help="Only these: figure,part,lettering,paper,background")
 @click.option("--variant", help="Only what was made so: classical, or a whole variant of runs.")
@@ -103,13 +100,7 @@ def segments(
 
 
 @export.command()
-@click.option(
-    "-o",
-    "--output",
-    type=click.Path(path_type=Path),
-    required=True,
-    help="A new folder. Never written over.",
-)
+@output_option("folder")
 @click.option("--made-by", metavar="OPERATIONS", help="Only what these drew: plots,montage")
 @click.option("--core", is_flag=True, help="Only the figures to look at first.")
 @click.option(
@@ -155,20 +146,8 @@ def figures(
 
 
 @export.command()
-@click.option(
-    "-o",
-    "--output",
-    type=click.Path(path_type=Path),
-    required=True,
-    help="A new folder. Never written over.",
-)
-@click.option(
-    "--beside",
-    "others",
-    type=click.Path(path_type=Path),
-    multiple=True,
-    help="A further repository whose sweeps go into the same folder; may be given several times.",
-)
+@output_option("folder")
+@beside_option
 @click.option(
     "--vectors/--no-vectors", default=True, show_default=True, help="Whether X.npy is written."
 )
@@ -180,7 +159,7 @@ def figures(
 @common_options
 def sweep(
     output: Path,
-    others: tuple[Path, ...],
+    beside: tuple[Path, ...],
     vectors: bool,
     at: str | None,
     path: Path | None,
@@ -197,8 +176,8 @@ def sweep(
       ledgerkit export sweep --beside ../other-archive -o sweeps
     """
     repository = open_repository(path)
-    beside = [open_repository(one) for one in others]
-    view = repository.export_sweeps(output, beside=beside, vectors=vectors, at=at)
+    others = open_all(beside)
+    view = repository.export_sweeps(output, beside=others, vectors=vectors, at=at)
     if as_json:
         print_json(view)
     else:
@@ -214,7 +193,8 @@ def sweep(
             "recorded. See: ledgerkit cache status, ledgerkit verify",
             err=True,
         )
-    note_behind(repository, at)
+    for swept in (repository, *others):
+        note_behind(swept, at)
 
 
 for _command in (clusters, items, curated, embedding_atlas, csv):

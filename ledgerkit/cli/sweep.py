@@ -6,7 +6,17 @@ from pathlib import Path
 
 import click
 
-from ledgerkit.cli.common import columns, common_options, open_repository, print_json
+from ledgerkit.cli.common import (
+    beside_option,
+    columns,
+    common_options,
+    note_behind,
+    open_all,
+    open_repository,
+    output_option,
+    print_json,
+    size,
+)
 from ledgerkit.cli.operations import Placed
 from ledgerkit.findings import writable
 
@@ -26,24 +36,9 @@ def sweep() -> None:
     """
 
 
-_beside = click.option(
-    "--beside",
-    multiple=True,
-    metavar="REPOSITORY",
-    type=click.Path(path_type=Path),
-    help="Another repository whose sweeps count too. May be given more than once.",
-)
-
-
 @sweep.command()
-@click.option(
-    "-o",
-    "--output",
-    type=click.Path(path_type=Path),
-    required=True,
-    help="A new folder. Never written over.",
-)
-@_beside
+@output_option("folder")
+@beside_option
 @common_options
 def report(output: Path, beside: tuple[Path, ...], path: Path | None, as_json: bool) -> None:
     """Write one page about all swept collections, which opens from the disk.
@@ -55,25 +50,31 @@ def report(output: Path, beside: tuple[Path, ...], path: Path | None, as_json: b
       ledgerkit sweep report -o sweeps
       ledgerkit sweep report --beside ../birds-of-asia -o sweeps
     """
-    view = open_repository(path).sweep_report(
-        output, beside=[open_repository(one) for one in beside]
-    )
+    repository, others = open_repository(path), open_all(beside)
+    view = repository.sweep_report(output, beside=others)
     if as_json:
         print_json(view)
     else:
-        click.echo(f"open {view.target}/index.html")
+        click.echo(
+            f"{view.trials} trials on {view.collections} collections in {view.target}: "
+            f"{view.files} files, {size(view.bytes)}, SHA-256 of export.json {view.sha256}"
+        )
+    for figure, why in view.figures_missing.items():
+        click.echo(f"figure {figure} is left out: {writable(why)}", err=True)
+    if view.missing:
+        click.echo(
+            f"{view.missing} pictures are missing: their images are gone or not as recorded. "
+            "See: ledgerkit cache status, ledgerkit verify",
+            err=True,
+        )
+    for one in (repository, *others):
+        note_behind(one)
 
 
 @sweep.command()
-@click.option(
-    "-o",
-    "--output",
-    type=click.Path(path_type=Path),
-    required=True,
-    help="A new file. Never written over.",
-)
+@output_option("file")
 @click.option("--collection", help="The best of this collection, not the one that holds in all.")
-@_beside
+@beside_option
 @common_options
 def recommend(
     output: Path,
@@ -91,8 +92,10 @@ def recommend(
       ledgerkit sweep recommend -o settings.json
       ledgerkit sweep recommend --collection birds -o birds.json
     """
-    others = [open_repository(one) for one in beside]
-    view = open_repository(path).recommend(output, beside=others, collection=collection)
+    repository, others = open_repository(path), open_all(beside)
+    view = repository.recommend(output, beside=others, collection=collection)
+    for one in (repository, *others):
+        note_behind(one)
     if as_json:
         print_json(view)
         return
@@ -146,13 +149,7 @@ def judge(collection: str, by: str | None, top: int, path: Path | None, as_json:
 
 
 @sweep.command()
-@click.option(
-    "-o",
-    "--output",
-    type=click.Path(path_type=Path),
-    required=True,
-    help="A new file. Never written over.",
-)
+@output_option("file")
 @_of
 @_said_by
 @click.option(

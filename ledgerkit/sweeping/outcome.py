@@ -56,9 +56,16 @@ class Outcome:
 
 
 def outcome(
-    shared: Shared, swept: Swept, formula: str = TEXT, weights: Mapping[str, float] = WEIGHTS
+    shared: Shared,
+    swept: Swept,
+    formula: str = TEXT,
+    weights: Mapping[str, float] = WEIGHTS,
+    best: float = BEST,
 ) -> Outcome:
-    """Consensus and ranking of the trials. Raises `UsageError` for no such formula or weights."""
+    """Consensus and ranking of the trials; `best` is the share of the partitions in the consensus, 0..1.
+
+    Raises `UsageError` for no such formula or weights.
+    """
 
     trials = swept.trials
     bootstrap = [trial.bootstrap_ari for trial in trials]
@@ -67,7 +74,7 @@ def outcome(
     able = [place for place in free if not penalised(trials[place])]
     able.sort(key=lambda place: (-round(float(first[place]), 9), place))
     different = _different(swept, able)
-    members = sorted(different[: max(1, round(BEST * len(different)))])
+    members = sorted(different[: max(1, round(best * len(different)))])
     agreement = None
     if members:
         agreement = consensus(swept.labels[members], shared.near(NEAREST + 1).indices)
