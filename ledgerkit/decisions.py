@@ -201,10 +201,10 @@ class Decisions:
         wait: float = 60.0,
     ) -> AnsweredView:
         """Keep answers: by person and pair, or a JSON or CSV file. Raises `UsageError`."""
-        from ledgerkit.review import opened, read_answers
+        from ledgerkit.review import QUESTION, opened, read_answers
 
         told = given if isinstance(given, dict) else read_answers(Path(given), by)
-        return opened(self._archive, wait).give(told, question=question, wait=wait)
+        return opened(self._archive, wait).give(told, question=question or QUESTION, wait=wait)
 
     def review_status(self, collection: str = "") -> ReviewView:
         """Who answered how many pairs of a collection, and how far they agree. `MissingInput`."""

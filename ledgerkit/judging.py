@@ -18,7 +18,7 @@ from ledgerkit.clustering.swept import Swept, read_sweep
 from ledgerkit.errors import MissingInput, UsageError
 from ledgerkit.export.target import new_file, refuse
 from ledgerkit.repository import Archive
-from ledgerkit.review import Pair, Review, looked_at
+from ledgerkit.review import Pair, Review, looked_at, person_name
 from ledgerkit.sweeping.judgement import majority, right_of, verdicts
 from ledgerkit.sweeping.reweighing import Term
 
@@ -182,7 +182,7 @@ def _case(archive: Archive, collection: str, by: str | None) -> _Case:
     known = {
         pair.pair_id: pair
         for pair in review.every_pair()
-        if pair.collection == collection and {pair.subject_a, pair.subject_b} <= place.keys()
+        if {pair.subject_a, pair.subject_b} <= place.keys()
     }
     told = _told(review, known, by)
     answers = majority(told)
@@ -198,7 +198,7 @@ def _case(archive: Archive, collection: str, by: str | None) -> _Case:
 
 def _told(review: Review, known: Mapping[str, Pair], by: str | None) -> dict[str, dict[str, str]]:
     """Answers to these pairs, by person. Raises `UsageError` for somebody who answered none ever."""
-    persons = review.persons()
+    persons, by = review.persons(), None if by is None else person_name(by)
     if by is not None and by not in persons:
         raise UsageError(f"{by} has not answered", f"These have: {', '.join(persons) or 'nobody'}")
     found = {

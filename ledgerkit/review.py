@@ -168,13 +168,13 @@ class Review:
         self,
         given: Mapping[str, Mapping[str, str]],
         *,
-        question: str = "",
+        question: str = QUESTION,
         wait: float | None = None,
     ) -> AnsweredView:
         """Keep answers by person and pair, all in one commit; what a person says already is left.
 
-        `question` is what was asked of each pair. It returns when they are on record. Raises `UsageError` that lists everything that is wrong,
-        before anything is written, `RepositoryBusy`.
+        `question` is what was asked of each pair. It returns when they are on record. Raises
+        `UsageError` that lists everything that is wrong, before anything is written, `RepositoryBusy`.
         """
         with self.archive.job(wait) as job:
             for _ in range(ATTEMPTS):

@@ -124,7 +124,7 @@ def test_the_tables_over_collections_are_those_of_w1(
     assert sum(int(row["trials"]) for row in board) == 18
 
 
-def test_signatures_are_ranked_as_w1_does() -> None:
+def test_signatures_have_w1s_numbers_and_are_drawn_towards_the_average() -> None:
     rows: list[dict[str, Any]] = [
         {"dataset": dataset, "signature": name, "algorithm": "x", "score_raw_z": score}
         for dataset, name, score in HAND
@@ -184,17 +184,25 @@ def test_a_picture_that_is_gone_is_counted_and_a_repository_without_sweep_refuse
     assert not (tmp_path / "none").exists()
 
 
-def test_the_command_takes_several_repositories(
-    swept: Repository, tmp_path: Path, command: Callable[..., Any]
+def test_the_command_takes_several_repositories_and_no_copy(
+    swept: Repository, scans: Path, tmp_path: Path, command: Callable[..., Any]
 ) -> None:
-    other = tmp_path / "other"
-    shutil.copytree(swept._archive.root, other, symlinks=True)
+    other = Repository.init(tmp_path / "other")
+    other.ingest(scans / "data.json", scans / "images")
+    put_sweep(other, 2, 8, collection="birds")
+    other.consolidate()
+    copy = tmp_path / "copy"
+    shutil.copytree(swept._archive.root, copy, symlinks=True)
     root, out = swept._archive.root, tmp_path / "out"
-    done = command("export", "sweep", "-C", root, "--beside", other, "--no-vectors", "-o", out)
+    given = ["export", "sweep", "-C", root, "--no-vectors", "-o", out, "--beside"]
+    done = command(*given, copy)
+    assert done.returncode == 2
+    assert "its sweeps would count twice" in done.stderr
+    done = command(*given, other._archive.root)
     assert done.returncode == 0, done.stderr
-    assert "48 trials on 4 collections" in done.stdout
+    assert "32 trials on 3 collections" in done.stdout
     folders = sorted(one.name for one in out.iterdir())
-    assert folders == ["_meta", "birds", "birds-2", "birds-3", "birds-4", "export.json"]
+    assert folders == ["_meta", "birds", "birds-2", "birds-3", "export.json"]
 
 
 def test_an_export_is_out_of_date_when_its_sweep_is_no_longer_current(

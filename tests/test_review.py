@@ -356,7 +356,7 @@ def test_killed_between_answers_it_loses_nothing_and_says_nothing_twice(
 def test_killed_while_it_keeps_an_answer_it_has_it_once_or_not_at_all(
     asked: Repository, pairs: list[str]
 ) -> None:
-    for place, delay in enumerate((0.0, 0.004, 0.008, 0.016)):
+    for place, delay in enumerate((0.0, 0.03, 0.06, 0.12)):
         with served(asked.root) as server:
             body = json.dumps({"by": "A", "pair": pairs[place], "answer": "same"}).encode()
             connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=30)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from ledgerkit.canonical import parse_json
 from ledgerkit.clustering.swept import Swept, read_sweep
-from ledgerkit.errors import InvalidRecord, MissingInput
+from ledgerkit.errors import InvalidRecord, MissingInput, UsageError
 from ledgerkit.export.ledgers import Basis, ledgers_at
 from ledgerkit.export.thumbnails import Images, images_of
 from ledgerkit.plotting.captions import CAPTIONS
@@ -26,6 +26,8 @@ TABLES = (
     "plates", "runs", "artifacts", "tiles", "segments", "embeddings", "figures", "sweep_trials",
     "sweep_members",
 )  # fmt: skip
+RESERVED = ("_meta", "export.json")
+"""Names in an export of sweeps that no collection's folder may have."""
 ROLE, DOCUMENT = "sweep", "sweep.v1"
 """Role and schema of the document of a sweep."""
 _RUNS = """
@@ -88,13 +90,20 @@ def load_sweeps(
 ) -> list[CollectionData]:
     """The newest current sweep of each collection and kind of subject, repository by repository.
 
-    Raises `MissingInput` where a repository has no ledgers or no sweep, or where vectors that are
+    Raises `UsageError` for two copies of one repository, `MissingInput` where a repository has no ledgers or no sweep, or where vectors that are
     asked for are not there; `DigestMismatch`, `InvalidRecord`.
     """
     found: list[CollectionData] = []
-    taken: set[str] = set()
+    taken = set(RESERVED)
+    origins: set[str] = set()
     for archive in archives:
         with ledgers_at(archive, at, limits, TABLES) as (ledgers, basis):
+            if basis.origin in origins:
+                raise UsageError(
+                    f"{archive.root} is a copy of a repository that is taken already",
+                    "Leave it away: its sweeps would count twice.",
+                )
+            origins.add(basis.origin)
             runs = ledgers.table(_RUNS).to_pylist()
             if not runs:
                 raise MissingInput(

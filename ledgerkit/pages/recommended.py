@@ -96,8 +96,8 @@ def signatures(overall: Overall, collections: int) -> Markup:
     told = f"The first {len(shown):,} of {many(len(overall.signatures), 'signature')}"
     said = (
         "A signature is an algorithm with its setting, continuous settings in bins. Sorted by average "
-        "rank, then worst, then mean score; one that was tried in few collections may stand high by "
-        "chance."
+        "rank, then worst, then mean score, rank and mean drawn towards those of an average trial: one "
+        "that was tried seldom does not stand high by chance."
     )
     parts = (
         [table(head, rows, told)] if rows else [tag("p", "No trial has a score.", class_="note")]

@@ -6,13 +6,14 @@ ledgers and images give the same bytes. Written as an export is: whole or absent
 
 from __future__ import annotations
 
-import io
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from importlib.resources import files
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING, Any
 
+from ledgerkit import operation
 from ledgerkit.clustering.swept import said_setting
 from ledgerkit.errors import LedgerkitError, MissingInput
 from ledgerkit.export.lines import encoded
@@ -21,6 +22,7 @@ from ledgerkit.export.target import Listed, new_folder, refuse
 from ledgerkit.pages.chosen import Overall, overall_of
 from ledgerkit.pages.markup import Markup, joined, table, tag
 from ledgerkit.pages.parts import figure, hint, many, page, section
+from ledgerkit.pages.pictures import jpeg
 from ledgerkit.pages.recommended import number, recommendation, signatures, winners
 
 if TYPE_CHECKING:
@@ -29,7 +31,6 @@ if TYPE_CHECKING:
 TRIALS = 20
 CLUSTERS, MEMBERS, CELL = 12, 8, 130
 """Consensus clusters that are shown, the largest; most members of each; pixels of a picture."""
-QUALITY = 85
 COLUMNS = (
     ("Score (z)", "score", 2),
     ("Clusters", "clusters", 0),
@@ -106,7 +107,7 @@ def _selection(one: CollectionData) -> dict[str, Any]:
 
 def _page(made: _Report, parts: Sequence[Markup]) -> bytes:
     links = [("#recommendation", "Recommendation"), ("#signatures", "Signatures")]
-    links += [(f"#{one.name}", one.label) for one in made.collections]
+    links += [(f"#{_anchor(one)}", one.label) for one in made.collections]
     header = tag(
         "header",
         tag("nav", *(tag("a", text, href=to) for to, text in links), aria_label="Report"),
@@ -151,8 +152,13 @@ def _collection(made: _Report, one: CollectionData) -> Markup:
         *_figures(made, one),
         tag("h3", "Where it is from"),
         _provenance(one),
-        id=one.name,
+        id=_anchor(one),
     )
+
+
+def _anchor(one: CollectionData) -> str:
+    """The id of its section, which no other part of the page has."""
+    return f"collection-{one.name}"
 
 
 def _leaderboard(one: CollectionData) -> list[Markup]:
@@ -223,6 +229,8 @@ def _cluster(
     rows: Sequence[int],
     pictures: dict[str, Image],
 ) -> Markup:
+    import numpy as np
+
     from ledgerkit.imaging.contact import draw_sheet
 
     members = [one.swept.members[row] for row in rows]
@@ -239,7 +247,7 @@ def _cluster(
         columns=MEMBERS,
     )
     name = f"clusters/{one.name}-{label}.jpg"
-    made.output.put(name, _jpeg(sheet))
+    made.output.put(name, jpeg(np.asarray(sheet)))
     titles = ", ".join(one.titles[row["plate_id"]] for _, row in shown)
     image = tag(
         "img", src=name, alt=f"{title}: {titles}", width=sheet.width, height=sheet.height,
@@ -249,17 +257,10 @@ def _cluster(
     return tag("figure", image, tag("figcaption", said))
 
 
-def _jpeg(image: Image) -> bytes:
-    """Baseline JPEG without metadata: the same pixels give the same bytes under one Pillow."""
-    buffer = io.BytesIO()
-    image.save(buffer, "JPEG", quality=QUALITY)
-    return buffer.getvalue()
-
-
 def _figures(made: _Report, one: CollectionData) -> list[Markup]:
     """Copies of the figures of `survey`, each held against its digest."""
     if not one.figures:
-        command = f"survey --collection {one.swept.collection}"
+        command = f"{operation.command('survey')} --collection {quote(one.swept.collection)}"
         return [hint("No current run has drawn this sweep. ", command, " does.")]
     parts = []
     for row in one.figures:

@@ -22,7 +22,7 @@ from urllib.parse import parse_qs, unquote, urlsplit
 from ledgerkit.canonical import parse_json
 from ledgerkit.errors import LedgerkitError, MissingInput, RepositoryBusy, UsageError
 
-HOST = "127.0.0.1"
+HOST, JSON = "127.0.0.1", "application/json"
 MAX_BODY = 1 << 14
 """Bytes of an answer, at most."""
 SILENCE = 30.0
@@ -73,8 +73,10 @@ def serve(desk: Desk, port: int, told: Callable[[str], None], *, token: str | No
         try:
             server.serve_forever(poll_interval=0.1)
         except KeyboardInterrupt:
+            pass
+        finally:
             with server.keeping:
-                pass
+                server.ended = True
 
 
 class Server(ThreadingHTTPServer):
@@ -86,6 +88,8 @@ class Server(ThreadingHTTPServer):
         self.desk = desk
         self.token = token
         self.keeping = threading.Lock()
+        self.ended = False
+        """No answer is taken any more; held under `keeping`."""
         super().__init__((HOST, port), _Handler)
 
     @property
@@ -118,17 +122,23 @@ class _Handler(BaseHTTPRequestHandler):
         if path is None:
             return
         try:
-            if path == "state":
-                self._json(200, self.server.desk.state(self._person()))
-            elif path.startswith("pictures/"):
-                pair, _, side = path.removeprefix("pictures/").partition("/")
-                self._send(200, "image/jpeg", self.server.desk.picture(pair, side))
-            elif (found := self.server.desk.asset(path)) is not None:
-                self._send(200, *found)
-            else:
-                self._refuse(404, "there is nothing of that name")
-        except LedgerkitError as error:
+            found = self._found(path)
+        except (LedgerkitError, OSError) as error:
             self._complain(error)
+            return
+        if found is None:
+            self._refuse(404, "there is nothing of that name")
+        else:
+            self._send(200, *found)
+
+    def _found(self, path: str) -> tuple[str, bytes] | None:
+        """Media type and bytes of what lies there. Raises `LedgerkitError`, `OSError`."""
+        if path == "state":
+            return JSON, _encoded(self.server.desk.state(self._person()))
+        if path.startswith("pictures/"):
+            pair, _, side = path.removeprefix("pictures/").partition("/")
+            return "image/jpeg", self.server.desk.picture(pair, side)
+        return self.server.desk.asset(path)
 
     def do_POST(self) -> None:
         path = self._allowed()
@@ -142,18 +152,26 @@ class _Handler(BaseHTTPRequestHandler):
             return
         try:
             with self.server.keeping:
+                if self.server.ended:
+                    raise RepositoryBusy("the server has ended", "Start it again: ledgerkit review")
                 kept = self.server.desk.answer(given["by"], given["pair"], given["answer"])
-            self._json(200, kept)
-        except LedgerkitError as error:
+        except (LedgerkitError, OSError) as error:
             self._complain(error)
+            return
+        self._json(200, kept)
 
     def _allowed(self) -> str | None:
         """The path below the token; None where the request was refused."""
         if self.headers.get_all("Host", []) not in [[host] for host in self.server.hosts]:
             self._refuse(421, "this server goes by another name")
             return None
-        token, _, path = urlsplit(self.path).path.removeprefix("/").partition("/")
-        if not hmac.compare_digest(token.encode(), self.server.token.encode()):
+        try:
+            whole = urlsplit(self.path).path
+        except ValueError:
+            self._refuse(400, "that is no address")
+            return None
+        token, slash, path = whole.removeprefix("/").partition("/")
+        if not slash or not hmac.compare_digest(token.encode(), self.server.token.encode()):
             self._refuse(404, "there is nothing of that name")
             return None
         return unquote(path)
@@ -171,7 +189,7 @@ class _Handler(BaseHTTPRequestHandler):
             self._refuse(415, "an answer is JSON")
         elif not (length := self.headers.get("Content-Length", "")).isdecimal():
             self._refuse(411, "an answer says how long it is")
-        elif int(length) > MAX_BODY:
+        elif len(length) > len(str(MAX_BODY)) or int(length) > MAX_BODY:
             self._refuse(413, "an answer is short")
         else:
             try:
@@ -185,8 +203,11 @@ class _Handler(BaseHTTPRequestHandler):
             self._refuse(400, "an answer has the texts by, pair and answer")
         return None
 
-    def _complain(self, error: LedgerkitError) -> None:
+    def _complain(self, error: LedgerkitError | OSError) -> None:
         """An error that a user can meet, as JSON with its hint."""
+        if isinstance(error, OSError):
+            self._json(500, {"error": f"the disk: {error.strerror or error}", "hint": None})
+            return
         status = 400 if isinstance(error, UsageError) else 500
         status = 404 if isinstance(error, MissingInput) else status
         status = 503 if isinstance(error, RepositoryBusy) else status
@@ -197,9 +218,12 @@ class _Handler(BaseHTTPRequestHandler):
         self.close_connection = True
         self._json(status, {"error": why, "hint": None})
 
+    def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:
+        """What the library refuses by itself, with the same headers."""
+        self._refuse(code, message or "this is not spoken here")
+
     def _json(self, status: int, value: dict[str, Any]) -> None:
-        data = json.dumps(value, ensure_ascii=True).encode()
-        self._send(status, "application/json", data)
+        self._send(status, JSON, _encoded(value))
 
     def _send(self, status: int, media_type: str, data: bytes) -> None:
         self.send_response(status)
@@ -214,3 +238,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def log_message(self, format: str, *args: Any) -> None:
         """Nothing: the token is in every path."""
+
+
+def _encoded(value: dict[str, Any]) -> bytes:
+    return json.dumps(value, ensure_ascii=True).encode()

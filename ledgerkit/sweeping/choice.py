@@ -19,7 +19,7 @@ score, greatest score, rank and score drawn towards those of an average trial.
 
 
 def signature_table(rows: Sequence[Row]) -> list[dict[str, Any]]:
-    """W1's leaderboard of signatures: mean rank, worst and mean z-score, trials; best first.
+    """Signatures with W1's mean rank, worst and mean z-score and trials; best first.
 
     Rows have dataset, algorithm, signature and score_raw_z; those without a score are left out. A rank is
     that of `score_raw_z` within its dataset, the greatest 1, equal ones alike (the least). Sorted by

@@ -159,7 +159,8 @@ READING = frozenset({
     "policy show", "policy diff", "cache status", "log checkpoint", "log prove", "log verify", "log consistency",
     "log keygen", "export segments", "export figures", "export clusters", "export items",
     "export curated", "gates", "export embedding-atlas", "export csv", "atlas", "index", "search", "duplicates", "models list", "models path", "models show",
-    "models verify", "names", "stale",
+    "models verify", "names", "stale", "export sweep", "sweep judge", "sweep recommend", "sweep report",
+    "sweep weigh",
 })  # fmt: skip
 """Commands that write nothing into a repository; every other one waits for a writer as it is told."""
 

@@ -87,7 +87,7 @@ def test_the_page_says_what_the_ledgers_say(opened: Opened, made: Made) -> None:
         "SELECT trial, score, silhouette FROM current_sweep_trials WHERE rank = 1 "
         "AND collection = 'second'"
     ).to_dicts()[0]
-    first = page.inner_text("#second table tbody tr:first-child").split("\t")
+    first = page.inner_text("#collection-second table tbody tr:first-child").split("\t")
     assert first[:2] == ["1", str(best["trial"])]
     assert first[3] == f"{best['score']:.2f}"
     record = repository.query("SELECT record_sha256 FROM runs WHERE operation = 'sweep'")[
@@ -95,7 +95,7 @@ def test_the_page_says_what_the_ledgers_say(opened: Opened, made: Made) -> None:
     ]
     for digest in record:
         assert digest in page.inner_text("main")
-    assert "ledgerkit survey --collection second" in page.inner_text("#second")
+    assert "ledgerkit sweep plots --collection second" in page.inner_text("#collection-second")
 
 
 def test_what_to_expect_is_the_mean_and_the_worst_over_collections(made: Made) -> None:
@@ -140,9 +140,18 @@ def test_what_is_gone_or_changed_is_said(made: Made, tmp_path: Path) -> None:
         f"{with_figures.figures[0]['run_id']}/{with_figures.figures[0]['figure_id']}"
     ]
     assert view.missing > 0
-    both = repository.sweep_report(tmp_path / "both", beside=[made[2]])
-    assert both.collections == 4
-    assert "second (second-2)" in (tmp_path / "both/index.html").read_text("utf-8")
     with pytest.raises(MissingInput):
         build([], tmp_path / "none")
     assert not (tmp_path / "none").exists()
+
+
+def test_collections_of_one_name_in_several_repositories_stay_apart(
+    made: Made, scans: Path, tmp_path: Path
+) -> None:
+    other = Repository.init(tmp_path / "other")
+    other.ingest(scans / "data.json", scans / "images")
+    put_sweep(other, 2, 8, collection="second")
+    other.consolidate()
+    both = made[2].sweep_report(tmp_path / "both", beside=[other])
+    assert both.collections == 3
+    assert "second (second-2)" in (tmp_path / "both/index.html").read_text("utf-8")

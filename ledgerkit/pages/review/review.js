@@ -7,6 +7,7 @@ const KEYS = {
   u: "unsure", 3: "unsure", arrowdown: "unsure", backspace: "withdrawn", z: "withdrawn",
 };
 const KEPT = 12; // pictures that are held, those of the next pair among them
+const KEY = `by ${location.pathname}`; // of this start of the server: another may be for another person
 const byId = (id) => document.getElementById(id);
 
 const state = { by: "", question: "", pairs: [], answers: new Map(), shown: null, busy: false, viewers: [], turn: 0 };
@@ -19,7 +20,7 @@ async function ask(path, options) {
   try {
     answer = await fetch(path, options);
   } catch {
-    throw new Error("The server does not answer, so nothing new is on record. Start it again with: ledgerkit review. It goes on where it stopped.");
+    throw new Error("The server does not answer. Start it again with: ledgerkit review. It goes on after the last answer that is on record.");
   }
   if (answer.ok) return answer;
   const said = await answer.json().catch(() => ({ error: `the server says ${answer.status}` }));
@@ -45,7 +46,7 @@ async function begin(by) {
     byId("name").focus();
     return;
   }
-  try { sessionStorage.setItem("by", state.by); } catch { /* the name is asked for again then */ }
+  try { sessionStorage.setItem(KEY, state.by); } catch { /* the name is asked for again then */ }
   state.busy = true;
   try {
     await show(next());
@@ -181,7 +182,8 @@ addEventListener("keydown", (event) => {
 for (const one of document.querySelectorAll("#answers button")) one.addEventListener("click", () => answer(one.dataset.answer));
 byId("undo").addEventListener("click", () => answer("withdrawn"));
 byId("other").addEventListener("click", () => {
-  try { sessionStorage.removeItem("by"); } catch { /* nothing was kept */ }
+  if (state.busy) return; // an answer is under way, by the one who gave it
+  try { sessionStorage.removeItem(KEY); } catch { /* nothing was kept */ }
   state.by = "";
   byId("person").textContent = "";
   byId("other").hidden = byId("pair").hidden = byId("done").hidden = byId("undo").hidden = true;
@@ -196,5 +198,5 @@ byId("asking").addEventListener("submit", (event) => {
 });
 
 let remembered = "";
-try { remembered = sessionStorage.getItem("by") || ""; } catch { /* it is asked for */ }
+try { remembered = sessionStorage.getItem(KEY) || ""; } catch { /* it is asked for */ }
 begin(remembered).catch((error) => { byId("trouble").textContent = error.message; });
