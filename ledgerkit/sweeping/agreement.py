@@ -206,16 +206,14 @@ def _longest(heights: NDArray[np.float64]) -> float:
     The range from the last merge to 1, where all is one cluster, takes part only where the majority
     puts all together (the last merge below 0.5): otherwise what most partitions keep apart would be
     one. Without it, two clusters on which one partition in twenty insists would be the longest-lived.
-    0.5 for one group.
+    0.5 where no two groups merge below it, as where all partitions are the same, or for one group.
     """
     import numpy as np
 
-    if not len(heights):
-        return HALF
     known = np.clip(np.sort(heights), 0, 1)
+    if not len(known) or known[0] >= HALF:
+        return HALF
     ends = np.append(known, 1.0) if known[-1] < HALF else known
-    if len(ends) < 2:
-        return float(known[0]) / 2
     longest = int(np.diff(ends).argmax())
     return float(ends[longest] + ends[longest + 1]) / 2
 

@@ -45,6 +45,17 @@ def test_what_all_say_is_found_and_what_half_says_is_cut_at_one_half() -> None:
     assert consensus(split, ring(7)).half.tolist() == [0] * 7
 
 
+@pytest.mark.parametrize("groups", [1, 2, 3, 5])
+def test_what_all_say_are_the_groups_by_either_cut(groups: int) -> None:
+    truth = np.repeat(np.arange(groups), 4)
+    same = np.tile(truth, (6, 1)).astype(np.int32)
+    one_elsewhere = same.copy()
+    one_elsewhere[0, 0] = groups - 1
+    for votes in (same, one_elsewhere):
+        found = consensus(votes, ring(len(truth)))
+        assert found.half.tolist() == found.lifetime.tolist() == truth.tolist()
+
+
 def test_a_row_that_most_leave_out_is_in_none() -> None:
     votes = np.array([[0, 0, 0, 1, 1, -1]] * 3 + [[0, 0, 0, 1, 1, 1]], dtype=np.int32)
     assert consensus(votes, ring(6)).half.tolist() == [0, 0, 0, 1, 1, -1]
