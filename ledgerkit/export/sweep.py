@@ -50,8 +50,8 @@ MEASURES = {
     "modularity": "modularity",
     "n_clusters": "clusters",
 }
-SCORES = {"w1.code": "score_code", "w1.text": "score_text"}
-"""Column with the raw score of each formula; that of its z-score ends in `_z`."""
+SCORES = {"consensus": "consensus_ari", "w1.code": "score_code", "w1.text": "score_text"}
+"""Column with the raw score of each formula."""
 OURS = ("signature", "trial", "rank", "control", "parameters")
 COLUMNS = ("dataset", "algorithm", *SETTINGS, *MEASURES, "score_raw", "score_raw_z", *OURS)
 SIGNATURES = (

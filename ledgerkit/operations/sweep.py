@@ -91,11 +91,12 @@ class Parameters:
     samples: int = _whole(3, 0, "Subsamples of 80 % on which each setting is tried again")
     components: int = _whole(32, 0, "Principal components taken before the graph; 0 for none")
     formula: str = field(
-        default="w1.text",
+        default="consensus",
         metadata={
-            "help": "Composite that ranks: z-scores first (text), or raw measures first (code)",
+            "help": "What ranks: the ARI with the consensus, or W1's composite of z-scores (text) or of "
+            "raw measures (code)",
             "unit": "",
-            "choices": ("w1.text", "w1.code"),
+            "choices": ("consensus", "w1.text", "w1.code"),
         },
     )
     cut: str = field(
