@@ -1,8 +1,8 @@
 """Try many settings of several algorithms on a collection of plates, and say what holds among them.
 
 All trials share the vectors, the graph of nearest neighbours, the linkage and the layouts. Each is
-measured without labels and tried again on subsamples; the best half make a consensus, and a
-composite of the measures ranks them. A collection is all plates, or those that --plates or --where
+measured without labels and tried again on subsamples; the most stable half make a consensus, and
+agreement with it, or a composite of the measures, ranks them. A collection is all plates, or those that --plates or --where
 name, under a name of its own. What is interrupted goes on where it stopped.
 Source: workflow W1; Fred & Jain 2005 (consensus); docs/sweeps.md (every formula).
 """
