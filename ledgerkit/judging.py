@@ -176,8 +176,10 @@ def _case(archive: Archive, collection: str, by: str | None) -> _Case:
     import numpy as np
 
     review = looked_at(archive)
-    collection = review.pairs(collection)[1][0].collection
-    sweep, swept = _newest_sweep(archive, collection)
+    chosen, pairs = review.pairs(collection)
+    collection = pairs[0].collection
+    asked = next(run for run in archive.runs(layout.COLLECTION) if run.run_id == chosen)
+    sweep, swept = _newest_sweep(archive, collection, str(asked.parameters["of"]))
     place = {row["subject_id"]: at for at, row in enumerate(swept.members)}
     known = {
         pair.pair_id: pair
@@ -209,8 +211,8 @@ def _told(review: Review, known: Mapping[str, Pair], by: str | None) -> dict[str
     return {name: answers for name, answers in found.items() if answers}
 
 
-def _newest_sweep(archive: Archive, collection: str) -> tuple[str, Swept]:
-    """The newest sweep of a collection, with its run. Raises `MissingInput`."""
+def _newest_sweep(archive: Archive, collection: str, of: str) -> tuple[str, Swept]:
+    """The newest sweep of such subjects of a collection, with its run. Raises `MissingInput`."""
     import msgspec
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -226,11 +228,14 @@ def _newest_sweep(archive: Archive, collection: str) -> tuple[str, Swept]:
             msgspec.structs.asdict(row)
             for row in schema.decode_rows("sweep_trials", data, trials.path)
         ]
-        if any(row["collection"] == collection for row in rows):
+        if any((row["collection"], row["of"]) == (collection, of) for row in rows):
             data = archive.tree.read_checked(members.path, members.sha256)
             table = pq.read_table(pa.BufferReader(data))
             return run.run_id, read_sweep(rows, [table], collection=collection)
-    raise MissingInput(f"no sweep of {collection} is on record", "Make one: ledgerkit sweep run")
+    raise MissingInput(
+        f"no sweep of {of} of the collection {collection} is on record",
+        "Make one: ledgerkit sweep run",
+    )
 
 
 def _trial(row: Mapping[str, Any]) -> Trial:

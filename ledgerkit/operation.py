@@ -103,6 +103,11 @@ class Operation:
         return bool(getattr(self.module, "ONE_SPACE", False))
 
     @property
+    def whole(self) -> str | None:
+        """The name of the collection that holds all plates and never a part of them: its `WHOLE`, if any."""
+        return getattr(self.module, "WHOLE", None)
+
+    @property
     def makes(self) -> tuple[str, ...]:
         return tuple(self.module.MAKES)
 

@@ -7,13 +7,13 @@ tasks.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from ledgerkit import layout, operation, software
+from ledgerkit import layout, operation, schema, software
 from ledgerkit.collecting import collect
-from ledgerkit.errors import LedgerkitError, MissingInput, Withdrawn
+from ledgerkit.errors import LedgerkitError, MissingInput, UsageError, Withdrawn
 from ledgerkit.history import History, Resolved
 from ledgerkit.operation import Operation, resolved
 from ledgerkit.records import Run, Supersedes, task_id
@@ -71,8 +71,14 @@ def decide(archive: Archive, history: History, request: Request) -> Iterator[Dec
     parameters = loaded.make_parameters(request.parameters)
     models = take(loaded.models(parameters))
     loaded.check_models(parameters, {one.name: Path(one.folder) for one in models})
-    asked = _Asked(request, loaded, parameters, models)
+    if request.plates is not None and loaded.whole == getattr(parameters, "collection", ""):
+        raise UsageError(
+            f"a part of the plates is a collection of its own, not {loaded.whole}",
+            "Name it, as: --collection birds",
+        )
     tokens = loaded.takes(parameters)
+    parameters = _as_swept(history, tokens, parameters)
+    asked = _Asked(request, loaded, parameters, models)
     plates = archive.plate_ids() if request.plates is None else request.plates
     if loaded.on_collection:
         one_space = loaded.one_space and not parameters.space
@@ -96,6 +102,24 @@ def decide(archive: Archive, history: History, request: Request) -> Iterator[Dec
         except LedgerkitError as error:
             yield _left_out(plate, error)
         history.forget(plate)
+
+
+def _as_swept(history: History, tokens: tuple[str, ...], parameters: Any) -> Any:
+    """Parameters with collection and vector space of the sweep that is read, where they name none.
+
+    So what is made of one sweep stands beside what is made of another, and reads the vectors that were
+    swept, whatever others the plates have by now.
+    """
+    if "sweep_trials" not in tokens:
+        return parameters
+    (given,) = history.resolve("sweep_trials", layout.COLLECTION, parameters).inputs
+    data = history.archive.tree.read_checked(given.path, given.sha256)
+    row = next(iter(schema.decode_rows("sweep_trials", data, given.path)))
+    return replace(
+        parameters,
+        collection=parameters.collection or row.collection,
+        space=parameters.space or row.space_id,
+    )
 
 
 def _left_out(plate: str, error: LedgerkitError) -> Decision:

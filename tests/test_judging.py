@@ -109,7 +109,7 @@ def test_few_answers_nobody_and_no_sweep_are_said(
         judged.weigh(tmp_path / "weights.json", by="C")
     assert not (tmp_path / "weights.json").exists()
     pairs = put_pairs(dozen, 4)
-    with pytest.raises(MissingInput, match="no sweep of plates is on record"):
+    with pytest.raises(MissingInput, match="no sweep of plates of the collection"):
         dozen.judge()
     put_sweep(dozen, 3, 8)
     with pytest.raises(MissingInput, match="no pair of plates is answered yet"):

@@ -16,6 +16,7 @@ import pytest
 from ledgerkit.api import Repository
 from ledgerkit.errors import InvalidRecord, LedgerkitError, UsageError
 from ledgerkit.export.settings import read_settings
+from ledgerkit.history import History
 from ledgerkit.kept import VARIABLE
 
 QUICK = {"trials": 20, "samples": 1, "algorithms": "leiden,kmeans"}
@@ -94,6 +95,42 @@ def test_what_is_recommended_is_what_cluster_takes_and_records(
         swept.recommend(target)
 
 
+def test_options_that_the_settings_decide_are_refused_beside_them(
+    swept: Repository, tmp_path: Path, command: Callable[..., subprocess.CompletedProcess[str]]
+) -> None:
+    file = tmp_path / "settings.json"
+    swept.recommend(file)
+    given = ["cluster", "-C", swept._archive.root, "--settings", file, "--dry-run"]
+    assert command(*given).returncode == 0
+    done = command(*given, "--components", "8")
+    assert done.returncode == 2
+    assert "--components and --settings are given" in done.stderr
+
+
+def test_what_is_made_of_a_sweep_reads_the_vectors_that_were_swept(
+    swept: Repository, tmp_path: Path
+) -> None:
+    shutil.copytree(swept._archive.root, tmp_path / "copy", symlinks=True)
+    copy = Repository.open(tmp_path / "copy")
+    assert not copy.run("fuse").failures
+    copy.consolidate()
+    (space,) = copy.query(
+        "SELECT DISTINCT s.space_id FROM embeddings s JOIN runs r USING (run_id) WHERE r.operation = 'fuse'"
+    )["space_id"]
+    copy.run("sweep", collection="fused", space=space, **QUICK)
+    for operation in ("pairs", "survey"):
+        job = copy.run(operation)
+        assert not job.failures
+        (run,) = (run for run in copy._archive.runs("collection") if run.run_id in job.run_ids)
+        assert (run.parameters["collection"], run.parameters["space"]) == ("fused", space)
+        assert copy.run(operation, collection="fused").skipped == 1
+    assert copy.run("survey", collection="again").complete == 1
+    current = {run.run_id for run in History(copy._archive).current("collection")}
+    surveys = {run.run_id for run in copy._archive.runs("collection") if run.operation == "survey"}
+    assert len(surveys) == 2
+    assert surveys <= current, "those of two collections lie side by side"
+
+
 def test_the_best_of_one_collection_is_its_first_by_rank(swept: Repository, tmp_path: Path) -> None:
     view = swept.recommend(tmp_path / "own.json", collection="again")
     found = swept.query(
@@ -122,5 +159,7 @@ def test_the_command_asks_for_the_name_of_a_part(
     done = command("sweep", "run", "-C", root, "--plates", "plate-001..003")
     assert done.returncode == 2
     assert "Name it, as: --collection birds" in done.stderr
+    with pytest.raises(UsageError, match="a collection of its own, not all"):
+        swept.run("sweep", plates="plate-001..003", **QUICK)
     done = command("sweep", "--help")
     assert [word in done.stdout for word in ("run", "plots", "recommend", "report")] == [True] * 4

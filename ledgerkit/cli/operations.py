@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+from click.core import ParameterSource
 
 from ledgerkit import operation
 from ledgerkit.cli.common import (
@@ -89,11 +90,16 @@ def _perform(
     if settings is not None:
         from ledgerkit.export.settings import read_settings
 
-        given |= read_settings(settings)
-    if name == "sweep" and given["collection"] == "all" and (given["plates"] or given["where"]):
-        raise UsageError(
-            "a part of the plates is a collection of its own", "Name it, as: --collection birds"
-        )
+        told = read_settings(settings)
+        context = click.get_current_context()
+        for parameter in told:
+            if context.get_parameter_source(parameter) is ParameterSource.COMMANDLINE:
+                option = parameter.replace("_", "-")
+                raise UsageError(
+                    f"--{option} and --settings are given: {settings} decides it",
+                    f"Leave out --{option}, or give the setting itself with --setting.",
+                )
+        given |= told
     repository = open_repository(path)
     if dry_run:
         planned = repository.dry_run(name, **given)

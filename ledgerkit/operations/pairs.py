@@ -9,7 +9,6 @@ Source: Fred & Jain 2005 (co-association); workflow W1.
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -97,9 +96,8 @@ def takes(parameters: Parameters) -> tuple[str, ...]:
 
 
 def variant(parameters: Parameters) -> str:
-    """What was grouped, and the collection where one is named."""
-    named = re.sub(r"[^\w.]+", "-", parameters.collection)
-    return "-".join(part for part in (parameters.of, named) if part)
+    """What was grouped, and the collection, which is that of the sweep where none is named."""
+    return f"{parameters.of}@{parameters.collection}"
 
 
 def run(inputs: Inputs, parameters: Parameters, outputs: Outputs) -> None:

@@ -79,10 +79,11 @@ def takes(parameters: Parameters) -> tuple[str, ...]:
 
 
 def variant(parameters: Parameters) -> str:
-    """What was grouped, the collection where one is named, and the cut that is not the first."""
-    named = re.sub(r"[^\w.]+", "-", parameters.collection)
-    cut = parameters.cut if parameters.cut != CUTS[0] else ""
-    return "-".join(part for part in (parameters.of, named, cut) if part)
+    """What was grouped, the collection, which is that of the sweep where none is named, and the cut
+    that is not the first.
+    """
+    cut = f"-{parameters.cut}" if parameters.cut != CUTS[0] else ""
+    return f"{parameters.of}@{parameters.collection}{cut}"
 
 
 def run(inputs: Inputs, parameters: Parameters, outputs: Outputs) -> None:

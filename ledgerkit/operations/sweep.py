@@ -41,11 +41,10 @@ LIBRARIES = (
 )
 MAKES = ("sweep_trials", "sweep_members")
 ONE_SPACE = True
+WHOLE = "all"
 ALGORITHMS = "agglomerative,leiden,umap-hdbscan,kmeans"
 MAP_NEIGHBOURS, MAP_DISTANCE = 15, 0.1
 """Layout of the map: W0's single setting."""
-FEWEST = 4
-"""Rows without which there is nothing to compare."""
 
 
 def _whole(default: int, least: int, text: str, most: int | None = None) -> Any:
@@ -58,7 +57,7 @@ class Parameters:
     """Settings of `sweep run`."""
 
     collection: str = field(
-        default="all",
+        default=WHOLE,
         metadata={"help": "Name of the collection that is swept", "unit": ""},
     )
     of: str = field(
@@ -126,10 +125,9 @@ def takes(parameters: Parameters) -> tuple[str, ...]:
 
 
 def variant(parameters: Parameters) -> str:
-    """What is grouped, in which space if one is named, and the collection."""
-    return "-".join(
-        part for part in (parameters.of, parameters.space, parameters.collection) if part
-    )
+    """What is grouped, in which space if one is named, and the collection, as plates-dino@birds."""
+    what = "-".join(part for part in (parameters.of, parameters.space) if part)
+    return f"{what}@{parameters.collection}"
 
 
 def run(inputs: Inputs, parameters: Parameters, outputs: Outputs) -> None:
@@ -142,7 +140,7 @@ def run(inputs: Inputs, parameters: Parameters, outputs: Outputs) -> None:
     from ledgerkit.errors import MissingInput
     from ledgerkit.sweeping.outcome import outcome
     from ledgerkit.sweeping.run import Plan, sweep
-    from ledgerkit.sweeping.shared import Shared
+    from ledgerkit.sweeping.shared import FEWEST, Shared
 
     vectors = gather(inputs.tables("embeddings"), parameters.of, parameters.space)
     if len(vectors.subjects) < FEWEST:

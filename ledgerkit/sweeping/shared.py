@@ -27,6 +27,8 @@ NEAREST = 15
 """Neighbours of a row in the graph, itself not counted (imaging notes G3)."""
 WIDEST = 50
 """Neighbours that are found at once: the most that a layout takes, itself counted."""
+FEWEST = 4
+"""Rows without which there is nothing to compare."""
 GROW_FROM = 2000
 """Rows beyond which least sizes of clusters grow in proportion, as in `cluster`."""
 PRINCIPAL = 10
