@@ -21,6 +21,7 @@ from ledgerkit.export.target import Listed, new_folder, refuse
 from ledgerkit.query import Limits
 from ledgerkit.repository import Archive
 from ledgerkit.sweeping.choice import signature_table
+from ledgerkit.sweeping.composite import CODE, TEXT
 
 if TYPE_CHECKING:
     import numpy as np
@@ -50,7 +51,7 @@ MEASURES = {
     "modularity": "modularity",
     "n_clusters": "clusters",
 }
-SCORES = {"w1.code": "score_code", "w1.text": "score_text"}
+SCORES = {CODE: "score_code", TEXT: "score_text"}
 """Column with the raw score of each formula; that of its z-score ends in `_z`."""
 OURS = ("signature", "trial", "rank", "control", "parameters")
 COLUMNS = ("dataset", "algorithm", *SETTINGS, *MEASURES, "score_raw", "score_raw_z", *OURS)

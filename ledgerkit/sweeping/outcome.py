@@ -18,7 +18,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ledgerkit.clustering.partition import by_size
+from ledgerkit.clustering.consensus import distinct
 from ledgerkit.sweeping.agreement import Agreement, consensus
 from ledgerkit.sweeping.composite import CODE, TEXT, WEIGHTS, Scores, penalised, score
 from ledgerkit.sweeping.run import Swept
@@ -73,7 +73,7 @@ def outcome(
     free = [place for place, trial in enumerate(trials) if not trial.control]
     able = [place for place in free if not penalised(trials[place])]
     able.sort(key=lambda place: (-round(float(first[place]), 9), place))
-    different = _different(swept, able)
+    different = [able[place] for place in distinct(swept.labels[able])]
     members = sorted(different[: max(1, round(best * len(different)))])
     agreement = None
     if members:
@@ -91,17 +91,6 @@ def outcome(
     return Outcome(
         agreement, members, with_consensus, stability, scores, formula, down.tolist(), ranks
     )
-
-
-def _different(swept: Swept, places: list[int]) -> list[int]:
-    """Those of `places` whose partition none before them has, whatever its clusters are numbered."""
-    import numpy as np
-
-    found: dict[bytes, int] = {}
-    for place in places:
-        same = by_size(swept.labels[place].astype(np.int64)).tobytes()
-        found.setdefault(same, place)
-    return list(found.values())
 
 
 def _with_consensus(swept: Swept, agreement: Agreement | None) -> list[float | None]:

@@ -22,11 +22,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from ledgerkit.clustering.swept import CUTS
 from ledgerkit.kept import KeptHere
 from ledgerkit.sweeping.choice import robust, signature_table
 from ledgerkit.sweeping.composite import CODE, FORMULAS, TEXT
 from ledgerkit.sweeping.outcome import BEST, Outcome, outcome
 from ledgerkit.sweeping.run import Plan, Swept, sweep
+from ledgerkit.sweeping.search import RANDOM
 from ledgerkit.sweeping.shared import Shared
 
 if TYPE_CHECKING:
@@ -120,7 +122,7 @@ def judge(
     from sklearn.metrics import adjusted_rand_score
 
     shared = Shared(unit, seed=seed)
-    swept = sweep(shared, Plan(ALGORITHMS, trials, "random", SAMPLES, seed), KeptHere())
+    swept = sweep(shared, Plan(ALGORITHMS, trials, RANDOM, SAMPLES, seed), KeptHere())
     outcomes = {formula: outcome(shared, swept, formula, best=best) for formula in FORMULAS}
     ari = np.array([adjusted_rand_score(truth, labels) for labels in swept.labels])
     return Judged(name, swept, outcomes, truth, ari)
@@ -151,7 +153,7 @@ def picked(one: Judged) -> list[tuple[str, float]]:
         if winner is not None:
             rows.append((f"first by {formula}", float(one.ari[winner])))
         if agreed is not None:
-            for cut, labels in (("lifetime", agreed.lifetime), ("half", agreed.half)):
+            for cut, labels in zip(CUTS, (agreed.lifetime, agreed.half), strict=True):
                 ari = float(adjusted_rand_score(one.truth, labels))
                 rows.append((f"consensus by {formula}, {cut}", ari))
     return rows
