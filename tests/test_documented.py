@@ -155,6 +155,15 @@ def test_the_links_of_a_page_lead_somewhere(page: Path) -> None:
         assert (DOCS / link).is_file(), link
 
 
+def test_the_page_of_the_architecture_names_every_module() -> None:
+    page = (DOCS / "architecture.md").read_text("utf-8")
+    package = Path(operation.__file__).parent
+    modules = {path.stem for path in package.glob("[!_]*.py")}
+    folders = {path.parent.name for path in package.glob("*/__init__.py")}
+    lacking = [name for name in modules | folders if not re.search(rf"`{name}/?`", page)]
+    assert not lacking
+
+
 def test_the_page_of_workflows_names_tests_and_headings_that_are_there() -> None:
     text = (DOCS / "workflows.md").read_text("utf-8")
     tests = re.findall(r"`(tests/[a-z_/]+\.py)::(test_[a-z0-9_]+)`", text)
