@@ -100,13 +100,14 @@ def _merged(votes: NDArray[np.int32], labels: NDArray[np.int64]) -> NDArray[np.i
     together in the majority.
     """
     import numpy as np
+    from scipy.sparse import csr_array
 
     clusters = int(labels.max(initial=NOISE)) + 1
     together, both = np.zeros((clusters, clusters)), np.zeros((clusters, clusters))
     for vote in votes:
         table = _table(vote, labels, clusters)
-        sizes = table.sum(axis=0)
-        together += table.T @ table
+        sizes, shared = table.sum(axis=0), csr_array(table)
+        together += (shared.T @ shared).toarray()
         both += np.outer(sizes, sizes)
     labels = labels.copy()
     while clusters > 1:

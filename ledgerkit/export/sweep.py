@@ -22,6 +22,7 @@ from ledgerkit.query import Limits
 from ledgerkit.repository import Archive
 from ledgerkit.sweeping.choice import signature_table
 from ledgerkit.sweeping.composite import CODE, TEXT
+from ledgerkit.sweeping.outcome import CONSENSUS
 
 if TYPE_CHECKING:
     import numpy as np
@@ -51,8 +52,8 @@ MEASURES = {
     "modularity": "modularity",
     "n_clusters": "clusters",
 }
-SCORES = {CODE: "score_code", TEXT: "score_text"}
-"""Column with the raw score of each formula; that of its z-score ends in `_z`."""
+SCORES = {CONSENSUS: "consensus_ari", CODE: "score_code", TEXT: "score_text"}
+"""Column with the raw score of each formula."""
 OURS = ("signature", "trial", "rank", "control", "parameters")
 COLUMNS = ("dataset", "algorithm", *SETTINGS, *MEASURES, "score_raw", "score_raw_z", *OURS)
 SIGNATURES = (

@@ -1,8 +1,8 @@
 """Try many settings of several algorithms on a collection of plates, and say what holds among them.
 
 All trials share the vectors, the graph of nearest neighbours, the linkage and the layouts. Each is
-measured without labels and tried again on subsamples; the best half make a consensus, and a
-composite of the measures ranks them. A collection is all plates, or those that --plates or --where
+measured without labels and tried again on subsamples; the most stable half make a consensus, and
+agreement with it, or a composite of the measures, ranks them. A collection is all plates, or those that --plates or --where
 name, under a name of its own. What is interrupted goes on where it stopped.
 Source: workflow W1; Fred & Jain 2005 (consensus); docs/sweeps.md (every formula).
 """
@@ -91,11 +91,12 @@ class Parameters:
     samples: int = _whole(3, 0, "Subsamples of 80 % on which each setting is tried again")
     components: int = _whole(32, 0, "Principal components taken before the graph; 0 for none")
     formula: str = field(
-        default="w1.text",
+        default="consensus",
         metadata={
-            "help": "Composite that ranks: z-scores first (text), or raw measures first (code)",
+            "help": "What ranks: the ARI with the consensus, or W1's composite of z-scores (text) or of "
+            "raw measures (code)",
             "unit": "",
-            "choices": ("w1.text", "w1.code"),
+            "choices": ("consensus", "w1.text", "w1.code"),
         },
     )
     cut: str = field(

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from ledgerkit.sweeping.trial import Trial
 
 CODE, TEXT = "w1.code", "w1.text"
-FORMULAS = (CODE, TEXT)
+COMPOSITES = (CODE, TEXT)
 WEIGHTS: Mapping[str, float] = {
     "silhouette": 1.2,
     "davies_bouldin": 0.6,
@@ -73,8 +73,8 @@ def score(
     """
     import numpy as np
 
-    if formula not in FORMULAS:
-        raise UsageError(f"no formula {formula!r}", f"There are: {', '.join(FORMULAS)}")
+    if formula not in COMPOSITES:
+        raise UsageError(f"no formula {formula!r}", f"There are: {', '.join(COMPOSITES)}")
     if set(weights) != set(WEIGHTS):
         raise UsageError(f"weights are {', '.join(sorted(weights))}", f"Give: {', '.join(WEIGHTS)}")
     given = terms(trials, stability, MISSING if formula == CODE else None)

@@ -1,15 +1,18 @@
 """From trials to a consensus and a ranking.
 
-1. The composite with the stability on subsamples alone ranks all trials but the controls.
-2. The best half of the partitions, of trials not penalised, make the consensus. Equal partitions are one,
-   that of the best trial: how many settings give one answer is a matter of the grids. W1 takes the best
-   quarter of the runs; `docs/sweeps.md` has what either gave.
-3. Stability is then the mean of the ARI on subsamples and the ARI with the consensus, where both are
-   known, and the composite is taken again: that is the score.
+1. The most stable half of the partitions, by the ARI on subsamples, of trials not penalised, make the
+   consensus; of equally stable ones those with the greater composite. Equal partitions are one, that of
+   the best trial: how many settings give one answer is a matter of the grids. W1 takes the best quarter
+   of the runs by its composite; `docs/sweeps.md` has what either gave.
+2. Stability is then the mean of the ARI on subsamples and the ARI with the consensus, where both are
+   known; both composites take it.
+3. The score is the ARI with the consensus (`consensus`), or one of W1's composites.
 4. `w1-rank-down-v1`: a trial that is below the median in both, on subsamples and with the consensus,
-   and below the lowest quarter in one, is ranked behind all others. None is dropped.
+   and below the lowest quarter in one, is ranked behind all others, and one that is penalised behind
+   those that are not. None is dropped.
 
-Source: workflow W1; imaging notes G3 (agreement with the consensus ranks like the truth).
+Source: workflow W1; Ben-Hur, Elisseeff & Guyon 2002 (stability); imaging notes G3 (agreement with the
+consensus ranks like the truth).
 """
 
 from __future__ import annotations
@@ -19,8 +22,17 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ledgerkit.clustering.consensus import distinct
+from ledgerkit.errors import UsageError
 from ledgerkit.sweeping.agreement import Agreement, consensus
-from ledgerkit.sweeping.composite import CODE, TEXT, WEIGHTS, Scores, penalised, score
+from ledgerkit.sweeping.composite import (
+    COMPOSITES,
+    TEXT,
+    WEIGHTS,
+    Scores,
+    penalised,
+    score,
+    z_scores,
+)
 from ledgerkit.sweeping.run import Swept
 from ledgerkit.sweeping.shared import NEAREST, Shared
 
@@ -28,6 +40,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+CONSENSUS = "consensus"
+FORMULAS = (CONSENSUS, *COMPOSITES)
 BEST = 0.5
 RANK_DOWN = "w1-rank-down-v1"
 
@@ -58,7 +72,7 @@ class Outcome:
 def outcome(
     shared: Shared,
     swept: Swept,
-    formula: str = TEXT,
+    formula: str = CONSENSUS,
     weights: Mapping[str, float] = WEIGHTS,
     best: float = BEST,
 ) -> Outcome:
@@ -66,13 +80,12 @@ def outcome(
 
     Raises `UsageError` for no such formula or weights.
     """
-
+    if formula not in FORMULAS:
+        raise UsageError(f"no formula {formula!r}", f"There are: {', '.join(FORMULAS)}")
     trials = swept.trials
     bootstrap = [trial.bootstrap_ari for trial in trials]
-    first = score(trials, bootstrap, formula, weights).z
     free = [place for place, trial in enumerate(trials) if not trial.control]
-    able = [place for place in free if not penalised(trials[place])]
-    able.sort(key=lambda place: (-round(float(first[place]), 9), place))
+    able = _by_stability(swept, free, bootstrap, weights)
     different = [able[place] for place in distinct(swept.labels[able])]
     members = sorted(different[: max(1, round(best * len(different)))])
     agreement = None
@@ -80,10 +93,13 @@ def outcome(
         agreement = consensus(swept.labels[members], shared.near(NEAREST + 1).indices)
     with_consensus = _with_consensus(swept, agreement)
     stability = [_mean(one, other) for one, other in zip(bootstrap, with_consensus, strict=True)]
-    scores = {name: score(trials, stability, name, weights) for name in (CODE, TEXT)}
+    scores = {name: score(trials, stability, name, weights) for name in COMPOSITES}
+    scores[CONSENSUS] = _agreeing(with_consensus)
     down = _ranked_down(bootstrap, with_consensus, free)
+    first, then = (-scores[name].z.round(9) for name in (formula, TEXT))
     order = sorted(
-        free, key=lambda place: (down[place], -round(float(scores[formula].z[place]), 9), place)
+        free,
+        key=lambda place: (down[place], penalised(trials[place]), first[place], then[place], place),
     )
     ranks: list[int | None] = [None] * len(trials)
     for rank, place in enumerate(order, 1):
@@ -91,6 +107,31 @@ def outcome(
     return Outcome(
         agreement, members, with_consensus, stability, scores, formula, down.tolist(), ranks
     )
+
+
+def _by_stability(
+    swept: Swept,
+    free: list[int],
+    bootstrap: list[float | None],
+    weights: Mapping[str, float],
+) -> list[int]:
+    """Those of `free` that are not penalised, the most stable first, those without stability last."""
+    trials = swept.trials
+    then = -score(trials, bootstrap, TEXT, weights).z.round(9)
+
+    def key(place: int) -> tuple[float, float, int]:
+        stability = bootstrap[place]
+        return (1.0 if stability is None else -round(stability, 9), float(then[place]), place)
+
+    return sorted((place for place in free if not penalised(trials[place])), key=key)
+
+
+def _agreeing(with_consensus: list[float | None]) -> Scores:
+    """The ARI with the consensus as a score; NaN where there is none."""
+    import numpy as np
+
+    raw = np.array([np.nan if one is None else one for one in with_consensus])
+    return Scores(raw, z_scores(raw))
 
 
 def _with_consensus(swept: Swept, agreement: Agreement | None) -> list[float | None]:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
+from sklearn.metrics import adjusted_rand_score
 
 from ledgerkit import schema
 from ledgerkit.errors import MissingInput, UsageError
@@ -33,10 +34,10 @@ def table(vectors: np.ndarray) -> pa.Table:
     )
 
 
-def groups(count: int, size: int, seed: int = 0) -> np.ndarray:
+def groups(count: int, size: int, seed: int = 0, spread: float = 0.3) -> np.ndarray:
     draw = np.random.default_rng(seed)
     middles = draw.standard_normal((count, 16))
-    return middles.repeat(size, axis=0) + 0.3 * draw.standard_normal((count * size, 16))
+    return middles.repeat(size, axis=0) + spread * draw.standard_normal((count * size, 16))
 
 
 def run(vectors: np.ndarray, **given: Any) -> Produced:
@@ -76,6 +77,34 @@ def test_trials_members_and_the_document_say_the_same() -> None:
     ]
     assert members["consensus_half"].to_pylist() == [row // 15 for row in range(60)]
     assert {row["modularity"] is None for row in trials} == {False}
+
+
+def test_the_most_stable_half_votes_and_the_agreement_with_the_consensus_ranks() -> None:
+    produced = run(groups(10, 10, spread=1.4), trials=40, samples=2)
+    trials = produced.row_tables["sweep_trials"]
+    members = produced.arrow_tables["sweep_members"]
+    labels = np.array(members["labels"].to_pylist()).T
+    different: list[dict[str, Any]] = []
+    able = [row for row in trials if not row["control"] and "penalised" not in row["note"]]
+    for row in sorted(able, key=lambda row: -row["bootstrap_ari"]):
+        own = labels[row["trial"]]
+        if all(adjusted_rand_score(own, labels[one["trial"]]) < 1 for one in different):
+            different.append(row)
+    stability = [row["bootstrap_ari"] for row in different]
+    assert len(set(stability)) > 4
+    voters = [row["bootstrap_ari"] for row in trials if row["in_consensus"]]
+    assert sorted(voters) == sorted(stability)[-round(len(different) / 2) :]
+    ranked = sorted((row for row in trials if row["rank"]), key=lambda row: row["rank"])
+    kept = [row for row in ranked if not row["ranked_down"] and row in able]
+    assert kept == ranked[: len(kept)]
+    agreement = [row["consensus_ari"] for row in kept]
+    assert agreement == sorted(agreement, reverse=True)
+    first = run(groups(10, 10, spread=1.4), trials=40, samples=2, formula="w1.text")
+    by_text = [row for row in first.row_tables["sweep_trials"] if row["rank"] == 1]
+    assert [row["score"] for row in by_text] == [row["score_text_z"] for row in by_text]
+    assert [row["in_consensus"] for row in trials] == [
+        row["in_consensus"] for row in first.row_tables["sweep_trials"]
+    ]
 
 
 def test_what_was_interrupted_goes_on_and_gives_the_same_bytes() -> None:
