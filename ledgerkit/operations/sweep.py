@@ -44,8 +44,6 @@ ONE_SPACE = True
 ALGORITHMS = "agglomerative,leiden,umap-hdbscan,kmeans"
 MAP_NEIGHBOURS, MAP_DISTANCE = 15, 0.1
 """Layout of the map: W0's single setting."""
-FEWEST = 4
-"""Rows without which there is nothing to compare."""
 
 
 def _whole(default: int, least: int, text: str, most: int | None = None) -> Any:
@@ -142,7 +140,7 @@ def run(inputs: Inputs, parameters: Parameters, outputs: Outputs) -> None:
     from ledgerkit.errors import MissingInput
     from ledgerkit.sweeping.outcome import outcome
     from ledgerkit.sweeping.run import Plan, sweep
-    from ledgerkit.sweeping.shared import Shared
+    from ledgerkit.sweeping.shared import FEWEST, Shared
 
     vectors = gather(inputs.tables("embeddings"), parameters.of, parameters.space)
     if len(vectors.subjects) < FEWEST:

@@ -12,9 +12,9 @@ from ledgerkit.clustering.partition import renumbered
 from ledgerkit.clustering.quality import quality
 from ledgerkit.clustering.sweep import sweep
 from ledgerkit.clustering.tables import other_row
-from ledgerkit.errors import LedgerkitError, UsageError
+from ledgerkit.errors import LedgerkitError, MissingInput, UsageError
 from ledgerkit.sweeping.algorithms import Algorithm, load
-from ledgerkit.sweeping.shared import Shared
+from ledgerkit.sweeping.shared import FEWEST, Shared
 from ledgerkit.sweeping.space import Setting
 
 if TYPE_CHECKING:
@@ -42,11 +42,18 @@ def group_given(
 ) -> Grouping:
     """Clusters of `unit`, float32 (n, d), L2 norm 1, by the setting `text`; a map by W0's one setting.
 
-    `reduced`: float32 (n, e), L2 norm 1, what the map is laid out from. Raises `UsageError`.
+    `reduced`: float32 (n, e), L2 norm 1, what the map is laid out from. What was not
+    done as the algorithm's name says is the reason. Raises `UsageError`, `MissingInput` for fewer than
+    `FEWEST` rows.
     """
     import numpy as np
 
     algorithm, setting = parse(text)
+    if len(unit) < FEWEST:
+        raise MissingInput(
+            f"{len(unit)} are too few to group by a setting of {algorithm.name}",
+            f"Give {FEWEST} or more, or leave the setting away.",
+        )
     shared = Shared(unit, seed=how.seed, components=components)
     labels = algorithm.label(shared, setting, how.seed)
     count = len(labels)
@@ -74,6 +81,7 @@ def group_given(
             selection=how.selection,
             max_noise=how.max_noise,
         )
-    row = other_row(0, algorithm.name, dict(setting), first, quality(unit, labels))
+    note = algorithm.note(shared, setting)
+    row = other_row(0, algorithm.name, dict(setting), first, quality(unit, labels), note)
     rule = algorithm.signature(setting)
-    return Grouping(levels, swept, settings[0], None, rule, GIVEN, "", [row])
+    return Grouping(levels, swept, settings[0], None, rule, GIVEN, note, [row])

@@ -29,6 +29,8 @@ WIDEST = 50
 """Neighbours that are found at once: the most that a layout takes, itself counted."""
 GROW_FROM = 2000
 """Rows beyond which least sizes of clusters grow in proportion, as in `cluster`."""
+FEWEST = 4
+"""Rows without which there is nothing to compare."""
 PRINCIPAL = 10
 """Dimensions of the space in which DBCV is measured, at most: one for all trials."""
 
