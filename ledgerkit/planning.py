@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from ledgerkit import layout, operation, software
-from ledgerkit.collecting import collect
+from ledgerkit.collecting import collect, of_sweep
 from ledgerkit.errors import LedgerkitError, MissingInput, Withdrawn
-from ledgerkit.history import History, Resolved
+from ledgerkit.history import SWEPT, History, Resolved
 from ledgerkit.operation import Operation, resolved
 from ledgerkit.records import Run, Supersedes, task_id
 from ledgerkit.repository import Archive
@@ -71,8 +71,10 @@ def decide(archive: Archive, history: History, request: Request) -> Iterator[Dec
     parameters = loaded.make_parameters(request.parameters)
     models = take(loaded.models(parameters))
     loaded.check_models(parameters, {one.name: Path(one.folder) for one in models})
-    asked = _Asked(request, loaded, parameters, models)
     tokens = loaded.takes(parameters)
+    if set(SWEPT) & set(tokens):
+        parameters = of_sweep(history, parameters)
+    asked = _Asked(request, loaded, parameters, models)
     plates = archive.plate_ids() if request.plates is None else request.plates
     if loaded.on_collection:
         one_space = loaded.one_space and not parameters.space

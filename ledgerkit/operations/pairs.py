@@ -9,7 +9,6 @@ Source: Fred & Jain 2005 (co-association); workflow W1.
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -83,7 +82,11 @@ class Parameters:
         default=1337, metadata={"minimum": 0, "help": "Seed of order, sides and ties", "unit": ""}
     )
     space: str = field(
-        default="", metadata={"help": "Vector space; empty for that of the sweep", "unit": ""}
+        default="",
+        metadata={
+            "help": "Vector space that was swept; empty for that of the newest sweep",
+            "unit": "",
+        },
     )
     made_by: str = field(
         default="",
@@ -97,9 +100,8 @@ def takes(parameters: Parameters) -> tuple[str, ...]:
 
 
 def variant(parameters: Parameters) -> str:
-    """What was grouped, and the collection where one is named."""
-    named = re.sub(r"[^\w.]+", "-", parameters.collection)
-    return "-".join(part for part in (parameters.of, named) if part)
+    """What was grouped, and the collection."""
+    return f"{parameters.of}-{parameters.collection}"
 
 
 def run(inputs: Inputs, parameters: Parameters, outputs: Outputs) -> None:
