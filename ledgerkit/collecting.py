@@ -2,12 +2,25 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from ledgerkit import layout, operation
 from ledgerkit.errors import LedgerkitError, MissingInput, UsageError, Withdrawn
-from ledgerkit.history import AMENDMENTS, IMAGES, PROMPTS, SEALED, History, Resolved, makers
+from ledgerkit.history import AMENDMENTS, IMAGES, PROMPTS, SEALED, SWEPT, History, Resolved, makers
 from ledgerkit.records import Run
+
+
+def of_sweep(history: History, parameters: Any) -> Any:
+    """Parameters of an operation that reads a sweep, with its collection and space where they name none.
+
+    It is the newest sweep that suits them, so that the vectors are of the space that was swept, whichever
+    lie beside, and each collection has a variant. Raises `MissingInput` where there is none.
+    """
+    given = history.resolve(SWEPT[0], layout.COLLECTION, parameters).inputs[0]
+    run = next(run for run in history.collection if run.run_id == given.run_id)
+    found = history.swept(run)
+    return replace(parameters, collection=found["collection"], space=found["space_id"])
 
 
 def collect(
@@ -29,7 +42,12 @@ def collect(
     for token in tokens:
         derived = history.derived(token, parameters)
         if derived is not None:
-            lacking += _beyond(history, derived, plates)
+            try:
+                lacking += _beyond(history, derived, plates)
+            except MissingInput:
+                if not token.endswith("?"):
+                    raise
+                continue
             shared.append(token)
     for token in shared:
         found.add(history.resolve(token, layout.COLLECTION, parameters))
@@ -83,7 +101,7 @@ def _beyond(history: History, derived: Run, plates: list[str]) -> list[tuple[str
 
     Raises `MissingInput` where it is outdated, `UsageError` where it has others beside `plates`.
     """
-    held = history.derived_from(derived)
+    held = _derived_from(history, derived)
     if held - set(plates):
         raise UsageError(
             f"the space of {derived.run_id} is derived from {len(held)} plates: "
@@ -98,6 +116,28 @@ def _beyond(history: History, derived: Run, plates: list[str]) -> list[tuple[str
             why = f"{plate} has no vector in the space of {derived.run_id}"
             found.append((plate, MissingInput(why, f"Derive it again: {derived.operation}")))
     return found
+
+
+def _derived_from(history: History, run: Run) -> set[str]:
+    """The plates whose vectors a derived space was made of, all as they are now.
+
+    Raises `MissingInput` that names those which are withdrawn or have other vectors by now.
+    """
+    plates, outdated = set(), set()
+    for given in history.archive.inputs(run):
+        plate = given.path.split("/")[1]
+        plates.add(plate)
+        if given.run_id not in {one.run_id for one in history.current(plate)}:
+            outdated.add(plate)
+        history.forget(plate)
+    if outdated:
+        named = ", ".join(layout.sort_plates(list(outdated))[:5])
+        raise MissingInput(
+            f"the space of {run.run_id} is outdated: {len(outdated)} of its plates are withdrawn "
+            f"or have other vectors by now ({named})",
+            f"Derive it again with: ledgerkit {run.operation}",
+        )
+    return plates
 
 
 def of_collection(token: str, parameters: Any) -> bool:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ledgerkit import layout, operation, schema
+from ledgerkit.canonical import parse_json
 from ledgerkit.errors import InvalidRecord, MissingInput, UsageError, Withdrawn
 from ledgerkit.overlay import NOTHING, Overlay, overlay_of
 from ledgerkit.records import Output, Run, current_runs, policy_part
@@ -22,6 +23,9 @@ IMAGES = {"whole": "whole", "tiles": None}
 """Tokens of `takes` that mean pixels: rows of `tiles` and the image files they name."""
 PROMPTS = "prompts"
 """Token of `takes`, event and role of what a person pointed at on a plate."""
+VECTORS = ("embeddings", "embeddings?")
+SWEPT = ("sweep_trials", "sweep_members")
+"""Tokens of `takes` whose files are those of the space that parameters name, if any."""
 AMENDMENTS = "amendments"
 """Token of `takes` that means the records which amend a plate's manifest; there may be none."""
 
@@ -211,33 +215,12 @@ class History:
 
         It has a file of the space's name. None for a space that is made plate by plate.
         """
-        space = _space(token, parameters)
+        space = _space(token, parameters) if token in VECTORS else ""
         for run in reversed(self.collection if space else []):
             names = {output.path.rpartition("/")[2] for output in self.archive.outputs(run)}
             if f"{space}.npz" in names and run.status == "complete":
                 return run
         return None
-
-    def derived_from(self, run: Run) -> set[str]:
-        """The plates whose vectors a derived space was made of, all as they are now.
-
-        Raises `MissingInput` that names those which are withdrawn or have other vectors by now.
-        """
-        plates, outdated = set(), set()
-        for given in self.archive.inputs(run):
-            plate = given.path.split("/")[1]
-            plates.add(plate)
-            if given.run_id not in {one.run_id for one in self.current(plate)}:
-                outdated.add(plate)
-            self.forget(plate)
-        if outdated:
-            named = ", ".join(layout.sort_plates(list(outdated))[:5])
-            raise MissingInput(
-                f"the space of {run.run_id} is outdated: {len(outdated)} of its plates are withdrawn "
-                f"or have other vectors by now ({named})",
-                f"Derive it again with: ledgerkit {run.operation}",
-            )
-        return plates
 
     def _outputs(self, run: Run, table: str) -> Resolved:
         return Resolved(
@@ -294,7 +277,7 @@ class History:
             f" --of {of}"
             if of is not None and any(one.name == "of" for one in found[0].parameters())
             else ""
-        )
+        ) + (f" --space {space}" if space and found[0].one_space else "")
         where = f" with vectors in the space {space}" if space else ""
         raise MissingInput(
             f"{subject} has no {' or '.join(names)} run to read{where}",
@@ -315,16 +298,26 @@ class History:
                 yield run
 
     def spaces(self, run: Run) -> set[str]:
-        """The spaces of the vectors that a run made."""
+        """The spaces of the vectors that a run made, or the one that a sweep was of."""
         import pyarrow as pa
         import pyarrow.parquet as pq
 
-        found: set[str] = set()
+        swept = self.swept(run)
+        found: set[str] = {swept["space_id"]} if swept else set()
         for table in self._table(run, "embeddings"):
             data = self.archive.tree.read_checked(table.path, table.sha256)
             column = pq.read_table(pa.BufferReader(data), columns=["space_id"])["space_id"]
             found.update(column.unique().to_pylist())
         return found
+
+    def swept(self, run: Run) -> dict[str, Any]:
+        """What a sweep says of itself (`sweep.v1`); empty for another run."""
+        for output in self.archive.outputs(run):
+            if output.role == "sweep":
+                data = self.archive.tree.read_checked(output.path, output.sha256)
+                found: dict[str, Any] = parse_json(data, output.path)
+                return found
+        return {}
 
     def _table(self, run: Run, table: str) -> list[Output]:
         return [output for output in self.archive.outputs(run) if output.role == f"table:{table}"]
@@ -372,7 +365,7 @@ SEALED = {"source": History.source, "manifest": History.manifest}
 
 def _space(token: str, parameters: Any) -> str:
     """The vector space that parameters name; empty where they name none."""
-    return str(getattr(parameters, "space", "")) if token == "embeddings" else ""
+    return str(getattr(parameters, "space", "")) if token in (*VECTORS, *SWEPT) else ""
 
 
 def makers(table: str, parameters: Any) -> tuple[operation.Operation, ...]:

@@ -1,6 +1,6 @@
 """Trials of a sweep held against what people said of its pairs, and weights that follow from it.
 
-The sweep is the newest of the collection whose pairs are reviewed; pairs are found in it by their
+The sweep is the newest of the collection and kind of subject whose pairs are reviewed; pairs are found in it by their
 subjects, so answers to pairs of a former sweep count too. Nothing is written but the file of weights
 that was asked for, and nothing reads it unasked: the weights of the composite stay.
 """
@@ -178,8 +178,8 @@ def _case(archive: Archive, collection: str, by: str | None) -> _Case:
     review = looked_at(archive)
     chosen, pairs = review.pairs(collection)
     collection = pairs[0].collection
-    asked = next(run for run in archive.runs(layout.COLLECTION) if run.run_id == chosen)
-    sweep, swept = _newest_sweep(archive, collection, str(asked.parameters["of"]))
+    of = str(archive.run(layout.COLLECTION, chosen).parameters["of"])
+    sweep, swept = _newest_sweep(archive, of, collection)
     place = {row["subject_id"]: at for at, row in enumerate(swept.members)}
     known = {
         pair.pair_id: pair
@@ -211,8 +211,11 @@ def _told(review: Review, known: Mapping[str, Pair], by: str | None) -> dict[str
     return {name: answers for name, answers in found.items() if answers}
 
 
-def _newest_sweep(archive: Archive, collection: str, of: str) -> tuple[str, Swept]:
-    """The newest sweep of such subjects of a collection, with its run. Raises `MissingInput`."""
+def _newest_sweep(archive: Archive, of: str, collection: str) -> tuple[str, Swept]:
+    """The newest sweep of a collection's plates, tiles or segments (`of`), with its run.
+
+    Raises `MissingInput`.
+    """
     import msgspec
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -228,13 +231,12 @@ def _newest_sweep(archive: Archive, collection: str, of: str) -> tuple[str, Swep
             msgspec.structs.asdict(row)
             for row in schema.decode_rows("sweep_trials", data, trials.path)
         ]
-        if any((row["collection"], row["of"]) == (collection, of) for row in rows):
+        if any((row["of"], row["collection"]) == (of, collection) for row in rows):
             data = archive.tree.read_checked(members.path, members.sha256)
             table = pq.read_table(pa.BufferReader(data))
             return run.run_id, read_sweep(rows, [table], collection=collection)
     raise MissingInput(
-        f"no sweep of {of} of the collection {collection} is on record",
-        "Make one: ledgerkit sweep run",
+        f"no sweep of {collection} ({of}) is on record", f"Make one: ledgerkit sweep run --of {of}"
     )
 
 

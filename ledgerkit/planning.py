@@ -11,10 +11,10 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from ledgerkit import layout, operation, schema, software
-from ledgerkit.collecting import collect
-from ledgerkit.errors import LedgerkitError, MissingInput, UsageError, Withdrawn
-from ledgerkit.history import History, Resolved
+from ledgerkit import layout, operation, software
+from ledgerkit.collecting import collect, of_sweep
+from ledgerkit.errors import LedgerkitError, MissingInput, Withdrawn
+from ledgerkit.history import SWEPT, History, Resolved
 from ledgerkit.operation import Operation, resolved
 from ledgerkit.records import Run, Supersedes, task_id
 from ledgerkit.repository import Archive
@@ -71,13 +71,9 @@ def decide(archive: Archive, history: History, request: Request) -> Iterator[Dec
     parameters = loaded.make_parameters(request.parameters)
     models = take(loaded.models(parameters))
     loaded.check_models(parameters, {one.name: Path(one.folder) for one in models})
-    if request.plates is not None and loaded.whole == getattr(parameters, "collection", ""):
-        raise UsageError(
-            f"a part of the plates is a collection of its own, not {loaded.whole}",
-            "Name it, as: --collection birds",
-        )
     tokens = loaded.takes(parameters)
-    parameters = _as_swept(history, tokens, parameters)
+    if set(SWEPT) & set(tokens):
+        parameters = of_sweep(history, parameters)
     asked = _Asked(request, loaded, parameters, models)
     plates = archive.plate_ids() if request.plates is None else request.plates
     if loaded.on_collection:

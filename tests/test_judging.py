@@ -76,6 +76,12 @@ def test_every_trial_is_held_against_the_majority(judged: Repository, command: C
     assert len(done.stdout.splitlines()) == 5
 
 
+def test_a_newer_sweep_of_something_else_is_not_held_against_the_pairs(judged: Repository) -> None:
+    before = judged.judge()
+    put_sweep(judged, 3, 8, of="segments")
+    assert judged.judge().sweep == before.sweep
+
+
 def test_weights_are_written_with_their_intervals_and_nothing_is_replaced(
     judged: Repository, tmp_path: Path, command: Command
 ) -> None:
@@ -109,7 +115,7 @@ def test_few_answers_nobody_and_no_sweep_are_said(
         judged.weigh(tmp_path / "weights.json", by="C")
     assert not (tmp_path / "weights.json").exists()
     pairs = put_pairs(dozen, 4)
-    with pytest.raises(MissingInput, match="no sweep of plates of the collection"):
+    with pytest.raises(MissingInput, match=r"no sweep of plates \(plates\) is on record"):
         dozen.judge()
     put_sweep(dozen, 3, 8)
     with pytest.raises(MissingInput, match="no pair of plates is answered yet"):

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from ledgerkit.api import Repository
-from ledgerkit.errors import InvalidRecord, LedgerkitError, UsageError
+from ledgerkit.errors import InvalidRecord, LedgerkitError, MissingInput, UsageError
 from ledgerkit.export.settings import read_settings
 from ledgerkit.history import History
 from ledgerkit.kept import VARIABLE, KeptFolder
@@ -180,3 +180,44 @@ def test_the_command_asks_for_the_name_of_a_part(
         swept.run("sweep", plates="plate-001..003", **QUICK)
     done = command("sweep", "--help")
     assert [word in done.stdout for word in ("run", "plots", "recommend", "report")] == [True] * 4
+
+
+def newest(repository: Repository, operation: str) -> tuple[str, str, set[str]]:
+    """Collection and space of the newest run of an operation, and who made the vectors it read."""
+    archive = repository._archive
+    runs = {run.run_id: run for run in archive.runs("collection")}
+    run = [run for run in runs.values() if run.operation == operation][-1]
+    makers = [one.run_id for one in archive.inputs(run) if one.role == "table:embeddings"]
+    made_by = {runs[one].operation if one in runs else "embed" for one in makers}
+    return str(run.parameters["collection"]), str(run.parameters["space"]), made_by
+
+
+def test_what_reads_a_sweep_takes_the_vectors_of_its_space(worked: Repository) -> None:
+    worked.run("fuse")
+    worked.consolidate()
+    found = worked.query("SELECT DISTINCT space_id FROM current_embeddings ORDER BY 1")
+    classical, whitened = found["space_id"].to_list()
+    worked.run("sweep", space=whitened, **QUICK)
+    for name in ("survey", "pairs"):
+        job = worked.run(name)
+        assert not [one for one in job.failures if "no vector" in one.message]
+        assert newest(worked, name) == ("all", whitened, {"fuse"})
+    worked.run("sweep", space=classical, **QUICK)
+    worked.run("pairs")
+    assert newest(worked, "pairs") == ("all", classical, {"embed"})
+    assert worked.dry_run("survey", space=whitened, collection="all").skipped == 1
+    with pytest.raises(MissingInput, match="no sweep run to read with vectors in the space x") as no:
+        worked.run("pairs", space="x")
+    assert "ledgerkit sweep run --of plates --space x" in str(no.value.hint)
+    worked.withdraw("plate-001", by="A. Curator", reason="a test")
+    with pytest.raises(MissingInput, match="the space of .* is outdated"):
+        worked.run("pairs", space=whitened)
+    assert worked.dry_run("survey", space=whitened).would_run == ["collection"]
+
+
+def test_a_survey_says_which_sweep_it_is_of_and_each_has_its_variant(swept: Repository) -> None:
+    for given in ({}, {"collection": "all"}, {"collection": "again"}):
+        swept.run("survey", **given)
+    runs = [run for run in swept._archive.runs("collection") if run.operation == "survey"]
+    assert [run.parameters["collection"] for run in runs] == ["again", "all"]
+    assert len({run.variant for run in runs}) == 2

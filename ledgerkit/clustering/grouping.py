@@ -47,9 +47,9 @@ class Grouping:
     """Number of the trial whose layout that is; None where it is none of the grid's."""
     rule: str
     method: str
-    """consensus, hdbscan, kmeans or w4."""
+    """consensus, given, hdbscan, kmeans or w4."""
     reason: str
-    """Why it is the fall-back; empty when it is not."""
+    """Why it is the fall-back, or what a given setting did not do as its name says; else empty."""
     rows: list[dict[str, Any]]
 
 

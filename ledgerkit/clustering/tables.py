@@ -163,7 +163,12 @@ def trial_row(trial: Trial, dimensions: int, selection: str, chosen: bool) -> di
 
 
 def other_row(
-    number: int, algorithm: str, settings: dict[str, Any], found: Partition, quality: Quality
+    number: int,
+    algorithm: str,
+    settings: dict[str, Any],
+    found: Partition,
+    quality: Quality,
+    note: str = "",
 ) -> dict[str, Any]:
     """The row of `trials` of a method beside the grid, which is then the chosen one."""
     return {
@@ -176,7 +181,7 @@ def other_row(
         "persistence": None,
         "relative_validity": None,
         "chosen": True,
-        "note": "",
+        "note": note,
     }
 
 

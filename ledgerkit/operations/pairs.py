@@ -82,7 +82,11 @@ class Parameters:
         default=1337, metadata={"minimum": 0, "help": "Seed of order, sides and ties", "unit": ""}
     )
     space: str = field(
-        default="", metadata={"help": "Vector space; empty for that of the sweep", "unit": ""}
+        default="",
+        metadata={
+            "help": "Vector space that was swept; empty for that of the newest sweep",
+            "unit": "",
+        },
     )
     made_by: str = field(
         default="",
@@ -96,8 +100,8 @@ def takes(parameters: Parameters) -> tuple[str, ...]:
 
 
 def variant(parameters: Parameters) -> str:
-    """What was grouped, and the collection, which is that of the sweep where none is named."""
-    return f"{parameters.of}@{parameters.collection}"
+    """What was grouped, and the collection."""
+    return f"{parameters.of}-{parameters.collection}"
 
 
 def run(inputs: Inputs, parameters: Parameters, outputs: Outputs) -> None:

@@ -65,7 +65,7 @@ class Parameters:
     )
     space: str = field(
         default="",
-        metadata={"help": "Vector space; empty for that of the sweep", "unit": ""},
+        metadata={"help": "Vector space that was swept; empty for that of the newest sweep", "unit": ""},
     )
     made_by: str = field(
         default="",
@@ -79,11 +79,9 @@ def takes(parameters: Parameters) -> tuple[str, ...]:
 
 
 def variant(parameters: Parameters) -> str:
-    """What was grouped, the collection, which is that of the sweep where none is named, and the cut
-    that is not the first.
-    """
-    cut = f"-{parameters.cut}" if parameters.cut != CUTS[0] else ""
-    return f"{parameters.of}@{parameters.collection}{cut}"
+    """What was grouped, the collection, and a cut that is not the first, behind a sign that no name has."""
+    cut = f"+{parameters.cut}" if parameters.cut != CUTS[0] else ""
+    return f"{parameters.of}-{parameters.collection}{cut}"
 
 
 def run(inputs: Inputs, parameters: Parameters, outputs: Outputs) -> None:

@@ -125,9 +125,9 @@ def takes(parameters: Parameters) -> tuple[str, ...]:
 
 
 def variant(parameters: Parameters) -> str:
-    """What is grouped, in which space if one is named, and the collection, as plates-dino@birds."""
-    what = "-".join(part for part in (parameters.of, parameters.space) if part)
-    return f"{what}@{parameters.collection}"
+    """What is grouped, the collection, and the space if one is named, behind a sign that no name has."""
+    space = f"+{parameters.space}" if parameters.space else ""
+    return f"{parameters.of}-{parameters.collection}{space}"
 
 
 def run(inputs: Inputs, parameters: Parameters, outputs: Outputs) -> None:

@@ -42,15 +42,17 @@ def group_given(
 ) -> Grouping:
     """Clusters of `unit`, float32 (n, d), L2 norm 1, by the setting `text`; a map by W0's one setting.
 
-    `reduced`: float32 (n, e), L2 norm 1, what the map is laid out from. Raises `UsageError`,
-    and `MissingInput` with fewer than four rows.
+    `reduced`: float32 (n, e), L2 norm 1, what the map is laid out from. What was not
+    done as the algorithm's name says is the reason. Raises `UsageError`, `MissingInput` for fewer than
+    `FEWEST` rows.
     """
     import numpy as np
 
     algorithm, setting = parse(text)
     if len(unit) < FEWEST:
         raise MissingInput(
-            f"{len(unit)} vectors are too few for {algorithm.name}", f"Give {FEWEST} or more."
+            f"{len(unit)} are too few to group by a setting of {algorithm.name}",
+            f"Give {FEWEST} or more, or leave the setting away.",
         )
     shared = Shared(unit, seed=how.seed, components=components)
     labels = algorithm.label(shared, setting, how.seed)
@@ -80,6 +82,6 @@ def group_given(
             max_noise=how.max_noise,
         )
     note = algorithm.note(shared, setting)
-    row = other_row(0, algorithm.name, dict(setting), first, quality(unit, labels))
+    row = other_row(0, algorithm.name, dict(setting), first, quality(unit, labels), note)
     rule = algorithm.signature(setting)
-    return Grouping(levels, swept, settings[0], None, rule, GIVEN, note, [row | {"note": note}])
+    return Grouping(levels, swept, settings[0], None, rule, GIVEN, note, [row])

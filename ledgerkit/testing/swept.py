@@ -158,11 +158,18 @@ def document_of(trials: Sequence[Row], members: Sequence[Row], seed: int = 1) ->
 
 
 def put_sweep(
-    repository: Repository, clusters: int, trials: int, seed: int = 1, collection: str = "plates"
+    repository: Repository,
+    clusters: int,
+    trials: int,
+    seed: int = 1,
+    collection: str = "plates",
+    of: str = "plates",
 ) -> str:
-    """Put made-up vectors of all plates and a sweep over them on record; the id of its run."""
+    """Put made-up vectors of all plates and a sweep over them on record, as one of `of`; its run's id."""
     subjects = repository._archive.plate_ids()
     rows, members, vectors = made_up(subjects, clusters, trials, seed, collection)
+    rows = [row | {"of": of} for row in rows]
+    document = document_of(rows, members) | {"of": of}
     space = vectors_table(members, vectors)
     made = _put(repository, "fuse", collection, [_table("embeddings", space)], [])
     lines = b"".join(canonical_bytes(row) + b"\n" for row in rows)
@@ -171,7 +178,7 @@ def put_sweep(
     files = [
         ("sweep_trials.jsonl", "table:sweep_trials", JSON_LINES, lines),
         _table("sweep_members", _arrow(members, kinds)),
-        ("sweep.json", "sweep", "application/json", canonical_bytes(document_of(rows, members))),
+        ("sweep.json", "sweep", "application/json", canonical_bytes(document)),
     ]
     return _put(repository, "sweep", collection, files, [made]).run_id
 

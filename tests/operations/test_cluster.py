@@ -582,3 +582,33 @@ def test_a_map_of_another_space_cannot_be_kept(tmp_path: Path) -> None:
         followed(without_clusters, tmp_path, table(vectors, space="other-1"))
     with pytest.raises(UsageError, match="has 0 of the plates"):
         followed(earlier, tmp_path, table(vectors, first=700))
+
+
+LEIDEN = '{"algorithm": "leiden", "parameters": {"resolution": 1.0, "temperature": 1.0}}'
+HDBSCAN = (
+    '{"algorithm": "umap-hdbscan", "parameters": {"neighbours": 10, "min_dist": 0.0, '
+    '"min_cluster_size": 15, "min_samples": null}}'
+)
+
+
+def by_setting(vectors: np.ndarray, setting: str, **parameters: Any) -> Produced:
+    tables = {"embeddings": [table(vectors)]}
+    return run_operation(cluster, plate_id=None, tables=tables, setting=setting, **parameters)
+
+
+def test_what_a_given_setting_did_otherwise_is_the_reason_and_the_note_of_its_trial() -> None:
+    told = "too few rows for two clusters"
+    produced = by_setting(groups((6, 6)), HDBSCAN)
+    assert produced.documents["clustering.json"]["reason"] == told
+    assert [row["note"] for row in produced.row_tables["trials"]] == [told]
+    passed, _, said = gates(produced)["partition"]
+    assert (passed, said) == (False, told)
+    sound = by_setting(groups((6, 6)), LEIDEN)
+    assert sound.documents["clustering.json"]["reason"] == ""
+    assert gates(sound)["partition"][0]
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_too_few_rows_for_a_given_setting_are_refused(count: int) -> None:
+    with pytest.raises(MissingInput, match=f"{count} are too few to group by a setting of leiden"):
+        by_setting(groups((count,)), LEIDEN)

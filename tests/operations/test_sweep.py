@@ -147,6 +147,12 @@ def test_what_cannot_be_swept_is_refused_by_name() -> None:
         run(groups(2, 5), collection="a/b")
 
 
+def test_no_two_collections_share_a_variant() -> None:
+    given = [{"collection": "c", "space": "a-b"}, {"collection": "b-c", "space": "a"}]
+    given += [{"collection": "a-b-c"}, {"collection": "a-b-c", "of": "tiles"}]
+    assert len({sweep.variant(sweep.Parameters(**one)) for one in given}) == 4
+
+
 def test_a_setting_in_words_is_checked_in_full() -> None:
     for wrong in (
         "{",

@@ -107,6 +107,12 @@ def test_w1s_distances_are_read_in_the_units_of_the_space() -> None:
         assert middle.tolist() == labels.tolist()
 
 
+def test_leiden_leaves_each_row_alone_where_no_edge_joins_any() -> None:
+    setting = {"resolution": 1.0, "temperature": 1.0}
+    one = Shared(vectors(groups=1, size=1), seed=1, components=0)
+    assert load("leiden").label(one, setting, 1).tolist() == [0]
+
+
 def test_beyond_the_largest_linkage_a_sample_stands_for_all(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

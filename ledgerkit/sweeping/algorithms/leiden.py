@@ -28,11 +28,16 @@ ITERATIONS = 2
 
 
 def label(shared: Shared, setting: Setting, seed: int) -> NDArray[np.int64]:
-    """The community of each row, int64 (n,); every row has one."""
+    """The community of each row, int64 (n,); every row has one.
+
+    Without an edge, as of one row, each is alone: communities grow from single rows along edges.
+    """
     import graspologic_native
     import numpy as np
 
     graph, count = shared.graph, len(shared.unit)
+    if not len(graph.others):  # the library panics, and its panic is no Exception
+        return np.arange(count, dtype=np.int64)
     _, found = graspologic_native.leiden_csr(
         graph.starts,
         graph.others,
