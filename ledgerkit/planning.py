@@ -7,13 +7,13 @@ tasks.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from ledgerkit import layout, operation, software
 from ledgerkit.collecting import collect, of_sweep
-from ledgerkit.errors import LedgerkitError, MissingInput, Withdrawn
+from ledgerkit.errors import LedgerkitError, MissingInput, UsageError, Withdrawn
 from ledgerkit.history import SWEPT, History, Resolved
 from ledgerkit.operation import Operation, resolved
 from ledgerkit.records import Run, Supersedes, task_id
@@ -71,6 +71,11 @@ def decide(archive: Archive, history: History, request: Request) -> Iterator[Dec
     parameters = loaded.make_parameters(request.parameters)
     models = take(loaded.models(parameters))
     loaded.check_models(parameters, {one.name: Path(one.folder) for one in models})
+    if request.plates is not None and loaded.whole == getattr(parameters, "collection", ""):
+        raise UsageError(
+            f"a part of the plates is a collection of its own, not {loaded.whole}",
+            "Name it, as: --collection birds",
+        )
     tokens = loaded.takes(parameters)
     if set(SWEPT) & set(tokens):
         parameters = of_sweep(history, parameters)
@@ -98,24 +103,6 @@ def decide(archive: Archive, history: History, request: Request) -> Iterator[Dec
         except LedgerkitError as error:
             yield _left_out(plate, error)
         history.forget(plate)
-
-
-def _as_swept(history: History, tokens: tuple[str, ...], parameters: Any) -> Any:
-    """Parameters with collection and vector space of the sweep that is read, where they name none.
-
-    So what is made of one sweep stands beside what is made of another, and reads the vectors that were
-    swept, whatever others the plates have by now.
-    """
-    if "sweep_trials" not in tokens:
-        return parameters
-    (given,) = history.resolve("sweep_trials", layout.COLLECTION, parameters).inputs
-    data = history.archive.tree.read_checked(given.path, given.sha256)
-    row = next(iter(schema.decode_rows("sweep_trials", data, given.path)))
-    return replace(
-        parameters,
-        collection=parameters.collection or row.collection,
-        space=parameters.space or row.space_id,
-    )
 
 
 def _left_out(plate: str, error: LedgerkitError) -> Decision:

@@ -1,7 +1,7 @@
 """What all tests share: a tiny real repository, the command line as a process, hypothesis profiles.
 
 Profiles: `fast` (the default: few examples, the same ones every time) and `full`
-(`HYPOTHESIS_PROFILE=full`: many, and new ones each time; a test that compiles for long runs too).
+(`HYPOTHESIS_PROFILE=full`: many, and new ones each time).
 """
 
 from __future__ import annotations

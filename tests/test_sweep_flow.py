@@ -17,7 +17,6 @@ import pytest
 from ledgerkit.api import Repository
 from ledgerkit.errors import InvalidRecord, LedgerkitError, MissingInput, UsageError
 from ledgerkit.export.settings import read_settings
-from ledgerkit.history import History
 from ledgerkit.kept import VARIABLE, KeptFolder
 
 QUICK = {"trials": 20, "samples": 1, "algorithms": "leiden,kmeans"}
@@ -124,30 +123,6 @@ def test_options_that_the_settings_decide_are_refused_beside_them(
     assert "--components and --settings are given" in done.stderr
 
 
-def test_what_is_made_of_a_sweep_reads_the_vectors_that_were_swept(
-    swept: Repository, tmp_path: Path
-) -> None:
-    shutil.copytree(swept._archive.root, tmp_path / "copy", symlinks=True)
-    copy = Repository.open(tmp_path / "copy")
-    assert not copy.run("fuse").failures
-    copy.consolidate()
-    (space,) = copy.query(
-        "SELECT DISTINCT s.space_id FROM embeddings s JOIN runs r USING (run_id) WHERE r.operation = 'fuse'"
-    )["space_id"]
-    copy.run("sweep", collection="fused", space=space, **QUICK)
-    for operation in ("pairs", "survey"):
-        job = copy.run(operation)
-        assert not job.failures
-        (run,) = (run for run in copy._archive.runs("collection") if run.run_id in job.run_ids)
-        assert (run.parameters["collection"], run.parameters["space"]) == ("fused", space)
-        assert copy.run(operation, collection="fused").skipped == 1
-    assert copy.run("survey", collection="again").complete == 1
-    current = {run.run_id for run in History(copy._archive).current("collection")}
-    surveys = {run.run_id for run in copy._archive.runs("collection") if run.operation == "survey"}
-    assert len(surveys) == 2
-    assert surveys <= current, "those of two collections lie side by side"
-
-
 def test_the_best_of_one_collection_is_its_first_by_rank(swept: Repository, tmp_path: Path) -> None:
     view = swept.recommend(tmp_path / "own.json", collection="again")
     found = swept.query(
@@ -206,11 +181,13 @@ def test_what_reads_a_sweep_takes_the_vectors_of_its_space(worked: Repository) -
     worked.run("pairs")
     assert newest(worked, "pairs") == ("all", classical, {"embed"})
     assert worked.dry_run("survey", space=whitened, collection="all").skipped == 1
-    with pytest.raises(MissingInput, match="no sweep run to read with vectors in the space x") as no:
+    with pytest.raises(
+        MissingInput, match="no sweep run to read with vectors in the space x"
+    ) as no:
         worked.run("pairs", space="x")
     assert "ledgerkit sweep run --of plates --space x" in str(no.value.hint)
     worked.withdraw("plate-001", by="A. Curator", reason="a test")
-    with pytest.raises(MissingInput, match="the space of .* is outdated"):
+    with pytest.raises(MissingInput, match=r"the space of .* is outdated"):
         worked.run("pairs", space=whitened)
     assert worked.dry_run("survey", space=whitened).would_run == ["collection"]
 

@@ -1,6 +1,6 @@
 """Kill and starve the real command line from outside, with strace, at calls of the real system.
 
-`ledgerkit.testing.faults` tries every call; here 60 of its points, evenly spread, in a process of
+`ledgerkit.testing.faults` tries every call; here 100 of its points, evenly spread, in a process of
 its own. A case in which nothing was injected proves nothing and fails.
 """
 
@@ -21,7 +21,7 @@ from ledgerkit.intent import Move
 from ledgerkit.testing import faults, strace
 from ledgerkit.testing.scenarios import Scenario, build
 
-POINTS = 60
+POINTS = 100
 SHARES = 2
 
 

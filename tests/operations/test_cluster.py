@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -390,9 +389,6 @@ def test_what_the_search_misses_is_put_right(monkeypatch: pytest.MonkeyPatch) ->
     assert np.delete(right, np.s_[::7]).all()
 
 
-@pytest.mark.skipif(
-    os.environ.get("HYPOTHESIS_PROFILE") != "full", reason="compiles for half a minute"
-)
 def test_the_real_search_finds_nearly_all_and_the_same_each_time() -> None:
     vectors = groups((40, 35, 30), spread=0.3)
     assert (reduce.approximate(vectors, 10, 7).recall or 0) >= 0.9

@@ -23,12 +23,12 @@ from ledgerkit.testing.reviewed import put_pairs
 from .browsing import CONTRAST, UNNAMED, until
 from .conftest import HOSTILE
 
-PAIRS = 60
+PAIRS = 150
 
 
 @pytest.fixture(scope="module")
 def _plates(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Twenty small plates, the first with a title that is markup, and 60 pairs of them."""
+    """Twenty small plates, the first with a title that is markup, and 150 pairs of them."""
     folder = tmp_path_factory.mktemp("reviewed")
     (folder / "scans").mkdir()
     entries = []
