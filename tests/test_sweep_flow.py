@@ -28,7 +28,7 @@ def swept(_worked: Path, tmp_path_factory: pytest.TempPathFactory) -> Repository
     shutil.copytree(_worked, root, symlinks=True)
     repository = Repository.open(root)
     repository.run("sweep", **QUICK)
-    repository.run("sweep", collection="again", seed=7, **QUICK)
+    repository.run("sweep", collection="again", plates="plate-001..004", seed=7, **QUICK)
     repository.consolidate()
     return repository
 
@@ -115,11 +115,19 @@ def test_a_file_that_is_no_settings_is_refused(tmp_path: Path) -> None:
             read_settings(file)
 
 
-def test_the_command_asks_for_the_name_of_a_part(
+def test_a_part_has_a_name_and_a_name_has_its_plates(
     swept: Repository, command: Callable[..., subprocess.CompletedProcess[str]]
 ) -> None:
-    root = swept._archive.root
-    done = command("sweep", "run", "-C", root, "--plates", "plate-001..003")
+    for do in (swept.run, swept.dry_run):
+        with pytest.raises(UsageError, match="a part of the plates") as refused:
+            do("sweep", plates="plate-001..003")
+        assert "--collection birds" in str(refused.value.hint)
+        with pytest.raises(UsageError, match="birds is the name of a part") as refused:
+            do("sweep", collection="birds")
+        assert "--plates or --where" in str(refused.value.hint)
+    swept.consolidate()
+    assert swept.dry_run("sweep", collection="birds", where="true").would_run == ["collection"]
+    done = command("sweep", "run", "-C", swept._archive.root, "--plates", "plate-001..003")
     assert done.returncode == 2
     assert "Name it, as: --collection birds" in done.stderr
     done = command("sweep", "--help")
@@ -150,11 +158,13 @@ def test_what_reads_a_sweep_takes_the_vectors_of_its_space(worked: Repository) -
     worked.run("pairs")
     assert newest(worked, "pairs") == ("all", classical, {"embed"})
     assert worked.dry_run("survey", space=whitened, collection="all").skipped == 1
-    with pytest.raises(MissingInput, match="no sweep run to read with vectors in the space x") as no:
+    with pytest.raises(
+        MissingInput, match="no sweep run to read with vectors in the space x"
+    ) as no:
         worked.run("pairs", space="x")
     assert "ledgerkit sweep run --of plates --space x" in str(no.value.hint)
     worked.withdraw("plate-001", by="A. Curator", reason="a test")
-    with pytest.raises(MissingInput, match="the space of .* is outdated"):
+    with pytest.raises(MissingInput, match=r"the space of .* is outdated"):
         worked.run("pairs", space=whitened)
     assert worked.dry_run("survey", space=whitened).would_run == ["collection"]
 
@@ -165,3 +175,17 @@ def test_a_survey_says_which_sweep_it_is_of_and_each_has_its_variant(swept: Repo
     runs = [run for run in swept._archive.runs("collection") if run.operation == "survey"]
     assert [run.parameters["collection"] for run in runs] == ["again", "all"]
     assert len({run.variant for run in runs}) == 2
+
+
+def test_settings_and_what_they_decide_do_not_go_together(
+    swept: Repository, tmp_path: Path, command: Callable[..., subprocess.CompletedProcess[str]]
+) -> None:
+    file = tmp_path / "settings.json"
+    swept.recommend(file)
+    given = ["cluster", "--dry-run", "--settings", file, "-C", swept._archive.root]
+    done = command(*given, "--components", "32", "--no-whiten")
+    assert done.returncode == 2
+    assert f"--settings {file} decides --components, --whiten" in done.stderr
+    assert command(*given, "--max-noise", "0.5").returncode == 0
+    with pytest.raises(UsageError, match="a setting decides neighbours"):
+        swept.dry_run("cluster", **read_settings(file), neighbours="5")

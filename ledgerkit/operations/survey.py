@@ -65,7 +65,10 @@ class Parameters:
     )
     space: str = field(
         default="",
-        metadata={"help": "Vector space that was swept; empty for that of the newest sweep", "unit": ""},
+        metadata={
+            "help": "Vector space that was swept; empty for that of the newest sweep",
+            "unit": "",
+        },
     )
     made_by: str = field(
         default="",
