@@ -104,8 +104,16 @@ class Operation:
 
     @property
     def whole(self) -> str | None:
-        """The name of the collection that holds all plates and never a part of them: its `WHOLE`, if any."""
-        return getattr(self.module, "WHOLE", None)
+        """What its parameter `collection` is where all plates are taken, its `WHOLE`: a part has a name of
+        its own. None where it names no parts.
+        """
+        named: str | None = getattr(self.module, "WHOLE", None)
+        return named
+
+    @property
+    def decided(self) -> tuple[str, ...]:
+        """Parameters that a file of settings decides, its `DECIDED`; none where it takes no such file."""
+        return tuple(getattr(self.module, "DECIDED", ()))
 
     @property
     def makes(self) -> tuple[str, ...]:

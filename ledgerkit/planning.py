@@ -63,19 +63,17 @@ class _Asked:
 def decide(archive: Archive, history: History, request: Request) -> Iterator[Decision]:
     """One decision for each subject of the request, in order, made when asked for.
 
-    Models that the operation names are read and compared first: raises `UsageError`, `MissingInput`
+    Models that the operation names are read and compared first: raises `UsageError` (also for a name of a
+    collection that is not that of its plates), `MissingInput`
     or `DigestMismatch` for one that is not what was added, and what the operation raises for one that it
     cannot load, before there is any decision.
     """
     loaded = operation.load(request.operation)
     parameters = loaded.make_parameters(request.parameters)
+    if loaded.whole is not None:
+        _check_name(loaded.whole, parameters.collection, request.plates is not None)
     models = take(loaded.models(parameters))
     loaded.check_models(parameters, {one.name: Path(one.folder) for one in models})
-    if request.plates is not None and loaded.whole == getattr(parameters, "collection", ""):
-        raise UsageError(
-            f"a part of the plates is a collection of its own, not {loaded.whole}",
-            "Name it, as: --collection birds",
-        )
     tokens = loaded.takes(parameters)
     if set(SWEPT) & set(tokens):
         parameters = of_sweep(history, parameters)
@@ -103,6 +101,23 @@ def decide(archive: Archive, history: History, request: Request) -> Iterator[Dec
         except LedgerkitError as error:
             yield _left_out(plate, error)
         history.forget(plate)
+
+
+def _check_name(whole: str, collection: str, chosen: bool) -> None:
+    """Raise `UsageError` for a part of the plates that is called as all are, or all as a part is.
+
+    A name without plates is refused and not taken for all: where it was swept before it would stand
+    for other plates from then on.
+    """
+    if chosen and collection == whole:
+        raise UsageError(
+            "a part of the plates is a collection of its own", "Name it, as: --collection birds"
+        )
+    if not chosen and collection != whole:
+        raise UsageError(
+            f"{collection} is the name of a part, and all plates would be taken",
+            f"Choose its plates with --plates or --where; all are called {whole}.",
+        )
 
 
 def _left_out(plate: str, error: LedgerkitError) -> Decision:

@@ -29,7 +29,7 @@ def swept(_worked: Path, tmp_path_factory: pytest.TempPathFactory) -> Repository
     shutil.copytree(_worked, root, symlinks=True)
     repository = Repository.open(root)
     repository.run("sweep", **QUICK)
-    repository.run("sweep", collection="again", seed=7, **QUICK)
+    repository.run("sweep", collection="again", plates="plate-001..004", seed=7, **QUICK)
     repository.consolidate()
     return repository
 
@@ -111,18 +111,6 @@ def test_what_is_recommended_is_what_cluster_takes_and_records(
         swept.recommend(target)
 
 
-def test_options_that_the_settings_decide_are_refused_beside_them(
-    swept: Repository, tmp_path: Path, command: Callable[..., subprocess.CompletedProcess[str]]
-) -> None:
-    file = tmp_path / "settings.json"
-    swept.recommend(file)
-    given = ["cluster", "-C", swept._archive.root, "--settings", file, "--dry-run"]
-    assert command(*given).returncode == 0
-    done = command(*given, "--components", "8")
-    assert done.returncode == 2
-    assert "--components and --settings are given" in done.stderr
-
-
 def test_the_best_of_one_collection_is_its_first_by_rank(swept: Repository, tmp_path: Path) -> None:
     view = swept.recommend(tmp_path / "own.json", collection="again")
     found = swept.query(
@@ -144,15 +132,21 @@ def test_a_file_that_is_no_settings_is_refused(tmp_path: Path) -> None:
             read_settings(file)
 
 
-def test_the_command_asks_for_the_name_of_a_part(
+def test_a_part_has_a_name_and_a_name_has_its_plates(
     swept: Repository, command: Callable[..., subprocess.CompletedProcess[str]]
 ) -> None:
-    root = swept._archive.root
-    done = command("sweep", "run", "-C", root, "--plates", "plate-001..003")
+    for do in (swept.run, swept.dry_run):
+        with pytest.raises(UsageError, match="a part of the plates") as refused:
+            do("sweep", plates="plate-001..003")
+        assert "--collection birds" in str(refused.value.hint)
+        with pytest.raises(UsageError, match="birds is the name of a part") as refused:
+            do("sweep", collection="birds")
+        assert "--plates or --where" in str(refused.value.hint)
+    swept.consolidate()
+    assert swept.dry_run("sweep", collection="birds", where="true").would_run == ["collection"]
+    done = command("sweep", "run", "-C", swept._archive.root, "--plates", "plate-001..003")
     assert done.returncode == 2
     assert "Name it, as: --collection birds" in done.stderr
-    with pytest.raises(UsageError, match="a collection of its own, not all"):
-        swept.run("sweep", plates="plate-001..003", **QUICK)
     done = command("sweep", "--help")
     assert [word in done.stdout for word in ("run", "plots", "recommend", "report")] == [True] * 4
 
@@ -198,3 +192,17 @@ def test_a_survey_says_which_sweep_it_is_of_and_each_has_its_variant(swept: Repo
     runs = [run for run in swept._archive.runs("collection") if run.operation == "survey"]
     assert [run.parameters["collection"] for run in runs] == ["again", "all"]
     assert len({run.variant for run in runs}) == 2
+
+
+def test_settings_and_what_they_decide_do_not_go_together(
+    swept: Repository, tmp_path: Path, command: Callable[..., subprocess.CompletedProcess[str]]
+) -> None:
+    file = tmp_path / "settings.json"
+    swept.recommend(file)
+    given = ["cluster", "--dry-run", "--settings", file, "-C", swept._archive.root]
+    done = command(*given, "--components", "32", "--no-whiten")
+    assert done.returncode == 2
+    assert f"--settings {file} decides --components, --whiten" in done.stderr
+    assert command(*given, "--max-noise", "0.5").returncode == 0
+    with pytest.raises(UsageError, match="a setting decides neighbours"):
+        swept.dry_run("cluster", **read_settings(file), neighbours="5")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ from ledgerkit.cli.common import (
 )
 from ledgerkit.errors import UsageError
 from ledgerkit.findings import writable
-from ledgerkit.operation import Parameter
+from ledgerkit.operation import Operation, Parameter
 from ledgerkit.views import DryRunView, JobView
 
 
@@ -59,11 +60,12 @@ def command_of(name: str) -> click.Command:
         command = _option(parameter)(command)
     if loaded.states_memory:
         command = _memory_option(command)
-    if name == "cluster":
+    if loaded.decided:
         command = click.option(
             "--settings",
             type=click.Path(path_type=Path),
-            help="A file of: ledgerkit sweep recommend. Its setting takes the place of all others.",
+            help="A file of: ledgerkit sweep recommend. Its setting takes the place of a search, and of the "
+            f"options {_flags(loaded.decided)}.",
         )(command)
     for option in reversed(_job_options()):
         command = option(command)
@@ -88,18 +90,7 @@ def _perform(
 ) -> int:
     """Run or plan an operation; `given` are the selection, what to do again, and parameters."""
     if settings is not None:
-        from ledgerkit.export.settings import read_settings
-
-        told = read_settings(settings)
-        context = click.get_current_context()
-        for parameter in told:
-            if context.get_parameter_source(parameter) is ParameterSource.COMMANDLINE:
-                option = parameter.replace("_", "-")
-                raise UsageError(
-                    f"--{option} and --settings are given: {settings} decides it",
-                    f"Leave out --{option}, or give the setting itself with --setting.",
-                )
-        given |= told
+        given |= _settings_of(operation.load(name), settings)
     repository = open_repository(path)
     if dry_run:
         planned = repository.dry_run(name, **given)
@@ -116,6 +107,19 @@ def _perform(
         )
     print_json(job) if as_json else print_job(job)
     return 0 if job.sound else 1
+
+
+def _settings_of(loaded: Operation, file: Path) -> dict[str, Any]:
+    """The parameters that a file of settings decides. Raises `UsageError` where they are given too."""
+    from ledgerkit.export.settings import read_settings
+
+    source = click.get_current_context().get_parameter_source
+    beside = [name for name in loaded.decided if source(name) is not ParameterSource.DEFAULT]
+    if beside:
+        raise UsageError(
+            f"--settings {file} decides {_flags(beside)}", "Leave the one or the others away."
+        )
+    return read_settings(file)
 
 
 def _job_options() -> list[Any]:
@@ -155,10 +159,19 @@ def _memory_option(command: Any) -> Any:
     )(command)
 
 
+def _flag(name: str) -> str:
+    """The option of a parameter."""
+    return f"--{name.replace('_', '-')}"
+
+
+def _flags(names: Iterable[str]) -> str:
+    return ", ".join(map(_flag, names))
+
+
 def _option(parameter: Parameter) -> Any:
     kind: Any = click.Choice(parameter.choices) if parameter.choices else parameter.kind
     text = parameter.help + (f" ({parameter.unit})" if parameter.unit else "")
-    name = f"--{parameter.name.replace('_', '-')}"
+    name = _flag(parameter.name)
     if parameter.kind is bool:
         return click.option(
             f"{name}/--no-{name[2:]}",

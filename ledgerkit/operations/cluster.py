@@ -11,7 +11,7 @@ W0 and W4.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -44,6 +44,19 @@ LIBRARIES = (
     "pyarrow",
 )
 MAKES = ("clusters", "cluster_members", "trials", "cluster_matches")
+SEARCH = (
+    "whiten",
+    "sweep",
+    "neighbours",
+    "min_dist",
+    "min_cluster_size",
+    "min_samples",
+    "grow_from",
+    "choose",
+    "k",
+)
+"""Parameters of the search that one given setting takes the place of."""
+DECIDED = ("setting", "settings_sha256", "components", *SEARCH)
 FORMER = ("cluster_members", "clustering")
 """What is read of an earlier run."""
 
@@ -145,6 +158,12 @@ class Parameters:
             from ledgerkit.sweeping.given import parse
 
             parse(self.setting)
+            default = {one.name: one.default for one in fields(self)}
+            beside = [name for name in SEARCH if getattr(self, name) != default[name]]
+            if beside:
+                raise UsageError(
+                    f"a setting decides {', '.join(beside)}", "Leave the one or the others away."
+                )
             if self.levels == "w4":
                 raise UsageError("levels is w4, which takes no setting", "Leave one of them away.")
 

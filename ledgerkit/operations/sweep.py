@@ -58,7 +58,11 @@ class Parameters:
 
     collection: str = field(
         default=WHOLE,
-        metadata={"help": "Name of the collection that is swept", "unit": ""},
+        metadata={
+            "help": "Name of the collection that is swept; of those that --plates or --where choose one "
+            "that is not all",
+            "unit": "",
+        },
     )
     of: str = field(
         default="plates",
