@@ -6,21 +6,25 @@ from dataclasses import replace
 from typing import Any
 
 from ledgerkit import layout, operation
+from ledgerkit.clustering.swept import AS_SWEPT
 from ledgerkit.errors import LedgerkitError, MissingInput, UsageError, Withdrawn
 from ledgerkit.history import AMENDMENTS, IMAGES, PROMPTS, SEALED, SWEPT, History, Resolved, makers
 from ledgerkit.records import Run
 
 
 def of_sweep(history: History, parameters: Any) -> Any:
-    """Parameters of an operation that reads a sweep, with its collection and space where they name none.
+    """Parameters of an operation that reads a sweep, with its collection, space and cut where they name none.
 
     It is the newest sweep that suits them, so that the vectors are of the space that was swept, whichever
     lie beside, and each collection has a variant. Raises `MissingInput` where there is none.
     """
-    given = history.resolve(SWEPT[0], layout.COLLECTION, parameters).inputs[0]
-    run = next(run for run in history.collection if run.run_id == given.run_id)
+    trials = history.resolve(SWEPT[0], layout.COLLECTION, parameters).inputs[0]
+    run = next(run for run in history.collection if run.run_id == trials.run_id)
     found = history.swept(run)
-    return replace(parameters, collection=found["collection"], space=found["space_id"])
+    given = {"collection": found["collection"], "space": found["space_id"]}
+    if parameters.cut == AS_SWEPT:
+        given["cut"] = found["consensus"]["cut"]
+    return replace(parameters, **given)
 
 
 def collect(

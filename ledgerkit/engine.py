@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import replace
 
-from ledgerkit import operation
+from ledgerkit import operation, software
 from ledgerkit.backends import Outcome, budget, processes, run_all
 from ledgerkit.errors import LedgerkitError, MissingInput, UsageError
 from ledgerkit.history import History
@@ -138,7 +138,9 @@ def _forget(run: Run) -> None:
     """Take away what was kept of a task of the collection: its run is committed."""
     if run.subject != COLLECTION or run.status == "failed":
         return
-    if folder := folder_of(run.task_id, run.environment.libraries):
+    if folder := folder_of(
+        run.task_id, {"ledgerkit": run.code.ledgerkit, **run.environment.libraries}
+    ):
         KeptFolder(folder).clear()
 
 
@@ -218,7 +220,7 @@ class _Work:
         self._staged += 1
         loaded, kept = operation.load(task.operation), None
         if loaded.on_collection:
-            kept = folder_of(task.task_id, loaded.environment())
+            kept = folder_of(task.task_id, {"ledgerkit": software.VERSION, **loaded.environment()})
         return replace(task, staging=self.job.item(f"{self._staged:08d}"), kept=kept)
 
     def bundles(self, workers: int, together: bool) -> Iterator[list[Task]]:

@@ -278,7 +278,11 @@ class History:
             if of is not None and any(one.name == "of" for one in found[0].parameters())
             else ""
         ) + (f" --space {space}" if space and found[0].one_space else "")
-        where = f" with vectors in the space {space}" if space else ""
+        collection = getattr(parameters, "collection", "")
+        where = f" of the collection {collection}" if collection else ""
+        if collection not in ("", found[0].whole):
+            option += f" --collection {collection} --plates SELECTION"
+        where += f" with vectors in the space {space}" if space else ""
         raise MissingInput(
             f"{subject} has no {' or '.join(names)} run to read{where}",
             f"Make it with: ledgerkit {operation.command(names[0])}{option}",

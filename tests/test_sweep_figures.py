@@ -45,7 +45,7 @@ def tables_of(count: int, clusters: int, trials: int, collection: str = "plates"
 
 
 def drawn(tables: dict[str, Any], **parameters: Any) -> Produced:
-    return run_operation(survey, plate_id=None, tables=tables, **parameters)
+    return run_operation(survey, plate_id=None, tables=tables, **({"cut": "lifetime"} | parameters))
 
 
 def test_the_made_up_rows_meet_their_schemas() -> None:

@@ -106,7 +106,8 @@ def recommend(
         f"average rank {view.avg_rank:.1f}, worst z {view.worst_z:.2f}, mean z {view.mean_z:.2f}, "
         f"{view.trials} trials in {len(view.collections)} collections"
     )
-    click.echo(f"use it with: ledgerkit cluster --settings {view.target}")
+    of = "" if view.of == "plates" else f" --of {view.of}"
+    click.echo(f"use it with: ledgerkit cluster{of} --settings {view.target}")
 
 
 _of = click.option("--collection", default="", help="Whose pairs [default: those chosen last].")

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 CUTS = ("lifetime", "half")
 """The cuts of the consensus, each with a column `consensus_...`."""
+AS_SWEPT = "swept"
+"""In place of a cut: that which the sweep says."""
 Row = Mapping[str, Any]
 
 

@@ -27,6 +27,8 @@ EXPECTED = ("score", "silhouette", "coverage", "stability_ari", "modularity", "c
 class RecommendView:
     """A setting that was written, and why it is the one."""
 
+    of: str
+    """plates, tiles or segments."""
     kind: str
     """robust: it holds across collections; collection: it is the best of one."""
     target: str
@@ -56,6 +58,7 @@ def recommend(
         found = [one for one in found if one.name == collection]
         if not found:
             raise UsageError(f"no sweep of {collection}", f"There are: {', '.join(names)}")
+    _refuse_unlike(found)
     table = signature_table(_rows(found))
     chosen = robust(table) if collection is None else _best(found[0], table)
     if chosen is None:
@@ -65,6 +68,7 @@ def recommend(
     with new_file(target) as file:
         file.write(data)
     return RecommendView(
+        found[0].document["of"],
         document["kind"],
         str(target),
         document["algorithm"],
@@ -77,6 +81,17 @@ def recommend(
         sorted({one["collection"] for one in document["expected"]}),
         sha256_hex(data),
     )
+
+
+def _refuse_unlike(found: Sequence[CollectionData]) -> None:
+    """Raise `UsageError` for sweeps of which no one setting can be the best."""
+    for name in ("of", "components", "formula"):
+        values = sorted({str(one.document[name]) for one in found})
+        if len(values) > 1:
+            raise UsageError(
+                f"the sweeps differ in {name}: {', '.join(values)}",
+                "Sweep them alike, or name one of them: --collection NAME",
+            )
 
 
 def _document(

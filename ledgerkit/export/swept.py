@@ -47,7 +47,8 @@ _FIGURES = """
       AND ends_with(a.path, '/outputs/' || f.file)
     WHERE f.run_id = (
       SELECT max(run_id) FROM artifacts WHERE direction = 'input' AND role = 'table:sweep_trials'
-      AND made_by = ? AND run_id IN (SELECT run_id FROM current_figures))
+      AND made_by = ? AND run_id IN (SELECT run_id FROM current_figures)
+      AND run_id IN (SELECT run_id FROM runs WHERE parameters::JSON->>'cut' = ?))
     ORDER BY f.figure_id"""
 _PLATES = "SELECT plate_id, title, source_path FROM plates"
 
@@ -143,7 +144,9 @@ def _load(
         tree,
         {plate: str(row["title"]) for plate, row in plates.items()},
         images_of(ledgers, swept.of, sources),
-        sorted(ledgers.table(_FIGURES, [run_id]).to_pylist(), key=_place),
+        sorted(
+            ledgers.table(_FIGURES, [run_id, document["consensus"]["cut"]]).to_pylist(), key=_place
+        ),
         _vectors(ledgers, swept, run_id) if vectors else None,
     )
 

@@ -11,6 +11,7 @@ W0 and W4.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any
 
@@ -152,9 +153,18 @@ class Parameters:
     )
 
     def __post_init__(self) -> None:
+        from ledgerkit.errors import UsageError
+
         _grid(self)
+        if self.settings_sha256 and not (
+            self.setting and re.fullmatch("[0-9a-f]{64}", self.settings_sha256)
+        ):
+            raise UsageError(
+                f"settings_sha256 is {self.settings_sha256!r}: it is the digest of a file that a setting "
+                "came from",
+                "Give the file itself: --settings FILE",
+            )
         if self.setting:
-            from ledgerkit.errors import UsageError
             from ledgerkit.sweeping.given import parse
 
             parse(self.setting)

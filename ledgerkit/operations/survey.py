@@ -11,7 +11,15 @@ import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from ledgerkit.clustering.swept import CUTS, Swept, plain, read_sweep, said_setting, setting_of
+from ledgerkit.clustering.swept import (
+    AS_SWEPT,
+    CUTS,
+    Swept,
+    plain,
+    read_sweep,
+    said_setting,
+    setting_of,
+)
 from ledgerkit.errors import MissingInput
 
 if TYPE_CHECKING:
@@ -51,8 +59,12 @@ class Parameters:
         metadata={"help": "Collection that was swept; empty for that of the newest", "unit": ""},
     )
     cut: str = field(
-        default="lifetime",
-        metadata={"help": "Cut of the consensus that is drawn", "unit": "", "choices": CUTS},
+        default=AS_SWEPT,
+        metadata={
+            "help": "Cut of the consensus that is drawn; swept for that of the sweep",
+            "unit": "",
+            "choices": (AS_SWEPT, *CUTS),
+        },
     )
     sample: int = field(
         default=400,
@@ -82,9 +94,8 @@ def takes(parameters: Parameters) -> tuple[str, ...]:
 
 
 def variant(parameters: Parameters) -> str:
-    """What was grouped, the collection, and a cut that is not the first, behind a sign that no name has."""
-    cut = f"+{parameters.cut}" if parameters.cut != CUTS[0] else ""
-    return f"{parameters.of}-{parameters.collection}{cut}"
+    """What was grouped, the collection, and the cut, behind a sign that no name has."""
+    return f"{parameters.of}-{parameters.collection}+{parameters.cut}"
 
 
 def run(inputs: Inputs, parameters: Parameters, outputs: Outputs) -> None:
@@ -102,12 +113,12 @@ def run(inputs: Inputs, parameters: Parameters, outputs: Outputs) -> None:
     )
     album = Album(outputs)
     _draw_leaderboard(swept, album)
-    _draw_consensus(swept, parameters.sample, album)
+    _draw_consensus(swept, parameters, album)
     silhouettes = _silhouettes(inputs, parameters, swept, outputs)
     _draw_silhouettes(swept, silhouettes, album)
     front = _draw_pareto(swept, album)
     _draw_dependence(swept, album)
-    _draw_map(swept, album)
+    _draw_map(swept, parameters.cut, album)
     outputs.rows("figures", album.rows)
     ranked = len(swept.ranked)
     told = f"{ranked:,} of {len(swept.trials):,} trials have a rank"
@@ -115,7 +126,9 @@ def run(inputs: Inputs, parameters: Parameters, outputs: Outputs) -> None:
     found = len(swept.sizes)
     told = f"the consensus has {found:,} clusters, 2 at least wanted"
     outputs.gate("consensus", "clusters", found > 1, float(found), told)
-    outputs.document("sweep-report.json", "sweep-report", _report(swept, silhouettes, front))
+    outputs.document(
+        "sweep-report.json", "sweep-report", _report(swept, parameters.cut, silhouettes, front)
+    )
 
 
 def _draw_leaderboard(swept: Swept, album: Album) -> None:
@@ -144,12 +157,12 @@ def _draw_leaderboard(swept: Swept, album: Album) -> None:
     album.keep("sweep-leaderboard", title, figure)
 
 
-def _draw_consensus(swept: Swept, most: int, album: Album) -> None:
+def _draw_consensus(swept: Swept, parameters: Parameters, album: Album) -> None:
     from ledgerkit.clustering.swept import coassociation, sampled, voters
     from ledgerkit.plotting.together import together
 
-    rows, trials = sampled(swept, most, TOP_CLUSTERS), voters(swept)
-    title = f"Consensus of {len(trials):,} trials on {swept.what}"
+    rows, trials = sampled(swept, parameters.sample, TOP_CLUSTERS), voters(swept)
+    title = f"Consensus of {len(trials):,} trials on {swept.what}, cut by {parameters.cut}"
     figure: Any = "No trial could serve for the consensus."
     if len(trials):
         shares = coassociation(swept.labels[rows][:, trials])
@@ -274,20 +287,23 @@ def _value(value: Any) -> float | str:
     return plain(value)
 
 
-def _draw_map(swept: Swept, album: Album) -> None:
+def _draw_map(swept: Swept, cut: str, album: Album) -> None:
     import numpy as np
 
     from ledgerkit.plotting.chart import chart, grouped, middles
 
     points = np.array([(row["x"], row["y"]) for row in swept.members], dtype=np.float64)
     names = [None if number < 0 else f"{number}" for number in swept.consensus]
-    title = f"Map of {swept.what} in {len(swept.sizes):,} consensus clusters"
+    title = f"Map of {swept.what} in {len(swept.sizes):,} consensus clusters, cut by {cut}"
     marks = middles(points, swept.consensus)
     album.keep("sweep-map", title, chart(points, grouped(names, "none"), title, marks=marks))
 
 
 def _report(
-    swept: Swept, silhouettes: dict[int, NDArray[np.float64]] | None, front: list[int]
+    swept: Swept,
+    cut: str,
+    silhouettes: dict[int, NDArray[np.float64]] | None,
+    front: list[int],
 ) -> dict[str, Any]:
     """What the figures show, in numbers; null where something is missing."""
     known = silhouettes or {}
@@ -295,6 +311,7 @@ def _report(
         "collection": swept.collection,
         "of": swept.of,
         "space_id": swept.space,
+        "cut": cut,
         "rows": len(swept.members),
         "trials": len(swept.trials),
         "leaderboard": [

@@ -41,7 +41,7 @@ LIBRARIES = (
 )
 MAKES = ("sweep_trials", "sweep_members")
 ONE_SPACE = True
-WHOLE = "all"
+ALL_PLATES = "all"
 ALGORITHMS = "agglomerative,leiden,umap-hdbscan,kmeans"
 MAP_NEIGHBOURS, MAP_DISTANCE = 15, 0.1
 """Layout of the map: W0's single setting."""
@@ -57,7 +57,7 @@ class Parameters:
     """Settings of `sweep run`."""
 
     collection: str = field(
-        default=WHOLE,
+        default=ALL_PLATES,
         metadata={
             "help": "Name of the collection that is swept; of those that --plates or --where choose one "
             "that is not all",
@@ -216,7 +216,7 @@ def _trial_rows(
                 "consensus_ari": found.consensus_ari[place],
                 "stability_ari": found.stability[place],
                 **values,
-                "score": float(found.scores[found.formula].z[place]),
+                "score": found.scores[found.formula].of(place),
                 "rank": found.ranks[place],
                 "ranked_down": found.ranked_down[place],
                 "in_consensus": place in found.members,
@@ -280,8 +280,8 @@ def _document(
         "formula": found.formula,
         "weights": dict(WEIGHTS),
         "consensus": {
-            "method": agreed.method if agreed else "dense",
-            "threshold": agreed.threshold if agreed else 0.5,
+            "method": agreed.method if agreed else None,
+            "threshold": agreed.threshold if agreed else None,
             "cut": parameters.cut,
             "trials": found.members,
             "clusters": {
@@ -296,7 +296,7 @@ def _document(
             "algorithm": swept.trials[winner].algorithm,
             "parameters": dict(swept.trials[winner].setting),
             "signature": swept.trials[winner].signature,
-            "score": float(found.scores[found.formula].z[winner]),
+            "score": found.scores[found.formula].of(winner),
         },
     }
 

@@ -127,7 +127,8 @@ def trade_offs(collections: Sequence[CollectionData], overall: Overall) -> list[
 
 def _against(row: Row, winner: Row) -> str:
     """The best trial of the recommended signature against the winner of the same collection."""
-    lost = winner["score"] - row["score"]
+    known = winner["score"] is not None and row["score"] is not None
+    lost = f"{winner['score'] - row['score']:.2f} z below" if known else "behind"
     parts = []
     for name, column, digits, more in MEASURES[1:5]:
         ours, theirs = row[column], winner[column]
@@ -139,7 +140,7 @@ def _against(row: Row, winner: Row) -> str:
             better = "better" if (ours > theirs) == more else "worse"
             parts.append(f"{name} {ours:.{digits}f} against {theirs:.{digits}f} ({better})")
     return (
-        f"rank {row['rank']} (trial {row['trial']}), {lost:.2f} z below the winner "
+        f"rank {row['rank']} (trial {row['trial']}), {lost} the winner "
         f"(trial {winner['trial']}, {winner['algorithm']}): {'; '.join(parts)}; "
         f"{row['clusters']:,} clusters against {winner['clusters']:,}."
     )

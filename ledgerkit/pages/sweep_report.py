@@ -259,7 +259,7 @@ def _figures(made: _Report, one: CollectionData) -> list[Markup]:
     """Copies of the figures of `survey`, each held against its digest."""
     if not one.figures:
         command = f"{operation.command('survey')} --collection {quote(one.swept.collection)}"
-        return [hint("No current run has drawn this sweep. ", command, " does.")]
+        return [hint("No current run has drawn this sweep by its cut. ", command, " does.")]
     parts = []
     for row in one.figures:
         name = f"figures/{row['sha256'][:20]}.png"

@@ -8,6 +8,7 @@ Source: workflow W1; imaging notes G3 (the text's reading ranks as well as the c
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -53,6 +54,10 @@ class Scores:
 
     raw: NDArray[np.float64]
     z: NDArray[np.float64]
+
+    def of(self, place: int) -> float | None:
+        """The z-score of a trial; None where it has no score."""
+        return float(self.z[place]) if math.isfinite(self.raw[place]) else None
 
 
 def penalised(trial: Trial) -> bool:

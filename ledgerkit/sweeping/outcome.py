@@ -8,8 +8,8 @@
    known; both composites take it.
 3. The score is the ARI with the consensus (`consensus`), or one of W1's composites.
 4. `w1-rank-down-v1`: a trial that is below the median in both, on subsamples and with the consensus,
-   and below the lowest quarter in one, is ranked behind all others, and one that is penalised behind
-   those that are not. None is dropped.
+   and below the lowest quarter in one, is ranked behind all others; behind these come those that are
+   penalised, which have no score by `consensus`. None is dropped.
 
 Source: workflow W1; Ben-Hur, Elisseeff & Guyon 2002 (stability); imaging notes G3 (agreement with the
 consensus ranks like the truth).
@@ -62,11 +62,8 @@ class Outcome:
     ranked_down: list[bool]
     ranks: list[int | None]
     """1 for the best; None for controls."""
-
-    @property
-    def winner(self) -> int | None:
-        """Number of the trial with rank 1."""
-        return self.ranks.index(1) if 1 in self.ranks else None
+    winner: int | None
+    """Number of the trial with rank 1; None where that is penalised, as all others then are."""
 
 
 def outcome(
@@ -94,18 +91,19 @@ def outcome(
     with_consensus = _with_consensus(swept, agreement)
     stability = [_mean(one, other) for one, other in zip(bootstrap, with_consensus, strict=True)]
     scores = {name: score(trials, stability, name, weights) for name in COMPOSITES}
-    scores[CONSENSUS] = _agreeing(with_consensus)
+    poor = [penalised(trial) for trial in trials]
+    scores[CONSENSUS] = _agreeing(with_consensus, poor)
     down = _ranked_down(bootstrap, with_consensus, free)
     first, then = (-scores[name].z.round(9) for name in (formula, TEXT))
     order = sorted(
-        free,
-        key=lambda place: (down[place], penalised(trials[place]), first[place], then[place], place),
+        free, key=lambda place: (poor[place], down[place], first[place], then[place], place)
     )
     ranks: list[int | None] = [None] * len(trials)
     for rank, place in enumerate(order, 1):
         ranks[place] = rank
+    winner = order[0] if order and not poor[order[0]] else None
     return Outcome(
-        agreement, members, with_consensus, stability, scores, formula, down.tolist(), ranks
+        agreement, members, with_consensus, stability, scores, formula, down.tolist(), ranks, winner
     )
 
 
@@ -126,11 +124,12 @@ def _by_stability(
     return sorted((place for place in free if not penalised(trials[place])), key=key)
 
 
-def _agreeing(with_consensus: list[float | None]) -> Scores:
-    """The ARI with the consensus as a score; NaN where there is none."""
+def _agreeing(with_consensus: list[float | None], poor: list[bool]) -> Scores:
+    """The ARI with the consensus as a score; NaN where there is none, or the trial is penalised."""
     import numpy as np
 
-    raw = np.array([np.nan if one is None else one for one in with_consensus])
+    known = zip(with_consensus, poor, strict=True)
+    raw = np.array([np.nan if one is None or bad else one for one, bad in known])
     return Scores(raw, z_scores(raw))
 
 

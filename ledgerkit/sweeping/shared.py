@@ -31,8 +31,6 @@ FEWEST = 4
 """Rows without which there is nothing to compare."""
 GROW_FROM = 2000
 """Rows beyond which least sizes of clusters grow in proportion, as in `cluster`."""
-FEWEST = 4
-"""Rows without which there is nothing to compare."""
 PRINCIPAL = 10
 """Dimensions of the space in which DBCV is measured, at most: one for all trials."""
 

@@ -191,7 +191,7 @@ def robustness(found: Sequence[Judged], formula: str) -> list[tuple[str, str, fl
             "dataset": one.name,
             "algorithm": one.swept.trials[place].algorithm,
             "signature": one.swept.trials[place].signature,
-            "score_raw_z": float(one.outcomes[formula].scores[formula].z[place]),
+            "score_raw_z": one.outcomes[formula].scores[formula].of(place),
         }
         for one in found
         for place in one.free

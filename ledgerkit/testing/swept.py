@@ -196,7 +196,7 @@ def put_survey(repository: Repository, sweep: str) -> str:
     lines = _bytes(archive, runs[sweep], "table:sweep_trials").splitlines()
     tables["sweep_trials"] = [json.loads(line) for line in lines]
     name = tables["sweep_trials"][0]["collection"]
-    produced = run_operation(survey, plate_id=None, tables=tables, collection=name)
+    produced = run_operation(survey, plate_id=None, tables=tables, collection=name, cut="lifetime")
     figures = b"".join(canonical_bytes(row) + b"\n" for row in produced.row_tables["figures"])
     files = [
         (file.name, file.role, file.media_type, file.data)
@@ -221,7 +221,12 @@ def _put(
         for output in archive.outputs(run)
     ]
     with archive.job() as job:
-        told = {"of": "plates", "collection": name, "made_before": len(archive.runs("collection"))}
+        told = {
+            "of": "plates",
+            "collection": name,
+            "cut": "lifetime",
+            "made_before": len(archive.runs("collection")),
+        }
         event = Event(operation, "made-up", told)
         folder = job.item(staged_name(operation))
         artifacts = [
