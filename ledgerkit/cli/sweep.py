@@ -104,6 +104,11 @@ def recommend(
         f"average rank {view.avg_rank:.1f}, worst z {view.worst_z:.2f}, mean z {view.mean_z:.2f}, "
         f"{view.trials} trials in {len(view.collections)} collections"
     )
+    if view.ranked_down:
+        click.echo(
+            f"ranked down in {view.ranked_down} collections, as all others in as many or more: it holds "
+            "badly there"
+        )
     click.echo(f"use it with: ledgerkit cluster --settings {view.target}")
 
 
@@ -114,7 +119,13 @@ _said_by = click.option("--by", help="One person's answers alone [default: what 
 @sweep.command()
 @_of
 @_said_by
-@click.option("--top", default=20, show_default=True, help="Trials that are listed.")
+@click.option(
+    "--top",
+    type=click.IntRange(0),
+    default=20,
+    show_default=True,
+    help="Trials that are listed.",
+)
 @common_options
 def judge(collection: str, by: str | None, top: int, path: Path | None, as_json: bool) -> None:
     """Hold every trial against what people said of pairs: precision, recall, Matthews correlation.
@@ -159,7 +170,13 @@ def judge(collection: str, by: str | None, top: int, path: Path | None, as_json:
     show_default=True,
     help="Regression on comparisons of trials, or on a strength of each.",
 )
-@click.option("--seed", default=1337, show_default=True, help="Seed of the resampled pairs.")
+@click.option(
+    "--seed",
+    type=click.IntRange(0),
+    default=1337,
+    show_default=True,
+    help="Seed of the resampled pairs.",
+)
 @common_options
 def weigh(
     output: Path,

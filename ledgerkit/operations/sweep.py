@@ -41,7 +41,7 @@ LIBRARIES = (
 )
 MAKES = ("sweep_trials", "sweep_members")
 ONE_SPACE = True
-WHOLE = "all"
+ALL_PLATES = "all"
 ALGORITHMS = "agglomerative,leiden,umap-hdbscan,kmeans"
 MAP_NEIGHBOURS, MAP_DISTANCE = 15, 0.1
 """Layout of the map: W0's single setting."""
@@ -57,7 +57,7 @@ class Parameters:
     """Settings of `sweep run`."""
 
     collection: str = field(
-        default=WHOLE,
+        default=ALL_PLATES,
         metadata={
             "help": "Name of the collection that is swept; of those that --plates or --where choose one "
             "that is not all",
