@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from ledgerkit import layout
 from ledgerkit.repository import Archive
+from ledgerkit.sweeping.reweighing import LOGISTIC
 from ledgerkit.views import CorrectionView, FreezeView, PolicyDifferenceView
 
 if TYPE_CHECKING:
@@ -224,7 +225,7 @@ class Decisions:
         *,
         collection: str = "",
         by: str | None = None,
-        method: str = "logistic",
+        method: str = LOGISTIC,
         seed: int = 1337,
     ) -> WeightsView:
         """Write weights of the composite that follow from people's answers to a new file.

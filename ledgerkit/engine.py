@@ -136,8 +136,10 @@ def run(
 
 def _forget(run: Run) -> None:
     """Take away what was kept of a task of the collection: its run is committed."""
-    if run.subject == COLLECTION and run.status != "failed":
-        KeptFolder(folder_of(run.task_id, run.environment.libraries)).clear()
+    if run.subject != COLLECTION or run.status == "failed":
+        return
+    if folder := folder_of(run.task_id, run.environment.libraries):
+        KeptFolder(folder).clear()
 
 
 def _refuse_without_footprint(name: str) -> None:

@@ -96,7 +96,7 @@ class Kept(Protocol):
         """A value as it was put; None where there is none, or it is damaged."""
 
     def put(self, key: str, value: bytes) -> None:
-        """Keep a value until the run is committed. Raises `CommitFailed` where the disk refuses."""
+        """Keep a value until the run is committed; where the disk refuses, nothing is kept."""
 
 
 class Outputs(Protocol):

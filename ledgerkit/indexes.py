@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 from ledgerkit import layout
 from ledgerkit.canonical import canonical_bytes, digest_stream, parse_json, sha256_hex
 from ledgerkit.errors import InvalidRecord, LedgerkitError, MissingInput, UsageError
+from ledgerkit.kept import outside_folder
 from ledgerkit.query import Ledgers, Limits, ask
 from ledgerkit.repository import Archive
 from ledgerkit.vectors import LedgerVectors
@@ -54,16 +55,6 @@ class IndexView:
     bytes: int
     library: str
     path: str
-
-
-def default_folder() -> Path:
-    """`LEDGERKIT_INDEXES`, else `ledgerkit/indexes` in the user's cache folder (XDG_CACHE_HOME)."""
-    named = os.environ.get(VARIABLE)
-    if named:
-        return Path(named).absolute()
-    cache = os.environ.get("XDG_CACHE_HOME", "")
-    base = Path(cache) if os.path.isabs(cache) else Path.home() / ".cache"
-    return base / "ledgerkit" / "indexes"
 
 
 def proposed(count: int) -> int:
@@ -171,7 +162,12 @@ def _again(of: str, space: str) -> str:
 
 def _base(archive: Archive, of: str, space: str) -> Path:
     """The file of an index; one with `.json` behind its name says what it is."""
-    folder = default_folder()
+    folder = outside_folder(VARIABLE, "indexes")
+    if folder is None:
+        raise UsageError(
+            "there is no folder for indexes: the user has no home",
+            f"Let {VARIABLE} name a folder outside of the repository.",
+        )
     if folder.resolve().is_relative_to(archive.root.resolve()):
         raise UsageError(
             f"{folder} lies inside the repository: indexes are no part of it",

@@ -1,7 +1,8 @@
 """What an interrupted task had finished, kept outside of repositories until its run is committed.
 
-Disposable: what is missing or damaged is computed again. It belongs to one task, its inputs, its
-parameters and the versions of its libraries; another task never sees it.
+Disposable: what is missing or damaged is computed again, and a disk that refuses costs time, never the
+work. It belongs to one task, its inputs, its parameters and the versions of its libraries; another
+task never sees it.
 """
 
 from __future__ import annotations
@@ -14,20 +15,26 @@ from contextlib import suppress
 from pathlib import Path
 
 from ledgerkit.canonical import canonical_bytes, sha256_hex
-from ledgerkit.disk import disk_errors
 
 VARIABLE = "LEDGERKIT_KEPT"
 _DIGEST = 32
 
 
-def default_folder() -> Path:
-    """`LEDGERKIT_KEPT`, else `ledgerkit/kept` in the user's cache folder (XDG_CACHE_HOME)."""
-    named = os.environ.get(VARIABLE)
+def outside_folder(variable: str, name: str) -> Path | None:
+    """The folder that the variable names, else `ledgerkit/<name>` in the user's cache folder.
+
+    That is XDG_CACHE_HOME, else `.cache` in the home folder; None where there is no home either.
+    """
+    named = os.environ.get(variable)
     if named:
         return Path(named).absolute()
     cache = os.environ.get("XDG_CACHE_HOME", "")
-    base = Path(cache) if os.path.isabs(cache) else Path.home() / ".cache"
-    return base / "ledgerkit" / "kept"
+    if os.path.isabs(cache):
+        return Path(cache) / "ledgerkit" / name
+    try:
+        return Path.home() / ".cache" / "ledgerkit" / name
+    except RuntimeError:
+        return None
 
 
 class KeptFolder:
@@ -46,13 +53,19 @@ class KeptFolder:
         return value if hashlib.sha256(value).digest() == digest else None
 
     def put(self, key: str, value: bytes) -> None:
-        """Keep a value. Raises `CommitFailed` where the disk refuses."""
+        """Keep a value, whole or not at all. Where the disk refuses it is not kept, without a word.
+
+        Others may put at the same time: each writes beside, and the last one's value stays.
+        """
         path = self._path(key)
-        beside = path.with_name(f"{path.name}.{secrets.token_hex(4)}")
-        with disk_errors(str(path)):
+        beside = path.with_name(f"{path.name}.{secrets.token_hex(8)}")
+        with suppress(OSError):
             path.parent.mkdir(parents=True, exist_ok=True)
-            beside.write_bytes(hashlib.sha256(value).digest() + value)
-            os.replace(beside, path)
+            try:
+                beside.write_bytes(hashlib.sha256(value).digest() + value)
+                os.replace(beside, path)
+            finally:
+                beside.unlink(missing_ok=True)
 
     def clear(self) -> None:
         """Take everything away: the run that it was kept for is committed."""
@@ -78,7 +91,8 @@ class KeptHere:
         self._values[key] = value
 
 
-def folder_of(task_id: str, libraries: dict[str, str]) -> Path:
-    """Where things are kept of a task under these versions of its libraries."""
+def folder_of(task_id: str, libraries: dict[str, str]) -> Path | None:
+    """Where things are kept of a task under these versions of its libraries; None for nowhere."""
+    folder = outside_folder(VARIABLE, "kept")
     of = canonical_bytes({"task_id": task_id, "libraries": libraries})
-    return default_folder() / sha256_hex(of)
+    return folder and folder / sha256_hex(of)

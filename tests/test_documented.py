@@ -149,30 +149,19 @@ def test_schemas_are_closed_and_say_what_every_field_is(name: str) -> None:
     assert all(one == "" or one in schema.names() for one in references)
 
 
-def test_the_links_between_the_pages_lead_somewhere() -> None:
-    for page in (
-        "atlas.md",
-        "queries.md",
-        "figures.md",
-        "findings.md",
-        "ledgers.md",
-        "embeddings-classical.md",
-        "models.md",
-        "names.md",
-        "exports.md",
-        "proof.md",
-        "pyramids.md",
-        "rerun.md",
-        "segments.md",
-        "clustering.md",
-        "search.md",
-        "sweeps-report.md",
-        "texts.md",
-        "verify.md",
-        "workflows.md",
-    ):
-        for link in re.findall(r"\]\(([^)#:]+)\)", (DOCS / page).read_text("utf-8")):
-            assert (DOCS / link).is_file(), f"{page}: {link}"
+@pytest.mark.parametrize("page", sorted(DOCS.glob("*.md")), ids=lambda page: page.name)
+def test_the_links_of_a_page_lead_somewhere(page: Path) -> None:
+    for link in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", page.read_text("utf-8")):
+        assert (DOCS / link).is_file(), link
+
+
+def test_the_page_of_the_architecture_names_every_module() -> None:
+    page = (DOCS / "architecture.md").read_text("utf-8")
+    package = Path(operation.__file__).parent
+    modules = {path.stem for path in package.glob("[!_]*.py")}
+    folders = {path.parent.name for path in package.glob("*/__init__.py")}
+    lacking = [name for name in modules | folders if not re.search(rf"`{name}/?`", page)]
+    assert not lacking
 
 
 def test_the_page_of_workflows_names_tests_and_headings_that_are_there() -> None:

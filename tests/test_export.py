@@ -23,6 +23,7 @@ from jsonschema import Draft202012Validator
 from ledgerkit.api import Repository
 from ledgerkit.cli import cli
 from ledgerkit.errors import DigestMismatch, InvalidRecord, MissingInput, UsageError
+from ledgerkit.export.figures import _csv
 from ledgerkit.export.ledgers import AT_ONCE, KINDS
 from ledgerkit.export.segments import FORMATS
 from ledgerkit.merkle import parse_checkpoint
@@ -543,6 +544,13 @@ def test_figures_are_exported_with_an_index_of_how_each_is_read(
     printed = CliRunner().invoke(cli, given).output
     assert printed.startswith(f"{view.figures} figures of {view.runs} runs in {tmp_path / 'again'}")
     assert view.sha256 in printed
+
+
+def test_no_cell_of_the_index_of_figures_is_computed_by_a_spreadsheet() -> None:
+    index = pa.table(
+        {"title": ["=1+1", "plain"], "tags": [["@a", "b"], []], "is_core": [True, False]}
+    )
+    assert _csv(index) == b"title,tags,is_core\n'=1+1,'@a;b,true\nplain,,false\n"
 
 
 def test_figures_can_be_chosen_and_a_damaged_one_leaves_nothing(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import pwd
 import shutil
 import subprocess
 from collections.abc import Callable
@@ -110,6 +111,11 @@ def test_what_cannot_be_indexed_is_named(
         repository.index(space_of(repository))
     monkeypatch.setenv("LEDGERKIT_INDEXES", str(archive / "indexes"))
     with pytest.raises(UsageError, match="lies inside the repository"):
+        repository.index("classical-1")
+    for variable in ("LEDGERKIT_INDEXES", "XDG_CACHE_HOME", "HOME"):
+        monkeypatch.delenv(variable, raising=False)
+    monkeypatch.setattr(pwd, "getpwuid", {}.__getitem__)
+    with pytest.raises(UsageError, match="the user has no home"):
         repository.index("classical-1")
 
 

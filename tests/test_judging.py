@@ -112,7 +112,7 @@ def test_weights_are_written_with_their_intervals_and_nothing_is_replaced(
 def test_numbers_below_zero_are_refused(given: tuple[str, ...], command: Command) -> None:
     done = command("sweep", *given)
     assert done.returncode == 2
-    assert "-1 is not in the range x>=0" in done.stderr
+    assert "-1 is not in the range x>=" in done.stderr
 
 
 def test_few_answers_nobody_and_no_sweep_are_said(

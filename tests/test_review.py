@@ -6,6 +6,7 @@ import contextlib
 import http.client
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -16,11 +17,16 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from ledgerkit import review
 from ledgerkit.api import Repository
 from ledgerkit.errors import MissingInput, UsageError
+from ledgerkit.imaging.contact import to_jpeg
+from ledgerkit.layout import cache_folder
+from ledgerkit.pages.desk import PairDesk
 from ledgerkit.review import looked_at
 from ledgerkit.testing.reviewed import put_pairs
 from ledgerkit.verify import verify
@@ -394,3 +400,42 @@ def test_a_picture_that_is_damaged_is_a_sentence(asked: Repository, pairs: list[
         assert status == 500
         assert "is not the file that was recorded" in json.loads(data)["error"]
         assert server.state("")["by"] == "A"
+
+
+def test_a_segment_is_shown_as_its_crop_and_a_plate_as_the_plate(worked: Repository) -> None:
+    worked.consolidate()
+    (segment,) = worked.query(
+        "FROM current_segments WHERE plate_id = 'plate-001' ORDER BY (x1 - x0) * (y1 - y0) LIMIT 1"
+    ).to_dicts()
+    name, box = segment["segment_id"], tuple(segment[side] for side in ("x0", "y0", "x1", "y1"))
+    lost = f"{name[:-1]}x"
+    put_pairs(
+        worked,
+        0,
+        pairs=[
+            (name, "plate-001", "plate-001", "plate-001"),
+            (lost, "plate-001", "plate-002", "plate-002"),
+        ],
+    )
+    reviewed = looked_at(worked._archive)
+    first, second = reviewed.pairs()[1]
+
+    def shown(pair: str, side: str) -> bytes:
+        desk = PairDesk(worked._archive, reviewed, "plates", "", "One artist?")
+        return desk.picture(pair, side)
+
+    with Image.open(worked.root / str(worked.plates()[0].source_path)) as source:
+        assert shown(first.pair_id, "left") == to_jpeg(np.asarray(source.crop(box)))
+        (row,) = worked.query(
+            "FROM current_tiles WHERE kind = 'whole' AND plate_id = 'plate-001'"
+        ).to_dicts()
+        normalised = worked.root / cache_folder("plate-001", row["run_id"]) / row["file"]
+        with Image.open(normalised) as image:
+            assert image.size != source.size
+            assert shown(first.pair_id, "right") == to_jpeg(np.asarray(image))
+        normalised.parent.chmod(0o755)
+        normalised.chmod(0o644)
+        normalised.write_bytes(b"damaged")
+        assert shown(first.pair_id, "right") == to_jpeg(np.asarray(source))
+    with pytest.raises(MissingInput, match=f"no run of plate-001 made {re.escape(lost)}"):
+        shown(second.pair_id, "left")

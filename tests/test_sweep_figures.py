@@ -72,7 +72,7 @@ def figures(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     return found
 
 
-@pytest.mark.parametrize(("count", "clusters", "trials"), [(40, 3, 16), (1500, 300, 240)])
+@pytest.mark.parametrize(("count", "clusters", "trials"), [(40, 3, 16), (900, 300, 120)])
 def test_no_text_lies_over_another_or_leaves_the_picture(
     count: int, clusters: int, trials: int, figures: dict[str, Any]
 ) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import signal
 import subprocess
@@ -16,7 +17,7 @@ import pytest
 from ledgerkit.api import Repository
 from ledgerkit.errors import InvalidRecord, LedgerkitError, MissingInput, UsageError
 from ledgerkit.export.settings import read_settings
-from ledgerkit.kept import VARIABLE
+from ledgerkit.kept import VARIABLE, KeptFolder
 
 QUICK = {"trials": 20, "samples": 1, "algorithms": "leiden,kmeans"}
 
@@ -46,21 +47,37 @@ def test_a_sweep_that_is_killed_goes_on_where_it_was(
     monkeypatch.setenv(VARIABLE, str(kept))
     for name in ("killed", "whole"):
         shutil.copytree(worked._archive.root, tmp_path / name, symlinks=True)
-    given = ["sweep", "run", "--trials", "200", "--algorithms", "leiden,umap-hdbscan,kmeans"]
-    command = [sys.executable, "-m", "ledgerkit", *given, "-C", str(tmp_path / "killed")]
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    quick = {"trials": 100, "samples": 1, "algorithms": "leiden,kmeans"}
+    given = [word for name, value in quick.items() for word in (f"--{name}", str(value))]
+    command = [sys.executable, "-m", "ledgerkit", "sweep", "run", *given]
+    process = subprocess.Popen(
+        [*command, "-C", str(tmp_path / "killed")],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
     until = time.monotonic() + 60
     while len(list(kept.glob("*/*"))) < 5 and process.poll() is None and time.monotonic() < until:
         time.sleep(0.002)
     process.send_signal(signal.SIGKILL)
     assert process.wait() == -signal.SIGKILL
-    before = {path: path.stat().st_mtime_ns for path in kept.glob("*/*")}
+    before = set(kept.glob("*/*"))
     assert len(before) >= 5
     killed, whole = (Repository.open(tmp_path / name) for name in ("killed", "whole"))
     assert not [run for run in killed._archive.runs("collection") if run.operation == "sweep"]
-    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+    put: set[Path] = set()
+    keep = KeptFolder.put
+
+    def told(self: KeptFolder, key: str, value: bytes) -> None:
+        put.add(self._path(key))
+        keep(self, key, value)
+
+    monkeypatch.setattr(KeptFolder, "put", told)
+    killed.run("sweep", **quick)
+    assert len(put) < 100
+    assert not put & before
     assert not list(kept.glob("*/*"))
-    whole.run("sweep", trials=200, algorithms="leiden,umap-hdbscan,kmeans")
+    monkeypatch.setenv(VARIABLE, os.devnull)  # no folder: nothing can be kept
+    whole.run("sweep", **quick)
     assert outputs(killed) == outputs(whole)
 
 

@@ -216,6 +216,11 @@ class Size(click.ParamType):  # type: ignore[type-arg]
         return round(float(match[1]) * _UNITS[match[2].upper()])
 
 
+def decimals(value: float | None, form: str = ".3f") -> str:
+    """A number as a table shows it; a hyphen where there is none."""
+    return "-" if value is None else format(value, form)
+
+
 def note_behind(repository: Repository, at: str | None = None) -> None:
     """Say on stderr that the ledgers lack what the records have; not of those at a checkpoint."""
     reason = repository.behind() if at is None else None

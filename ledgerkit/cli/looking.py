@@ -11,6 +11,7 @@ from ledgerkit.cli.common import (
     columns,
     common_options,
     counting,
+    decimals,
     note_behind,
     open_repository,
     print_json,
@@ -168,8 +169,8 @@ def _print(view: DuplicatesView) -> None:
                 pair.first,
                 pair.second,
                 pair.rule,
-                "-" if pair.distance is None else str(pair.distance),
-                "-" if pair.cosine is None else f"{pair.cosine:.4f}",
+                decimals(pair.distance, "d"),
+                decimals(pair.cosine, ".4f"),
             ]
             for pair in group.pairs
         ]

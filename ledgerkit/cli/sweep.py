@@ -10,6 +10,7 @@ from ledgerkit.cli.common import (
     beside_option,
     columns,
     common_options,
+    decimals,
     note_behind,
     open_all,
     open_repository,
@@ -19,6 +20,7 @@ from ledgerkit.cli.common import (
 )
 from ledgerkit.cli.operations import Placed
 from ledgerkit.findings import writable
+from ledgerkit.sweeping.reweighing import LOGISTIC, METHODS
 
 
 @click.group(cls=Placed)
@@ -120,11 +122,7 @@ _said_by = click.option("--by", help="One person's answers alone [default: what 
 @_of
 @_said_by
 @click.option(
-    "--top",
-    type=click.IntRange(0),
-    default=20,
-    show_default=True,
-    help="Trials that are listed.",
+    "--top", type=click.IntRange(1), default=20, show_default=True, help="Trials that are listed."
 )
 @common_options
 def judge(collection: str, by: str | None, top: int, path: Path | None, as_json: bool) -> None:
@@ -149,7 +147,7 @@ def judge(collection: str, by: str | None, top: int, path: Path | None, as_json:
     head = ["Matthews", "precision", "recall", "outside", "rank", "trial"]
     rows = [
         [
-            *map(_figure, (one.matthews, one.precision, one.recall)),
+            *map(decimals, (one.matthews, one.precision, one.recall)),
             str(one.outside),
             str(one.rank or "-"),
             f"{one.trial} {one.signature}",
@@ -165,8 +163,8 @@ def judge(collection: str, by: str | None, top: int, path: Path | None, as_json:
 @_said_by
 @click.option(
     "--method",
-    type=click.Choice(("logistic", "bradley-terry")),
-    default="logistic",
+    type=click.Choice(METHODS),
+    default=LOGISTIC,
     show_default=True,
     help="Regression on comparisons of trials, or on a strength of each.",
 )
@@ -211,11 +209,7 @@ def weigh(
         click.echo(f"  {name} keeps its weight: {why}")
     click.echo(
         f"{view.decisive} answers tell trials apart; of the comparisons by answers that were held "
-        f"out {_figure(view.held_out)} are ordered rightly, by the default weights "
-        f"{_figure(view.held_out_default)}"
+        f"out {decimals(view.held_out)} are ordered rightly, by the default weights "
+        f"{decimals(view.held_out_default)}"
     )
     click.echo(f"first: trial {view.first}; by the default weights trial {view.first_default}")
-
-
-def _figure(value: float | None) -> str:
-    return "-" if value is None else f"{value:.3f}"

@@ -11,6 +11,7 @@ Source: Fred & Jain 2005 (evidence accumulation); Blondel et al. 2008 (Louvain).
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from ledgerkit.clustering.density import NOISE
@@ -57,14 +58,14 @@ def agreed(
     return renumbered(labels, belonging(votes, labels), outliers, persistence, [])
 
 
-def distinct(given: list[NDArray[np.int32]]) -> NDArray[np.int32]:
-    """Each partition once, whatever its clusters are numbered, int32 (partitions, n), by first trial."""
+def distinct(given: Iterable[NDArray[np.int32]]) -> list[int]:
+    """Places of the partitions, int32 (n,), that none before them equals, however numbered."""
     import numpy as np
 
-    found: dict[bytes, NDArray[np.int32]] = {}
-    for labels in given:
-        found.setdefault(by_size(labels.astype(np.int64)).tobytes(), labels)
-    return np.stack(list(found.values()))
+    found: dict[bytes, int] = {}
+    for place, labels in enumerate(given):
+        found.setdefault(by_size(labels.astype(np.int64)).tobytes(), place)
+    return list(found.values())
 
 
 def _communities(votes: NDArray[np.int32], near: NDArray[np.int32], seed: int) -> NDArray[np.int64]:

@@ -68,7 +68,7 @@ def group(unit: NDArray[np.float32], reduced: NDArray[np.float32], how: How) -> 
     if best is None:
         return _fallen_back(unit, swept, how)
     number, rows = best.trial.number, _rows(swept, how, None)
-    votes = distinct(swept.votes)
+    votes = [swept.votes[place] for place in distinct(swept.votes)]
     agreement = _agreement(swept, votes, best, how)
     if isinstance(agreement, Partition):
         first, rule, method, reason = agreement, CONSENSUS, "consensus", ""
@@ -96,10 +96,14 @@ def group(unit: NDArray[np.float32], reduced: NDArray[np.float32], how: How) -> 
     return Grouping(levels, swept, best.trial.setting, number, rule, method, reason, rows)
 
 
-def _agreement(swept: Sweep, votes: NDArray[np.int32], best: Best, how: How) -> Partition | str:
+def _agreement(
+    swept: Sweep, votes: list[NDArray[np.int32]], best: Best, how: How
+) -> Partition | str:
     """What the trials agree on, or why the best of them stands alone: empty where no consensus was
     wanted, or fewer settings were tried than it takes.
     """
+    import numpy as np
+
     if how.choose != "consensus" or len(swept.trials) < FEWEST:
         return ""
     if len(swept.votes) < FEWEST:
@@ -108,7 +112,7 @@ def _agreement(swept: Sweep, votes: NDArray[np.int32], best: Best, how: How) -> 
     if swept.near is None or len(swept.votes[0]) > MOST_ROWS:
         return f"a consensus takes 4 to {MOST_ROWS:,} rows: the best trial was taken"
     least = min(trial.setting.min_cluster_size for trial in swept.trials if not trial.note)
-    agreement = agreed(votes, swept.near.indices, best.cut.outliers, least, how.seed)
+    agreement = agreed(np.stack(votes), swept.near.indices, best.cut.outliers, least, how.seed)
     noise = float((agreement.labels < 0).mean())
     if agreement.clusters < 2 or noise > how.max_noise:
         found = f"{agreement.clusters} clusters, {noise:.2f} of the rows noise"

@@ -12,23 +12,16 @@ import io
 from typing import TYPE_CHECKING, Any
 
 from ledgerkit.canonical import canonical_bytes
-from ledgerkit.errors import MissingInput
 from ledgerkit.export.clustered import Clustered
 from ledgerkit.export.target import Digested
 from ledgerkit.export.thumbnails import images_of, thumbnails
+from ledgerkit.export.vectors import vectors_of
+from ledgerkit.imaging.contact import to_jpeg
 from ledgerkit.query import Ledgers
 from ledgerkit.reading import Tree
 
 if TYPE_CHECKING:
     import pyarrow as pa
-    from PIL.Image import Image
-
-QUALITY = 85
-_VECTORS = """
-    SELECT e.subject_id, e.vector FROM embeddings e
-    WHERE e.space_id = ? AND e.run_id IN (
-      SELECT made_by FROM artifacts WHERE run_id = ? AND direction = 'input'
-      AND role = 'table:embeddings')"""
 
 
 def table(
@@ -81,24 +74,20 @@ def write(output: Digested, data: pa.Table, told: dict[str, Any]) -> None:
 
 def _neighbours(ledgers: Ledgers, found: Clustered, count: int) -> pa.Array:
     """By cosine in the vectors that were grouped. Raises `MissingInput` where they are not there."""
-    import numpy as np
     import pyarrow as pa
 
     from ledgerkit.clustering.reduce import neighbours, normalise
 
     kind = pa.struct([("ids", pa.list_(pa.int64())), ("distances", pa.list_(pa.float64()))])
-    rows = ledgers.table(_VECTORS, [found.space, found.run_id])
-    place = {name: at for at, name in enumerate(rows["subject_id"].to_pylist())}
-    lacking = [one.subject_id for one in found.subjects if one.subject_id not in place]
-    if lacking:
-        raise MissingInput(
-            f"{len(lacking)} subjects have no vector in {found.space}, the first: {lacking[0]}",
-            "Leave neighbours out with --neighbors 0.",
-        )
-    if len(found.subjects) < 2:
-        return pa.array([{"ids": [], "distances": []}] * len(found.subjects), kind)
-    vectors = np.asarray(rows["vector"].combine_chunks().flatten(), np.float32)
-    matrix = vectors.reshape(rows.num_rows, -1)[[place[one.subject_id] for one in found.subjects]]
+    matrix = vectors_of(
+        ledgers,
+        found.space,
+        found.run_id,
+        [one.subject_id for one in found.subjects],
+        "Leave neighbours out with --neighbors 0.",
+    )
+    if len(matrix) < 2:
+        return pa.array([{"ids": [], "distances": []}] * len(matrix), kind)
     near = neighbours(normalise(matrix), min(count + 1, len(matrix)))
     return pa.array(
         [
@@ -111,14 +100,12 @@ def _neighbours(ledgers: Ledgers, found: Clustered, count: int) -> pa.Array:
 
 def _pictures(tree: Tree, ledgers: Ledgers, found: Clustered, side: int) -> list[dict[str, Any]]:
     """A JPEG of each subject, or null bytes where no image can be had; each image is read once."""
+    import numpy as np
+
     sources = {plate: row["source_path"] for plate, row in found.plates.items()}
     images = images_of(ledgers, found.of, sources)
     subjects = [(one.subject_id, one.plate_id) for one in found.subjects]
-    made = {name: _jpeg(one) for name, one in thumbnails(tree, images, subjects, side)}
+    made = {
+        name: to_jpeg(np.asarray(one)) for name, one in thumbnails(tree, images, subjects, side)
+    }
     return [{"bytes": made.get(name), "path": f"{name}.jpg"} for name, _ in subjects]
-
-
-def _jpeg(picture: Image) -> bytes:
-    buffer = io.BytesIO()
-    picture.save(buffer, "JPEG", quality=QUALITY)
-    return buffer.getvalue()

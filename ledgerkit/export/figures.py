@@ -6,7 +6,6 @@ how a picture is read and where it is from. `stage` is the operation that drew i
 
 from __future__ import annotations
 
-import csv
 import io
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from ledgerkit.errors import MissingInput
 from ledgerkit.export.ledgers import ledgers_at
+from ledgerkit.export.spreadsheet import csv_table
 from ledgerkit.export.target import new_folder, put, put_json, refuse
 from ledgerkit.query import Limits
 from ledgerkit.repository import Archive
@@ -85,11 +85,8 @@ def export_figures(
 
 def _csv(table: pa.Table) -> bytes:
     """The index as CSV with a header; tags joined by semicolons, true and false in lower case."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(table.column_names)
-    writer.writerows([_cell(value) for value in row.values()] for row in table.to_pylist())
-    return text.getvalue().encode()
+    rows = table.to_pylist()
+    return csv_table(table.column_names, ({name: _cell(row[name]) for name in row} for row in rows))
 
 
 def _cell(value: Any) -> Any:

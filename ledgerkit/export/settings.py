@@ -162,6 +162,6 @@ def _provenance(one: CollectionData) -> dict[str, Any]:
         "log_root": one.basis.log_root,
         "run_id": one.run_id,
         "record_sha256": one.record_sha256,
-        "rows": one.document["rows"],
+        **{name: one.document[name] for name in ("of", "space_id", "rows")},
         "formula": one.document["formula"],
     }

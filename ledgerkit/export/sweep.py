@@ -21,6 +21,8 @@ from ledgerkit.export.target import Listed, new_folder, refuse
 from ledgerkit.query import Limits
 from ledgerkit.repository import Archive
 from ledgerkit.sweeping.choice import signature_table
+from ledgerkit.sweeping.composite import CODE, TEXT
+from ledgerkit.sweeping.outcome import CONSENSUS
 
 if TYPE_CHECKING:
     import numpy as np
@@ -50,7 +52,7 @@ MEASURES = {
     "modularity": "modularity",
     "n_clusters": "clusters",
 }
-SCORES = {"consensus": "consensus_ari", "w1.code": "score_code", "w1.text": "score_text"}
+SCORES = {CONSENSUS: "consensus_ari", CODE: "score_code", TEXT: "score_text"}
 """Column with the raw score of each formula."""
 OURS = ("signature", "trial", "rank", "control", "parameters")
 COLUMNS = ("dataset", "algorithm", *SETTINGS, *MEASURES, "score_raw", "score_raw_z", *OURS)

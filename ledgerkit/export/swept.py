@@ -13,6 +13,7 @@ from ledgerkit.clustering.swept import Swept, read_sweep
 from ledgerkit.errors import InvalidRecord, MissingInput, UsageError
 from ledgerkit.export.ledgers import Basis, ledgers_at
 from ledgerkit.export.thumbnails import Images, images_of
+from ledgerkit.export.vectors import vectors_of
 from ledgerkit.plotting.captions import CAPTIONS
 from ledgerkit.query import Ledgers, Limits
 from ledgerkit.reading import Tree
@@ -49,11 +50,6 @@ _FIGURES = """
       SELECT max(run_id) FROM artifacts WHERE direction = 'input' AND role = 'table:sweep_trials'
       AND made_by = ? AND run_id IN (SELECT run_id FROM current_figures))
     ORDER BY f.figure_id"""
-_VECTORS = """
-    SELECT e.subject_id, e.vector FROM embeddings e
-    WHERE e.space_id = ? AND e.run_id IN (
-      SELECT made_by FROM artifacts WHERE run_id = ? AND direction = 'input'
-      AND role = 'table:embeddings')"""
 _PLATES = "SELECT plate_id, title, source_path FROM plates"
 
 
@@ -204,17 +200,10 @@ def _free_name(collection: str, taken: set[str]) -> str:
 
 
 def _vectors(ledgers: Ledgers, swept: Swept, run_id: str) -> NDArray[np.float32]:
-    import numpy as np
-
-    rows = ledgers.table(_VECTORS, [swept.space, run_id])
-    place = {name: at for at, name in enumerate(rows["subject_id"].to_pylist())}
-    subjects = [row["subject_id"] for row in swept.members]
-    lacking = [one for one in subjects if one not in place]
-    if lacking:
-        raise MissingInput(
-            f"{len(lacking)} {swept.of} of {swept.collection} have no vector in {swept.space}, the "
-            f"first: {lacking[0]}",
-            "Leave the vectors out with --no-vectors, or make them: ledgerkit embed",
-        )
-    flat = np.asarray(rows["vector"].combine_chunks().flatten(), np.float32)
-    return flat.reshape(rows.num_rows, -1)[[place[one] for one in subjects]]
+    return vectors_of(
+        ledgers,
+        swept.space,
+        run_id,
+        [row["subject_id"] for row in swept.members],
+        "Leave the vectors out with --no-vectors, or make them: ledgerkit embed",
+    )

@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING
 from ledgerkit.palette import GREY, SERIES
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
     from PIL.Image import Image
     from PIL.ImageDraw import ImageDraw
     from PIL.ImageFont import FreeTypeFont, ImageFont
@@ -23,6 +25,7 @@ GROUND = (250, 250, 248)
 TEXT = 12
 LEGEND_ROW = 20
 MOST_NAMED = 30
+QUALITY = 85
 
 Box = tuple[float, float, float, float]
 
@@ -50,6 +53,15 @@ def to_png(image: Image) -> bytes:
     """PNG bytes without metadata."""
     buffer = io.BytesIO()
     image.save(buffer, format="PNG", compress_level=6)
+    return buffer.getvalue()
+
+
+def to_jpeg(pixels: NDArray[np.uint8]) -> bytes:
+    """Baseline JPEG without metadata, of uint8 (h, w, 3): equal bytes for equal pixels of one Pillow."""
+    from PIL import Image
+
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, "JPEG", quality=QUALITY)
     return buffer.getvalue()
 
 

@@ -15,8 +15,9 @@ from typing import Any
 from ledgerkit import schema
 from ledgerkit.errors import LedgerkitError, MissingInput, UnreadableImage
 from ledgerkit.history import History
+from ledgerkit.imaging.contact import to_jpeg
 from ledgerkit.imaging.geometry import Box
-from ledgerkit.pages.pictures import Shot, jpeg, opened
+from ledgerkit.pages.pictures import Shot, opened
 from ledgerkit.repository import Archive
 from ledgerkit.review import Pair, Review, person_name
 
@@ -133,18 +134,18 @@ class PairDesk:
             box = self._box(subject, plate)
             with opened(self._archive.tree, shot) as file:
                 try:
-                    return jpeg(read_crop(file, box, long_side=LONG_SIDE))
+                    return to_jpeg(read_crop(file, box, long_side=LONG_SIDE))
                 except ValueError as error:
                     raise UnreadableImage(f"{subject} does not lie on {plate}: {error}") from error
         normalised = self._normalised(plate)
         if normalised is not None:
             try:
                 with opened(self._archive.tree, normalised) as file:
-                    return jpeg(read_shrunk(file, LONG_SIDE))
+                    return to_jpeg(read_shrunk(file, LONG_SIDE))
             except LedgerkitError:
                 pass  # evicted from the cache, or damaged: the source shows the plate as well
         with opened(self._archive.tree, shot) as file:
-            return jpeg(read_shrunk(file, LONG_SIDE))
+            return to_jpeg(read_shrunk(file, LONG_SIDE))
 
     def _normalised(self, plate: str) -> Shot | None:
         """The plate's present normalised image, where it has one of its own."""

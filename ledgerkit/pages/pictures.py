@@ -7,7 +7,6 @@ there is no picture, and the reason is kept for the page to say. Equal images ar
 
 from __future__ import annotations
 
-import io
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -17,6 +16,7 @@ from ledgerkit import layout
 from ledgerkit.canonical import digest_stream
 from ledgerkit.errors import DigestMismatch, LedgerkitError, MissingInput
 from ledgerkit.export.target import Listed
+from ledgerkit.imaging.contact import to_jpeg
 from ledgerkit.imaging.place import Box
 from ledgerkit.pages.gather import Map, Plates, Row
 from ledgerkit.reading import Tree
@@ -31,7 +31,6 @@ LARGE, SMALL, FEW = 128, 64, 5000
 """Sides of a cell, and up to how many pictures it is the large one."""
 WHOLE = 1600
 """Pixels of the long side of the picture of a plate that has no tiles."""
-QUALITY = 85
 GROUND = (24, 25, 28)
 """What lies around a picture in its cell: the ground of the pages."""
 Key = tuple[str, Box | None]
@@ -252,7 +251,7 @@ def _cut(
 
 def _keep_whole(pixels: NDArray[np.uint8], sha256: str, output: Listed, found: Pictures) -> None:
     name = f"images/{sha256[:20]}.jpg"
-    output.put(name, jpeg(pixels))
+    output.put(name, to_jpeg(pixels))
     found.wholes[sha256] = (name, pixels.shape[1], pixels.shape[0])
 
 
@@ -268,13 +267,4 @@ def _sheets(cells: Any, count: int, side: int) -> Iterator[tuple[str, bytes]]:
         data = cells.read(rows * across * size).ljust(rows * across * size, b"\0")
         grid = np.frombuffer(data, np.uint8).reshape(rows, across, side, side, 3)
         sheet = grid.transpose(0, 2, 1, 3, 4).reshape(rows * side, across * side, 3)
-        yield f"sprites/{start // (across * across):04d}.jpg", jpeg(sheet)
-
-
-def jpeg(pixels: NDArray[np.uint8]) -> bytes:
-    """Baseline JPEG without metadata: the same pixels give the same bytes under one Pillow."""
-    from PIL import Image
-
-    buffer = io.BytesIO()
-    Image.fromarray(pixels).save(buffer, "JPEG", quality=QUALITY)
-    return buffer.getvalue()
+        yield f"sprites/{start // (across * across):04d}.jpg", to_jpeg(sheet)

@@ -19,10 +19,10 @@ from ledgerkit.errors import LedgerkitError, MissingInput
 from ledgerkit.export.lines import encoded
 from ledgerkit.export.swept import CollectionData
 from ledgerkit.export.target import Listed, new_folder, refuse
+from ledgerkit.imaging.contact import draw_sheet, to_jpeg
 from ledgerkit.pages.chosen import Overall, overall_of
 from ledgerkit.pages.markup import Markup, joined, table, tag
 from ledgerkit.pages.parts import figure, hint, many, page, section
-from ledgerkit.pages.pictures import jpeg
 from ledgerkit.pages.recommended import number, recommendation, signatures, winners
 
 if TYPE_CHECKING:
@@ -231,8 +231,6 @@ def _cluster(
 ) -> Markup:
     import numpy as np
 
-    from ledgerkit.imaging.contact import draw_sheet
-
     members = [one.swept.members[row] for row in rows]
     shown = [(str(row["subject_id"]), row) for row in members if row["subject_id"] in pictures]
     title = f"Consensus cluster {label}: {size:,} {one.swept.of}"
@@ -247,7 +245,7 @@ def _cluster(
         columns=MEMBERS,
     )
     name = f"clusters/{one.name}-{label}.jpg"
-    made.output.put(name, jpeg(np.asarray(sheet)))
+    made.output.put(name, to_jpeg(np.asarray(sheet)))
     titles = ", ".join(one.titles[row["plate_id"]] for _, row in shown)
     image = tag(
         "img", src=name, alt=f"{title}: {titles}", width=sheet.width, height=sheet.height,

@@ -21,7 +21,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ledgerkit.clustering.partition import by_size
+from ledgerkit.clustering.consensus import distinct
 from ledgerkit.errors import UsageError
 from ledgerkit.sweeping.agreement import Agreement, consensus
 from ledgerkit.sweeping.composite import (
@@ -86,7 +86,7 @@ def outcome(
     bootstrap = [trial.bootstrap_ari for trial in trials]
     free = [place for place, trial in enumerate(trials) if not trial.control]
     able = _by_stability(swept, free, bootstrap, weights)
-    different = _different(swept, able)
+    different = [able[place] for place in distinct(swept.labels[able])]
     members = sorted(different[: max(1, round(best * len(different)))])
     agreement = None
     if members:
@@ -132,17 +132,6 @@ def _agreeing(with_consensus: list[float | None]) -> Scores:
 
     raw = np.array([np.nan if one is None else one for one in with_consensus])
     return Scores(raw, z_scores(raw))
-
-
-def _different(swept: Swept, places: list[int]) -> list[int]:
-    """Those of `places` whose partition none before them has, whatever its clusters are numbered."""
-    import numpy as np
-
-    found: dict[bytes, int] = {}
-    for place in places:
-        same = by_size(swept.labels[place].astype(np.int64)).tobytes()
-        found.setdefault(same, place)
-    return list(found.values())
 
 
 def _with_consensus(swept: Swept, agreement: Agreement | None) -> list[float | None]:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-METHODS = ("logistic", "bradley-terry")
+LOGISTIC, BRADLEY_TERRY = METHODS = ("logistic", "bradley-terry")
 ANSWERS_A_TERM = 10
 """Decisive answers for each weight that is found, at least (Peduzzi et al. 1996)."""
 FEWEST = 30
@@ -72,22 +72,12 @@ class Reweighing:
     """The same by the default weights; None where no pair was ever outside."""
 
 
-@dataclass(frozen=True, slots=True)
-class Strength:
-    """Log strength of a trial against the mean of all."""
-
-    value: float
-    low: float
-    high: float
-    error: float
-
-
 def reweigh(
     right: NDArray[np.bool_],
     terms: Mapping[str, NDArray[np.float64]],
     defaults: Mapping[str, float],
     *,
-    method: str = "logistic",
+    method: str = LOGISTIC,
     samples: int = SAMPLES,
     seed: int,
 ) -> Reweighing:
@@ -113,7 +103,7 @@ def reweigh(
     scale = float(np.abs(standard).sum()) or 1.0
 
     def fit(wins: NDArray[np.float64]) -> NDArray[np.float64]:
-        raw = _logistic(wins, design) if method == "logistic" else _by_strength(wins, design)
+        raw = _logistic(wins, design) if method == LOGISTIC else _by_strength(wins, design)
         size = float(np.abs(raw).sum())
         return raw * (scale / size) if size else raw
 
@@ -136,23 +126,6 @@ def reweigh(
         _held_out(held, [design @ one for one in drawn]),
         _held_out(held, [design @ standard] * samples),
     )
-
-
-def strengths(right: NDArray[np.bool_], *, samples: int = SAMPLES, seed: int) -> list[Strength]:
-    """Bradley-Terry strengths of trials, by the pairs that they are right of; arguments as above.
-
-    Raises `UsageError` with too few answers.
-    """
-    import numpy as np
-
-    decisive = _decisive(right)
-    _refuse_few(int(decisive.sum()), 0)
-    found = _Comparisons(right[:, decisive].astype(np.float64))
-    values = bradley_terry(found.wins(np.ones(found.pairs)))
-    drawn, _ = _resampled(found, bradley_terry, samples, seed)
-    low, high = np.percentile(drawn, INTERVAL, axis=0)
-    rows = zip(values, low, high, drawn.std(axis=0, ddof=1), strict=True)
-    return [Strength(*map(float, row)) for row in rows]
 
 
 def bradley_terry(wins: NDArray[np.float64]) -> NDArray[np.float64]:

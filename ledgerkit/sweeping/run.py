@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from ledgerkit.handles import Kept
 from ledgerkit.sweeping.algorithms import load
 from ledgerkit.sweeping.measures import measure
-from ledgerkit.sweeping.search import Drawn, draw
+from ledgerkit.sweeping.search import TPE, Drawn, draw
 from ledgerkit.sweeping.shared import Shared
 from ledgerkit.sweeping.stability import Subsamples
 from ledgerkit.sweeping.trial import Trial, decode, encode
@@ -61,7 +61,7 @@ def sweep(
         progress(len(trials), plan.trials)
         return trial
 
-    if plan.search == "tpe":
+    if plan.search == TPE:
         _propose(plan, attempt)
     else:
         for drawn in draw(plan.algorithms, plan.trials, plan.search, plan.seed):

@@ -19,7 +19,7 @@ from ledgerkit.sweeping.space import Setting
 if TYPE_CHECKING:
     import numpy as np
 
-SEARCHES = ("random", "grid", "tpe")
+RANDOM, GRID, TPE = SEARCHES = ("random", "grid", "tpe")
 DRAWS = 200
 """Draws after which an algorithm counts as tried out, when each was a setting that was tried before."""
 TURNS = 2
@@ -47,10 +47,10 @@ def draw(names: Sequence[str], trials: int, search: str, seed: int) -> list[Draw
 
     Raises `UsageError` for another search.
     """
-    if search not in ("random", "grid"):
+    if search not in (RANDOM, GRID):
         raise UsageError(f"no search {search!r}", f"There are: {', '.join(SEARCHES)}")
     made = {
-        name: _at_random(load(name), seed) if search == "random" else _along(load(name), seed)
+        name: _at_random(load(name), seed) if search == RANDOM else _along(load(name), seed)
         for name in names
     }
     order, found = turns(names), list[Drawn]()

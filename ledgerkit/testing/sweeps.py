@@ -23,12 +23,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from ledgerkit.clustering.swept import CUTS
 from ledgerkit.kept import KeptHere
 from ledgerkit.sweeping.agreement import Agreement, consensus
 from ledgerkit.sweeping.choice import robust, signature_table
 from ledgerkit.sweeping.composite import TEXT, score
 from ledgerkit.sweeping.outcome import BEST, CONSENSUS, FORMULAS, Outcome, outcome
 from ledgerkit.sweeping.run import Plan, Swept, sweep
+from ledgerkit.sweeping.search import RANDOM
 from ledgerkit.sweeping.shared import NEAREST, Shared
 
 if TYPE_CHECKING:
@@ -124,7 +126,7 @@ def judge(
     from sklearn.metrics import adjusted_rand_score
 
     shared = Shared(unit, seed=seed)
-    swept = sweep(shared, Plan(ALGORITHMS, trials, "random", SAMPLES, seed), KeptHere())
+    swept = sweep(shared, Plan(ALGORITHMS, trials, RANDOM, SAMPLES, seed), KeptHere())
     outcomes = {formula: outcome(shared, swept, formula, best=best) for formula in FORMULAS}
     first = score(swept.trials, [trial.bootstrap_ari for trial in swept.trials], TEXT).z
     runs = [place for place, trial in enumerate(swept.trials) if not trial.control]
@@ -162,7 +164,7 @@ def picked(one: Judged) -> list[tuple[str, float]]:
         ("best quarter of the runs", one.quarter),
     ):
         if agreed is not None:
-            for cut, labels in (("lifetime", agreed.lifetime), ("half", agreed.half)):
+            for cut, labels in zip(CUTS, (agreed.lifetime, agreed.half), strict=True):
                 ari = float(adjusted_rand_score(one.truth, labels))
                 rows.append((f"{name}, {cut}", ari))
     return rows

@@ -122,7 +122,7 @@ def shown(page: Any) -> None:
     )
 
 
-def test_150_pairs_are_answered_by_keys_over_a_reload_and_a_kill(
+def test_all_pairs_are_answered_by_keys_over_a_reload_and_a_kill(
     sitting: Sitting, archive: Repository
 ) -> None:
     pairs = [one.pair_id for one in looked_at(archive._archive).pairs()[1]]
@@ -143,14 +143,14 @@ def test_150_pairs_are_answered_by_keys_over_a_reload_and_a_kill(
     )
     wanted: dict[str, str] = {}
     for place in range(PAIRS):
-        if place == 40:
+        if place == 20:
             page.reload()
-            until(page, "state.answers.size === 40 && state.shown !== null && !state.busy")
-        if place == 90:
+            until(page, "state.answers.size === 20 && state.shown !== null && !state.busy")
+        if place == 40:
             sitting.end()
             page.keyboard.press("s")
             until(page, "byId('trouble').textContent.includes('does not answer')")
-            assert page.inner_text("#progress") == f"90 of {PAIRS} answered"
+            assert page.inner_text("#progress") == f"40 of {PAIRS} answered"
             assert all("ERR_CONNECTION_REFUSED" in one for one in sitting.wrong)
             sitting.wrong.clear()
             sitting.start()
@@ -159,7 +159,7 @@ def test_150_pairs_are_answered_by_keys_over_a_reload_and_a_kill(
         assert page.inner_text("#question").startswith(f"Pair {place + 1} of {PAIRS}. ")
         sitting.press(keys[place % len(keys)], place + 1)
         wanted[pairs[place]] = said[place % len(said)]
-        if place in (0, 60):
+        if place in (0, 30):
             assert answers(archive, "A. Curator") == wanted
     assert page.inner_text("#progress") == f"{PAIRS} of {PAIRS} answered"
     assert page.is_visible("#thanks")
@@ -184,11 +184,11 @@ def test_undo_goes_back_pair_by_pair_and_a_held_key_is_one_answer(
         sitting.press(key, count)
     first = list(answers(archive, "A"))
     sitting.press("Backspace", 2)
-    assert page.inner_text("#question").startswith("Pair 3 of 150. ")
+    assert page.inner_text("#question").startswith(f"Pair 3 of {PAIRS}. ")
     page.reload()
     until(page, "state.answers.size === 2 && state.shown !== null && !state.busy")
     sitting.press("z", 1)
-    assert page.inner_text("#question").startswith("Pair 2 of 150. ")
+    assert page.inner_text("#question").startswith(f"Pair 2 of {PAIRS}. ")
     assert answers(archive, "A") == {first[0]: "same"}
     page.evaluate("""() => { for (const repeat of [false, true, true, true])
       document.dispatchEvent(new KeyboardEvent('keydown', { key: 's', repeat, bubbles: true, cancelable: true })); }""")

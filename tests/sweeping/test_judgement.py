@@ -21,7 +21,7 @@ from ledgerkit.sweeping.judgement import (
     right_of,
     verdicts,
 )
-from ledgerkit.sweeping.reweighing import METHODS, bradley_terry, reweigh, strengths
+from ledgerkit.sweeping.reweighing import METHODS, bradley_terry, reweigh
 
 
 @given(st.lists(st.tuples(st.sampled_from(ANSWERS), st.sampled_from(ANSWERS)), max_size=40))
@@ -173,7 +173,7 @@ def test_few_answers_are_refused() -> None:
     assert "ledgerkit review" in str(refused.value.hint)
     right[:, :130] = True  # all trials are right of these: they compare nothing
     with pytest.raises(UsageError, match="20 answers tell trials apart"):
-        strengths(right, seed=0)
+        reweigh(right, terms, DEFAULTS, seed=0)
     with pytest.raises(UsageError, match="no method 'vote'"):
         reweigh(right, terms, DEFAULTS, method="vote", seed=0)
 
@@ -190,14 +190,6 @@ def test_bradley_terry_finds_the_strengths_that_games_were_played_by() -> None:
     first, second = bradley_terry(never)
     assert 0 < first < 10
     assert first == pytest.approx(-second)
-
-
-def test_strengths_come_with_intervals() -> None:
-    right, _ = judged()
-    found = strengths(right, samples=40, seed=3)
-    assert all(one.low <= one.value + 1e-9 and one.value <= one.high + 0.2 for one in found)
-    rate = right.mean(axis=1)
-    assert np.corrcoef(rate, [one.value for one in found])[0, 1] > 0.95
 
 
 def test_right_is_what_the_answers_say() -> None:
