@@ -280,7 +280,7 @@ class History:
         ) + (f" --space {space}" if space and found[0].one_space else "")
         collection = getattr(parameters, "collection", "")
         where = f" of the collection {collection}" if collection else ""
-        if collection not in ("", found[0].whole):
+        if collection not in ("", found[0].all_plates):
             option += f" --collection {collection} --plates SELECTION"
         where += f" with vectors in the space {space}" if space else ""
         raise MissingInput(

@@ -103,9 +103,9 @@ class Operation:
         return bool(getattr(self.module, "ONE_SPACE", False))
 
     @property
-    def whole(self) -> str | None:
-        """What its parameter `collection` is where all plates are taken, its `ALL_PLATES`: a part has a name of
-        its own. None where it names no parts.
+    def all_plates(self) -> str | None:
+        """What its parameter `collection` is where all plates are taken, its `ALL_PLATES`; a part has
+        another name. None where it names no parts.
         """
         named: str | None = getattr(self.module, "ALL_PLATES", None)
         return named

@@ -70,8 +70,8 @@ def decide(archive: Archive, history: History, request: Request) -> Iterator[Dec
     """
     loaded = operation.load(request.operation)
     parameters = loaded.make_parameters(request.parameters)
-    if loaded.whole is not None:
-        _check_name(loaded.whole, parameters.collection, request.plates is not None)
+    if loaded.all_plates is not None:
+        _check_name(loaded.all_plates, parameters.collection, request.plates is not None)
     models = take(loaded.models(parameters))
     loaded.check_models(parameters, {one.name: Path(one.folder) for one in models})
     tokens = loaded.takes(parameters)

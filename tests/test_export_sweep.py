@@ -133,13 +133,13 @@ def test_signatures_have_w1s_numbers_and_are_drawn_towards_the_average() -> None
     ]
     assert signature_table(rows) == [
         {"signature": "12|auto", "avg_rank": 1.5, "worst_z": 1.5, "mean_z": 1.75, "trials": 2,
-         "collections": 2, "shrunk_rank": 5 / 3, "shrunk_z": 3.5 / 3},
+         "collections": 2, "shrunk_rank": 5 / 3, "shrunk_z": 3.5 / 3, "ranked_down": 0},
         {"signature": "20|auto", "avg_rank": 1.0, "worst_z": 3.0, "mean_z": 3.0, "trials": 1,
-         "collections": 1, "shrunk_rank": 1.75, "shrunk_z": 1.5},
+         "collections": 1, "shrunk_rank": 1.75, "shrunk_z": 1.5, "ranked_down": 0},
         {"signature": "10|auto", "avg_rank": 2.0, "worst_z": -0.5, "mean_z": 0.75, "trials": 2,
-         "collections": 2, "shrunk_rank": 2.0, "shrunk_z": 0.5},
+         "collections": 2, "shrunk_rank": 2.0, "shrunk_z": 0.5, "ranked_down": 0},
         {"signature": "16|auto", "avg_rank": 4.0, "worst_z": -1.0, "mean_z": -1.0, "trials": 1,
-         "collections": 1, "shrunk_rank": 3.25, "shrunk_z": -0.5},
+         "collections": 1, "shrunk_rank": 3.25, "shrunk_z": -0.5, "ranked_down": 0},
     ]  # fmt: skip
 
 

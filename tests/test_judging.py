@@ -106,6 +106,15 @@ def test_weights_are_written_with_their_intervals_and_nothing_is_replaced(
         judged.weigh(tmp_path / "again.json")
 
 
+@pytest.mark.parametrize(
+    "given", [("weigh", "--seed", "-1", "-o", "weights.json"), ("judge", "--top", "-1")]
+)
+def test_numbers_below_zero_are_refused(given: tuple[str, ...], command: Command) -> None:
+    done = command("sweep", *given)
+    assert done.returncode == 2
+    assert "-1 is not in the range x>=" in done.stderr
+
+
 def test_few_answers_nobody_and_no_sweep_are_said(
     judged: Repository, dozen: Repository, tmp_path: Path
 ) -> None:

@@ -98,6 +98,10 @@ def test_what_is_recommended_is_what_cluster_takes_and_records(
     document = json.loads(target.read_bytes())
     assert (view.kind, view.algorithm) == ("robust", "leiden")
     assert {one["collection"] for one in document["provenance"]} == {"all", "again"}
+    spaces = swept.query("SELECT DISTINCT space_id FROM current_sweep_trials")["space_id"].to_list()
+    assert [[one["of"], one["space_id"]] for one in document["provenance"]] == [
+        ["plates", *spaces]
+    ] * 2
     given = read_settings(target)
     assert given["settings_sha256"] == view.sha256
     job = swept.run("cluster", **given)

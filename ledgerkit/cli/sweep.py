@@ -106,6 +106,11 @@ def recommend(
         f"average rank {view.avg_rank:.1f}, worst z {view.worst_z:.2f}, mean z {view.mean_z:.2f}, "
         f"{view.trials} trials in {len(view.collections)} collections"
     )
+    if view.ranked_down:
+        click.echo(
+            f"ranked down in {view.ranked_down} collections, as all others in as many or more: it holds "
+            "badly there"
+        )
     of = "" if view.of == "plates" else f" --of {view.of}"
     click.echo(f"use it with: ledgerkit cluster{of} --settings {view.target}")
 

@@ -11,7 +11,7 @@ from ledgerkit import schema
 from ledgerkit.canonical import canonical_bytes, parse_json, sha256_hex
 from ledgerkit.clustering.swept import setting_of
 from ledgerkit.errors import InvalidRecord, MissingInput, UsageError
-from ledgerkit.export.swept import CollectionData, load_sweeps
+from ledgerkit.export.swept import CollectionData, load_sweeps, signature_rows
 from ledgerkit.export.target import new_file, refuse
 from ledgerkit.repository import Archive
 from ledgerkit.sweeping.algorithms import load
@@ -39,6 +39,8 @@ class RecommendView:
     worst_z: float
     mean_z: float
     trials: int
+    ranked_down: int
+    """Collections in which at least half of its trials were ranked down: in no fewer any other was."""
     collections: list[str]
     sha256: str
 
@@ -59,7 +61,7 @@ def recommend(
         if not found:
             raise UsageError(f"no sweep of {collection}", f"There are: {', '.join(names)}")
     _refuse_unlike(found)
-    table = signature_table(_rows(found))
+    table = signature_table(signature_rows(found))
     chosen = robust(table) if collection is None else _best(found[0], table)
     if chosen is None:
         raise MissingInput("no trial can be chosen", "Sweep again with other algorithms.")
@@ -78,6 +80,7 @@ def recommend(
         chosen["worst_z"],
         chosen["mean_z"],
         chosen["trials"],
+        chosen["ranked_down"],
         sorted({one["collection"] for one in document["expected"]}),
         sha256_hex(data),
     )
@@ -146,20 +149,6 @@ def read_settings(path: Path) -> dict[str, Any]:
         "settings_sha256": sha256_hex(data),
         "components": document["components"],
     }
-
-
-def _rows(found: Sequence[CollectionData]) -> list[dict[str, Any]]:
-    return [
-        {
-            "dataset": one.name,
-            "algorithm": row["algorithm"],
-            "signature": row["signature"],
-            "score_raw_z": row["score"],
-        }
-        for one in found
-        for row in one.swept.trials
-        if not row["control"]
-    ]
 
 
 def _best(one: CollectionData, table: Sequence[dict[str, Any]]) -> dict[str, Any] | None:

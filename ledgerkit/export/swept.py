@@ -18,6 +18,7 @@ from ledgerkit.plotting.captions import CAPTIONS
 from ledgerkit.query import Ledgers, Limits
 from ledgerkit.reading import Tree
 from ledgerkit.repository import Archive
+from ledgerkit.sweeping.composite import insufficient
 
 if TYPE_CHECKING:
     import numpy as np
@@ -113,6 +114,26 @@ def load_sweeps(
     return [
         replace(one, label=f"{one.label} ({one.name})") if called[one.label] > 1 else one
         for one in found
+    ]
+
+
+def signature_rows(collections: Sequence[CollectionData]) -> list[dict[str, Any]]:
+    """The trials that are no control, as `signature_table` takes them.
+
+    Ranked down are those that are ranked behind others whatever their score: as unstable and apart from the
+    consensus, or with too little coverage or clusters.
+    """
+    return [
+        {
+            "dataset": one.name,
+            "algorithm": row["algorithm"],
+            "signature": row["signature"],
+            "score_raw_z": row["score"],
+            "ranked_down": row["ranked_down"] or insufficient(row["coverage"], row["clusters"]),
+        }
+        for one in collections
+        for row in one.swept.trials
+        if not row["control"]
     ]
 
 

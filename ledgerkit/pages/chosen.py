@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ledgerkit.clustering.swept import plain, setting_of
-from ledgerkit.export.swept import CollectionData
+from ledgerkit.export.swept import CollectionData, signature_rows
 from ledgerkit.sweeping.choice import robust, signature_table
 
 MEASURES = (
@@ -46,7 +46,7 @@ class Overall:
     """Over all collections."""
 
     signatures: list[Row]
-    """With signature, avg_rank, worst_z, mean_z, trials and collections, the best first."""
+    """With signature, avg_rank, worst_z, mean_z, trials, ranked_down and collections, the best first."""
     robust: str | None
     """The signature that is recommended; None where no trial has a score."""
     winners: list[tuple[CollectionData, Row]]
@@ -55,18 +55,7 @@ class Overall:
 
 def overall_of(collections: Sequence[CollectionData]) -> Overall:
     """The table of signatures and the robust one of them."""
-    rows = [
-        {
-            "dataset": one.name,
-            "algorithm": trial["algorithm"],
-            "signature": trial["signature"],
-            "score_raw_z": trial["score"],
-        }
-        for one in collections
-        for trial in one.swept.trials
-        if not trial["control"]
-    ]
-    table = signature_table(rows)
+    table = signature_table(signature_rows(collections))
     chosen = robust(table)
     winners = [(one, one.swept.ranked[0]) for one in collections if one.swept.ranked]
     return Overall(table, chosen["signature"] if chosen else None, winners)

@@ -46,6 +46,13 @@ def recommendation(collections: Sequence[CollectionData], overall: Overall) -> M
     )
     if len(by_collection) == 1:
         said += " What it does in other collections is not known: this is a local choice."
+    down = next(row for row in overall.signatures if row["signature"] == overall.robust)
+    if down["ranked_down"]:
+        said += (
+            f" In {many(down['ranked_down'], 'collection')} its trials were ranked down, as unstable and "
+            "apart from the consensus or with too little coverage; of those tried in as many "
+            "collections none was in fewer."
+        )
     facts: list[Markup] = []
     algorithm = next(iter(by_collection.values()))[0]["algorithm"]
     for name, value in (("algorithm", algorithm), *setting_lines(by_collection)):

@@ -62,7 +62,12 @@ class Scores:
 
 def penalised(trial: Trial) -> bool:
     """Whether a trial covers too little or has fewer than two clusters."""
-    return trial.measures.coverage < LEAST_COVERAGE or trial.measures.clusters <= 1
+    return insufficient(trial.measures.coverage, trial.measures.clusters)
+
+
+def insufficient(coverage: float, clusters: int) -> bool:
+    """Whether this is too little coverage (0..1) or fewer than two clusters."""
+    return coverage < LEAST_COVERAGE or clusters <= 1
 
 
 def score(

@@ -192,6 +192,7 @@ def robustness(found: Sequence[Judged], formula: str) -> list[tuple[str, str, fl
             "algorithm": one.swept.trials[place].algorithm,
             "signature": one.swept.trials[place].signature,
             "score_raw_z": one.outcomes[formula].scores[formula].of(place),
+            "ranked_down": one.outcomes[formula].ranked_down[place],
         }
         for one in found
         for place in one.free

@@ -16,6 +16,7 @@ from ledgerkit.api import Repository
 from ledgerkit.errors import MissingInput
 from ledgerkit.export.swept import load_sweeps
 from ledgerkit.pages.chosen import expected, overall_of, trade_offs
+from ledgerkit.pages.recommended import recommendation
 from ledgerkit.pages.sweep_report import SweepReportView, build
 from ledgerkit.testing.swept import put_survey, put_sweep
 
@@ -155,3 +156,12 @@ def test_collections_of_one_name_in_several_repositories_stay_apart(
     both = made[2].sweep_report(tmp_path / "both", beside=[other])
     assert both.collections == 3
     assert "second (second-2)" in (tmp_path / "both/index.html").read_text("utf-8")
+
+
+def test_a_recommended_setting_that_was_ranked_down_says_so(made: Made) -> None:
+    found = load_sweeps([made[2]._archive])
+    assert "ranked down" not in str(recommendation(found, overall_of(found)))
+    for one in found:
+        for row in one.swept.trials:
+            row["ranked_down"] = True
+    assert "its trials were ranked down" in str(recommendation(found, overall_of(found)))

@@ -92,3 +92,29 @@ def test_of_one_collection_a_single_trial_is_drawn_towards_the_average() -> None
     table = signature_table(rows(*given))
     assert [row["signature"] for row in table[:2]] == ["often", "once"]
     assert robust([]) is None
+
+
+def test_a_setting_ranked_down_in_a_collection_comes_after_those_that_are_not() -> None:
+    given = [
+        row | {"ranked_down": row["dataset"] == "two" and row["signature"] == "shaky"}
+        for row in rows(
+            ("one", "shaky", 2.0), ("one", "sound", 1.0), ("one", "poor", -1.0),
+            ("two", "shaky", 2.0), ("two", "sound", 1.0), ("two", "poor", -1.0),
+            ("one", "local", 3.0),
+        )
+    ]  # fmt: skip
+    table = signature_table(given)
+    assert {row["signature"]: row["ranked_down"] for row in table} == {
+        "shaky": 1, "sound": 0, "poor": 0, "local": 0,
+    }  # fmt: skip
+    assert (robust(table) or {})["signature"] == "sound"
+    all_down = signature_table([row | {"ranked_down": True} for row in given])
+    assert (robust(all_down) or {})["signature"] == "shaky"
+
+
+def test_few_trials_ranked_down_among_many_of_a_setting_count_for_nothing() -> None:
+    given = rows(*[("one", "often", 1.0)] * 3, ("one", "other", -1.0))
+    given[0]["ranked_down"] = True
+    assert {row["ranked_down"] for row in signature_table(given)} == {0}
+    given[1]["ranked_down"] = True
+    assert [row["ranked_down"] for row in signature_table(given)] == [1, 0]
