@@ -251,7 +251,7 @@ def _cluster(
         "img", src=name, alt=f"{title}: {titles}", width=sheet.width, height=sheet.height,
         loading="lazy",
     )  # fmt: skip
-    said = f"{title}. Shown: {titles}."
+    said = f"{title}. Shown: {titles.removesuffix('.')}."
     return tag("figure", image, tag("figcaption", said))
 
 
