@@ -112,8 +112,14 @@ class Operation:
 
     @property
     def decided(self) -> tuple[str, ...]:
-        """Parameters that a file of settings decides, its `DECIDED`; none where it takes no such file."""
+        """Parameters that a file decides, its `DECIDED`; none where it takes no such file."""
         return tuple(getattr(self.module, "DECIDED", ()))
+
+    @property
+    def decided_by(self) -> tuple[str, str]:
+        """Option for that file, and the command that writes one: its `DECIDED_BY`."""
+        option, command = self.module.DECIDED_BY
+        return str(option), str(command)
 
     @property
     def makes(self) -> tuple[str, ...]:

@@ -15,6 +15,7 @@ from sklearn.metrics import matthews_corrcoef
 from ledgerkit import schema
 from ledgerkit.api import Repository
 from ledgerkit.errors import LedgerkitError, MissingInput, UsageError
+from ledgerkit.export.settings import read_weights
 from ledgerkit.review import looked_at
 from ledgerkit.sweeping.composite import WEIGHTS
 from ledgerkit.testing.reviewed import put_pairs
@@ -97,6 +98,12 @@ def test_weights_are_written_with_their_intervals_and_nothing_is_replaced(
     assert terms["stability"]["weight"] > WEIGHTS["stability"]  # that falls with what is wrong
     assert all(one["low"] <= one["weight"] <= one["high"] for one in terms.values())
     assert len(judged._archive.runs("collection")) == runs
+    given = read_weights(tmp_path / "weights.json")
+    assert json.loads(given["weight"]) == document["weights"]
+    assert given["formula"] == "w1.text"
+    sweep = ["sweep", "run", "--weights", tmp_path / "weights.json", "--dry-run", "-C", judged.root]
+    assert command(*sweep).returncode == 0
+    assert "decides --formula" in command(*sweep, "--formula", "w1.code").stderr
     again = judged.weigh(tmp_path / "again.json")
     assert (tmp_path / "again.json").read_bytes() == (tmp_path / "weights.json").read_bytes()
     assert again.held_out is not None

@@ -61,11 +61,12 @@ def command_of(name: str) -> click.Command:
     if loaded.states_memory:
         command = _memory_option(command)
     if loaded.decided:
+        kind, writer = loaded.decided_by
         command = click.option(
-            "--settings",
+            f"--{kind}",
+            "decided_by",
             type=click.Path(path_type=Path),
-            help="A file of: ledgerkit sweep recommend. Its setting takes the place of a search, and of the "
-            f"options {_flags(loaded.decided)}.",
+            help=f"A file of: ledgerkit {writer}. It takes the place of {_flags(loaded.decided)}.",
         )(command)
     for option in reversed(_job_options()):
         command = option(command)
@@ -85,12 +86,12 @@ def _perform(
     workers: int | None,
     wait: float,
     memory: int | None = None,
-    settings: Path | None = None,
+    decided_by: Path | None = None,
     **given: Any,
 ) -> int:
     """Run or plan an operation; `given` are the selection, what to do again, and parameters."""
-    if settings is not None:
-        given |= _settings_of(operation.load(name), settings)
+    if decided_by is not None:
+        given |= _read_from(operation.load(name), decided_by)
     repository = open_repository(path)
     if dry_run:
         planned = repository.dry_run(name, **given)
@@ -109,17 +110,18 @@ def _perform(
     return 0 if job.sound else 1
 
 
-def _settings_of(loaded: Operation, file: Path) -> dict[str, Any]:
-    """The parameters that a file of settings decides. Raises `UsageError` where they are given too."""
-    from ledgerkit.export.settings import read_settings
+def _read_from(loaded: Operation, file: Path) -> dict[str, Any]:
+    """The parameters that a file decides. Raises `UsageError` where they are given too."""
+    from ledgerkit.export.settings import READERS
 
+    kind, _ = loaded.decided_by
     source = click.get_current_context().get_parameter_source
     beside = [name for name in loaded.decided if source(name) is not ParameterSource.DEFAULT]
     if beside:
         raise UsageError(
-            f"--settings {file} decides {_flags(beside)}", "Leave the one or the others away."
+            f"--{kind} {file} decides {_flags(beside)}", "Leave the one or the others away."
         )
-    return read_settings(file)
+    return READERS[kind](file)
 
 
 def _job_options() -> list[Any]:

@@ -214,3 +214,4 @@ def weigh(
         f"{decimals(view.held_out_default)}"
     )
     click.echo(f"first: trial {view.first}; by the default weights trial {view.first_default}")
+    click.echo(f"use them with: ledgerkit sweep run --weights {view.target}")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -134,21 +134,47 @@ def read_settings(path: Path) -> dict[str, Any]:
 
     Raises `UsageError` for no such file, `InvalidRecord` for another kind of one.
     """
+    document, digest = _read(path, SCHEMA)
+    given = {"algorithm": document["algorithm"], "parameters": document["parameters"]}
+    return {
+        "setting": canonical_bytes(given).decode().strip(),
+        "settings_sha256": digest,
+        "components": document["components"],
+    }
+
+
+def read_weights(path: Path) -> dict[str, Any]:
+    """The parameters of `sweep` that a file of weights stands for, its digest among them.
+
+    Raises `UsageError` for no such file, `InvalidRecord` for another kind of one.
+    """
+    document, digest = _read(path, "weights.v1")
+    return {
+        "weight": canonical_bytes(document["weights"]).decode().strip(),
+        "weights_sha256": digest,
+        "formula": document["formula"],
+    }
+
+
+READERS: Mapping[str, Callable[[Path], dict[str, Any]]] = {
+    "settings": read_settings,
+    "weights": read_weights,
+}
+"""What reads a file that decides parameters, by the option that takes it."""
+
+
+def _read(path: Path, kind: str) -> tuple[dict[str, Any], str]:
+    """A document of a kind, and the SHA-256 of its file."""
     try:
         with path.open("rb") as file:
             data = file.read(MOST_BYTES + 1)
     except OSError as error:
         raise UsageError(f"cannot read {path}: {error.strerror}") from error
     if len(data) > MOST_BYTES:
-        raise InvalidRecord(f"{path} is larger than a settings file")
-    document = parse_json(data, str(path))
-    schema.check(SCHEMA, document, str(path))
-    given = {"algorithm": document["algorithm"], "parameters": document["parameters"]}
-    return {
-        "setting": canonical_bytes(given).decode().strip(),
-        "settings_sha256": sha256_hex(data),
-        "components": document["components"],
-    }
+        raise InvalidRecord(f"{path} is larger than such a file")
+    document: dict[str, Any] = parse_json(data, str(path))
+    schema.check(kind, document, str(path))
+    return document, sha256_hex(data)
 
 
 def _best(one: CollectionData, table: Sequence[dict[str, Any]]) -> dict[str, Any] | None:

@@ -58,6 +58,7 @@ SEARCH = (
 )
 """Parameters of the search that one given setting takes the place of."""
 DECIDED = ("setting", "settings_sha256", "components", *SEARCH)
+DECIDED_BY = ("settings", "sweep recommend")
 FORMER = ("cluster_members", "clustering")
 """What is read of an earlier run."""
 

@@ -9,6 +9,7 @@ Source: workflow W1; Fred & Jain 2005 (consensus); docs/sweeps.md (every formula
 
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -42,6 +43,8 @@ LIBRARIES = (
 MAKES = ("sweep_trials", "sweep_members")
 ONE_SPACE = True
 ALL_PLATES = "all"
+DECIDED = ("weight", "weights_sha256", "formula")
+DECIDED_BY = ("weights", "sweep weigh")
 ALGORITHMS = "agglomerative,leiden,umap-hdbscan,kmeans"
 MAP_NEIGHBOURS, MAP_DISTANCE = 15, 0.1
 """Layout of the map: W0's single setting."""
@@ -102,6 +105,16 @@ class Parameters:
             "choices": ("consensus", "w1.text", "w1.code"),
         },
     )
+    weight: str = field(
+        default="",
+        metadata={
+            "help": "Weights of W1's composites in place of its own, as JSON; --weights FILE gives them",
+            "unit": "",
+        },
+    )
+    weights_sha256: str = field(
+        default="", metadata={"help": "Digest of the file that the weights came from", "unit": ""}
+    )
     cut: str = field(
         default="lifetime",
         metadata={
@@ -121,6 +134,14 @@ class Parameters:
                 "Give letters, digits, dots, hyphens: --collection birds-1840",
             )
         _names(self)
+        _weights(self)
+        if self.weights_sha256 and not (
+            self.weight and re.fullmatch("[0-9a-f]{64}", self.weights_sha256)
+        ):
+            raise UsageError(
+                f"weights_sha256 is {self.weights_sha256!r}: it is the digest of a file that weights came from",
+                "Give the file itself: --weights FILE",
+            )
 
 
 def takes(parameters: Parameters) -> tuple[str, ...]:
@@ -163,7 +184,7 @@ def run(inputs: Inputs, parameters: Parameters, outputs: Outputs) -> None:
         parameters.seed,
     )
     swept = sweep(shared, plan, outputs.kept, outputs.progress)
-    found = outcome(shared, swept, parameters.formula)
+    found = outcome(shared, swept, parameters.formula, _weights(parameters))
     outputs.rows("sweep_trials", _trial_rows(swept, found, parameters, vectors.space))
     outputs.table("sweep_members", _members(vectors, shared, swept, found, parameters))
     outputs.document(
@@ -183,6 +204,26 @@ def _names(parameters: Parameters) -> tuple[str, ...]:
             f"Give some of: {ALGORITHMS}",
         )
     return tuple(given)
+
+
+def _weights(parameters: Parameters) -> dict[str, float]:
+    """W1's weights, or those that are given. Raises `UsageError` for others than these eight numbers."""
+    from ledgerkit.canonical import parse_json
+    from ledgerkit.errors import LedgerkitError, UsageError
+    from ledgerkit.sweeping.composite import WEIGHTS
+
+    if not parameters.weight:
+        return dict(WEIGHTS)
+    try:
+        told: Any = parse_json(parameters.weight.encode(), "weight")
+        found = {str(name): float(value) for name, value in dict(told).items()}
+    except (LedgerkitError, TypeError, ValueError) as error:
+        raise UsageError("weight is no JSON of names and numbers") from error
+    if found.keys() != WEIGHTS.keys() or not all(map(math.isfinite, found.values())):
+        raise UsageError(
+            f"weight has {', '.join(sorted(found)) or 'nothing'}", f"Give: {', '.join(WEIGHTS)}"
+        )
+    return found
 
 
 def _trial_rows(
@@ -264,8 +305,6 @@ def _document(
     vectors: Vectors,
 ) -> dict[str, Any]:
     """`sweep.v1`."""
-    from ledgerkit.sweeping.composite import WEIGHTS
-
     agreed, winner = found.agreement, found.winner
     return {
         "schema_version": "sweep.v1",
@@ -278,7 +317,7 @@ def _document(
         "components": parameters.components,
         "algorithms": list(algorithms),
         "formula": found.formula,
-        "weights": dict(WEIGHTS),
+        "weights": _weights(parameters),
         "consensus": {
             "method": agreed.method if agreed else None,
             "threshold": agreed.threshold if agreed else None,

@@ -14,6 +14,7 @@ from ledgerkit import schema
 from ledgerkit.errors import MissingInput, UsageError
 from ledgerkit.kept import KeptHere
 from ledgerkit.operations import sweep
+from ledgerkit.sweeping.composite import WEIGHTS
 from ledgerkit.sweeping.given import parse
 from ledgerkit.testing.handles import Produced, run_operation
 
@@ -105,6 +106,21 @@ def test_the_most_stable_half_votes_and_the_agreement_with_the_consensus_ranks()
     assert [row["in_consensus"] for row in trials] == [
         row["in_consensus"] for row in first.row_tables["sweep_trials"]
     ]
+
+
+def test_weights_that_are_given_rank_and_stand_in_the_document() -> None:
+    alone = dict.fromkeys(WEIGHTS, 0.0) | {"coverage": 1.0}
+    given = groups(10, 10, spread=1.4)
+    produced = run(given, trials=20, formula="w1.text", weight=json.dumps(alone))
+    assert produced.documents["sweep.json"]["weights"] == alone
+    able = [row for row in produced.row_tables["sweep_trials"] if not row["control"]]
+    best = min(able, key=lambda row: row["rank"] + 1000 * row["ranked_down"])
+    assert best["coverage"] == max(row["coverage"] for row in able if not row["ranked_down"])
+    for wrong in ("{", '"a"', '{"coverage": 1}', json.dumps(alone | {"coverage": "x"})):
+        with pytest.raises(UsageError, match="weight"):
+            sweep.Parameters(weight=wrong)
+    with pytest.raises(UsageError, match="digest of a file"):
+        sweep.Parameters(weights_sha256="0" * 64)
 
 
 def test_what_was_interrupted_goes_on_and_gives_the_same_bytes() -> None:
