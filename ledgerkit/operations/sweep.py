@@ -78,7 +78,7 @@ class Parameters:
     space: str = field(
         default="",
         metadata={
-            "help": "Vector space; empty for that of the newest vectors of each plate",
+            "help": "Vector space; needed where there are several",
             "unit": "",
         },
     )
