@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 from ledgerkit import layout
 from ledgerkit.repository import Archive
-from ledgerkit.sweeping.reweighing import LOGISTIC
 from ledgerkit.views import CorrectionView, FreezeView, PolicyDifferenceView
 
 if TYPE_CHECKING:
@@ -225,7 +224,7 @@ class Decisions:
         *,
         collection: str = "",
         by: str | None = None,
-        method: str = LOGISTIC,
+        method: str = "logistic",
         seed: int = 1337,
     ) -> WeightsView:
         """Write weights of the composite that follow from people's answers to a new file.

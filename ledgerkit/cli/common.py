@@ -14,6 +14,8 @@ import click
 
 if TYPE_CHECKING:
     from ledgerkit.api import Repository
+    from ledgerkit.export.sweep import SweepExportView
+    from ledgerkit.pages.sweep_report import SweepReportView
     from ledgerkit.views import Progress
 
 Function = Callable[..., Any]
@@ -219,6 +221,24 @@ class Size(click.ParamType):  # type: ignore[type-arg]
 def decimals(value: float | None, form: str = ".3f") -> str:
     """A number as a table shows it; a hyphen where there is none."""
     return "-" if value is None else format(value, form)
+
+
+def said_sweeps(view: SweepExportView | SweepReportView) -> str:
+    """What was written of sweeps, and its proof, in one line."""
+    return (
+        f"{view.trials} trials on {view.collections} collections in {view.target}: "
+        f"{view.files} files, {size(view.bytes)}, SHA-256 of export.json {view.sha256}"
+    )
+
+
+def note_missing(pictures: int) -> None:
+    """Say on stderr how many pictures could not be had, if any."""
+    if pictures:
+        click.echo(
+            f"{pictures} pictures are missing: their images are gone or not as recorded. "
+            "See: ledgerkit cache status, ledgerkit verify",
+            err=True,
+        )
 
 
 def note_behind(repository: Repository, at: str | None = None) -> None:

@@ -11,10 +11,12 @@ from ledgerkit.cli.common import (
     beside_option,
     common_options,
     note_behind,
+    note_missing,
     open_all,
     open_repository,
     output_option,
     print_json,
+    said_sweeps,
     size,
 )
 
@@ -181,18 +183,10 @@ def sweep(
     if as_json:
         print_json(view)
     else:
-        click.echo(
-            f"{view.trials} trials on {view.collections} collections in {view.target}: "
-            f"{view.files} files, {size(view.bytes)}, SHA-256 of export.json {view.sha256}"
-        )
+        click.echo(said_sweeps(view))
         for one in view.sources:
             click.echo(f"of {one['origin']} at log size {one['log_size']}, root {one['log_root']}")
-    if view.missing:
-        click.echo(
-            f"{view.missing} pictures of previews are missing: their images are gone or not as "
-            "recorded. See: ledgerkit cache status, ledgerkit verify",
-            err=True,
-        )
+    note_missing(view.missing)
     for swept in (repository, *others):
         note_behind(swept, at)
 

@@ -12,11 +12,12 @@ from ledgerkit.cli.common import (
     common_options,
     decimals,
     note_behind,
+    note_missing,
     open_all,
     open_repository,
     output_option,
     print_json,
-    size,
+    said_sweeps,
 )
 from ledgerkit.cli.operations import Placed
 from ledgerkit.findings import writable
@@ -57,18 +58,10 @@ def report(output: Path, beside: tuple[Path, ...], path: Path | None, as_json: b
     if as_json:
         print_json(view)
     else:
-        click.echo(
-            f"{view.trials} trials on {view.collections} collections in {view.target}: "
-            f"{view.files} files, {size(view.bytes)}, SHA-256 of export.json {view.sha256}"
-        )
+        click.echo(said_sweeps(view))
     for figure, why in view.figures_missing.items():
         click.echo(f"figure {figure} is left out: {writable(why)}", err=True)
-    if view.missing:
-        click.echo(
-            f"{view.missing} pictures are missing: their images are gone or not as recorded. "
-            "See: ledgerkit cache status, ledgerkit verify",
-            err=True,
-        )
+    note_missing(view.missing)
     for one in (repository, *others):
         note_behind(one)
 

@@ -27,7 +27,7 @@ from ledgerkit.clustering.swept import CUTS
 from ledgerkit.kept import KeptHere
 from ledgerkit.sweeping.agreement import Agreement, consensus
 from ledgerkit.sweeping.choice import robust, signature_table
-from ledgerkit.sweeping.composite import TEXT, score
+from ledgerkit.sweeping.composite import COMPOSITES, TEXT, score
 from ledgerkit.sweeping.outcome import BEST, CONSENSUS, FORMULAS, Outcome, outcome
 from ledgerkit.sweeping.run import Plan, Swept, sweep
 from ledgerkit.sweeping.search import RANDOM
@@ -142,7 +142,8 @@ def ranking(one: Judged) -> list[tuple[str, float]]:
     rows = [(name, [getattr(trial.measures, name) for trial in trials]) for name in MEASURES]
     rows.append(("bootstrap ARI", [trial.bootstrap_ari for trial in trials]))
     rows.append(("stability", found.stability))
-    for formula in FORMULAS:
+    rows.append((CONSENSUS, found.consensus_ari))
+    for formula in COMPOSITES:
         rows.append((formula, found.scores[formula].z.tolist()))
     return [(name, one.correlation(values)) for name, values in rows]
 
