@@ -63,10 +63,10 @@ class _Asked:
 def decide(archive: Archive, history: History, request: Request) -> Iterator[Decision]:
     """One decision for each subject of the request, in order, made when asked for.
 
-    Models that the operation names are read and compared first: raises `UsageError` (also for a name of a
-    collection that is not that of its plates), `MissingInput`
-    or `DigestMismatch` for one that is not what was added, and what the operation raises for one that it
-    cannot load, before there is any decision.
+    Models that the operation names are read and compared first: raises `UsageError` (also for a
+    name of a collection that is not that of its plates), `MissingInput` or `DigestMismatch` for one
+    that is not what was added, and what the operation raises for one that it cannot load, before
+    there is any decision.
     """
     loaded = operation.load(request.operation)
     parameters = loaded.make_parameters(request.parameters)

@@ -62,10 +62,9 @@ def principal(matrix: Matrix, components: int, whiten: bool) -> Matrix:
     falling variance.
 
     By eigenvectors of the covariance, or of the rows' products where there are fewer rows than
-    columns:
-    exact, and without a seed. With `whiten` every column has variance 1. Signs are fixed: the
-    largest entry of each axis is
-    positive. Fewer columns come back than asked for where the vectors span fewer dimensions.
+    columns: exact, and without a seed. With `whiten` every column has variance 1. Signs are fixed:
+    the largest entry of each axis is positive. Fewer columns come back than asked for where the
+    vectors span fewer dimensions.
     """
     import numpy as np
 

@@ -67,8 +67,7 @@ def gather(tables: Iterable[pa.Table], of: str, space: str) -> Vectors:
     """The vectors of `of` (plates, tiles, segments) in `space` ('' for the only one there is).
 
     Sorted by subject id, so that the order of files changes nothing. Raises `MissingInput` when
-    there
-    are none, `UsageError` for several spaces, `InvalidRecord` for a subject twice, differing
+    there are none, `UsageError` for several spaces, `InvalidRecord` for a subject twice, differing
     dimensions, a vector that is not finite, or zero.
     """
     kind = of.removesuffix("s")

@@ -128,10 +128,8 @@ def draw_map(title: str, points: Sequence[Point], sizes: Sequence[int], *, side:
     """A map, `side` pixels square, with its legend on the right.
 
     Every point is drawn: those without a thumbnail as dots underneath. The number of each cluster
-    lies
-    at the median of its members, moved away where it would lie on another; `sizes[label]` stand in
-    the
-    legend, the largest 30.
+    lies at the median of its members, moved away where it would lie on another; `sizes[label]`
+    stand in the legend, the largest 30.
     """
     from PIL import Image, ImageDraw
 

@@ -1,15 +1,12 @@
 """A vector of form, texture and colour for one picture, made of nothing but that picture.
 
 Five blocks, each brought to length 1 and weighted, then joined and brought to length 1: gradients
-on a
-grid (HOG), energies of log-Gabor filters on a grid (GIST), local binary patterns at four scales,
-means and deviations of the same filters over the subject, and its colours. Blocks of non-negative
-energies are first freed of their own mean, or all pictures would point nearly the same way. No
-corpus
-enters, so no vector grows stale when a plate is added.
+on a grid (HOG), energies of log-Gabor filters on a grid (GIST), local binary patterns at four
+scales, means and deviations of the same filters over the subject, and its colours. Blocks of
+non-negative energies are first freed of their own mean, or all pictures would point nearly the same
+way. No corpus enters, so no vector grows stale when a plate is added.
 Source: Dalal & Triggs 2005 (HOG); Oliva & Torralba 2001 (GIST); Ojala et al. 2002 (LBP); weights
-and
-their judges: imaging notes D.1 and the project's docs.
+and their judges: imaging notes D.1 and the project's docs.
 """
 
 from __future__ import annotations

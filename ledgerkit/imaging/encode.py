@@ -63,11 +63,11 @@ class Encoding:
 def write_image(image: Any, output: OutputFile, encoding: Encoding) -> str:
     """Encode a grey or RGB pyvips image into `output`; returns the SHA-256 of the bytes.
 
-    `image` has 8 bits a sample, or 16 for PNG and TIFF; PNG takes a band of straight alpha behind its
-    colours. The bytes are kept aside (in memory up to
-    64 MiB, then in an unnamed temporary file) until their pixels have been decoded again and
-    digested: `output.pixels` states what the file really holds. Raises `UnreadableImage` when the
-    pixels cannot be computed, and what `output.write` raises.
+    `image` has 8 bits a sample, or 16 for PNG and TIFF; PNG takes a band of straight alpha behind
+    its colours. The bytes are kept aside (in memory up to 64 MiB, then in an unnamed temporary
+    file) until their pixels have been decoded again and digested: `output.pixels` states what the
+    file really holds. Raises `UnreadableImage` when the pixels cannot be computed, and what
+    `output.write` raises.
     """
     sink = _Sink(output, seekable=encoding.format == "tiff")
     try:

@@ -23,11 +23,9 @@ def find_lines(
     """Masks bool (h, w) of the lines of lettering, from the top down.
 
     `low`: bool (h, w), the closed components no higher than `highest` pixels. `mark`: bool (h, w),
-    the
-    same before closing, where letters are still apart. Marks whose gap is less than `highest` lie
-    on one
-    line; it is lettering when it is at least three times as wide as high and of at least four
-    pieces.
+    the same before closing, where letters are still apart. Marks whose gap is less than `highest`
+    lie on one line; it is lettering when it is at least three times as wide as high and of at least
+    four pieces.
     """
     import numpy as np
     from scipy import ndimage

@@ -1,9 +1,9 @@
 """A plate cut into paper, dark surround, figures and lettering, from its pixels alone.
 
 The chain: CIELAB, slight smoothing, dark surround, paper model, distance to paper, Otsu with a
-floor,
-closing, holes, then components by their size and shape. Every pixel ends in exactly one region. No
-files, no ids, no source coordinates. Source: imaging notes D.2 (measured there: foreground IoU
+floor, closing, holes, then components by their size and shape. Every pixel ends in exactly one
+region. No files, no ids, no source coordinates. Source: imaging notes D.2 (measured there:
+foreground IoU
 0.96).
 """
 

@@ -2,8 +2,7 @@
 photographed page.
 
 Works on lightness alone and only ever answers with a convex sheet, so that dark engravings inside
-the
-page stay inside. Knows nothing of paper colour or figures.
+the page stay inside. Knows nothing of paper colour or figures.
 """
 
 from __future__ import annotations

@@ -46,8 +46,7 @@ def figures_of(rgb: NDArray[np.uint8], scene: Scene, side: int) -> Subject:
     """The figures of a plate, uint8 (h, w, 3), whose scene was cut at the same or a smaller size.
 
     Where the scene has no figure the sheet as a whole is the subject; where it has no paper, the
-    sheet
-    is the figure and keeps its own pixels.
+    sheet is the figure and keeps its own pixels.
     """
     import numpy as np
 

@@ -1,9 +1,9 @@
 """Hash how each source looks, whole and cropped, so that copies of one picture can be told.
 
 The source is shrunk while it streams, upright and in sRGB; each window on it gets 128 bits of tone
-and 128 of detail, of which copies that were resized, recompressed, tinted, turned a little or cropped
-share most. One row per window; `duplicates`
-compares them. The shrinking is libvips', whose version the record states.
+and 128 of detail, of which copies that were resized, recompressed, tinted, turned a little or
+cropped share most. One row per window; `duplicates` compares them. The shrinking is libvips', whose
+version the record states.
 Source: Zauner 2010 (DCT hash); the arithmetic stands in `ledgerkit/imaging/phash.py`.
 """
 

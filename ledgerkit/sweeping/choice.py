@@ -24,11 +24,11 @@ def signature_table(rows: Sequence[Row]) -> list[dict[str, Any]]:
     """Signatures with W1's mean rank, worst and mean z-score and trials; best first.
 
     Rows have dataset, algorithm, signature and score_raw_z; those without a score are left out.
-    `ranked_down` are the collections in which at least half of a signature's trials were ranked down, as
-    their `ranked_down`, if they have it, says. A rank is
-    that of `score_raw_z` within its dataset, the greatest 1, equal ones alike (the least). Sorted by
-    rising `shrunk_rank`, falling `worst_z` and `shrunk_z`: with an average trial more, whose z is 0 and
-    whose rank is the middle one of the datasets it was tried in.
+    `ranked_down` are the collections in which at least half of a signature's trials were ranked
+    down, as their `ranked_down`, if they have it, says. A rank is that of `score_raw_z` within its
+    dataset, the greatest 1, equal ones alike (the least). Sorted by rising `shrunk_rank`, falling
+    `worst_z` and `shrunk_z`: with an average trial more, whose z is 0 and whose rank is the middle
+    one of the datasets it was tried in.
     """
     scored = [row for row in rows if row["score_raw_z"] is not None]
     by_dataset: dict[str, list[float]] = {}
