@@ -70,6 +70,7 @@ RANKS = {
     "collecting": 6.5,
     "collected": 6,
     "planning": 7,
+    "again": 7,
     "sealing": 7,
     "evidence": 7,
     "relocation": 8,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 import types
 from collections.abc import Iterator
@@ -32,6 +33,9 @@ calls = []
 @dataclass(frozen=True)
 class Parameters:
     together: int = field(default=1, metadata={"help": "Plates at once"})
+    word: str = field(default="", metadata={"help": "What the letters are called"})
+    upper: bool = field(default=False, metadata={"help": "Capitals only"})
+    least: float = field(default=1.0, metadata={"help": "Least share"})
 
 def takes(parameters):
     return ("source",)
@@ -75,6 +79,7 @@ def count(
     exec(OPERATION + (MANY if request.param == "together" else ""), vars(module))
     known = (*operation.names(), "count")
     monkeypatch.setattr(operation, "names", lambda: known)
+    monkeypatch.setattr(operation, "summary", lambda name: "Count.")
     yield module
     operation.load.cache_clear()
 
@@ -153,7 +158,33 @@ def test_status_says_what_is_lacking_and_how_to_try_again(
     assert [(one.subject, one.message) for one in view.failures] == [
         ("plate-002", "count, b: b has no letters")
     ]
-    assert "ledgerkit count --retry-failed    # 1 done in part" in view.next_steps
+    step = "ledgerkit count --plates plate-002 --retry-failed    # 1 done in part"
+    assert step in view.next_steps
+
+
+@pytest.mark.parametrize("count", ["one by one"], indirect=True)
+def test_the_way_to_try_again_has_the_options_of_the_run_and_can_be_pasted(
+    tiny: Repository, count: types.ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from ledgerkit import status
+    from ledgerkit.cli import cli
+
+    monkeypatch.setattr(status, "PHASES", (*status.PHASES, ("counting", "count")))
+    tiny.run("count", plates="plate-001,plate-003")
+    count.broken = {"plate-003"}
+    given = {"together": 2, "word": "it's a; word", "upper": True, "least": -0.5}
+    tiny.run("count", plates="plate-002..003", **given)
+    count.bad = {}
+    steps = [step for step in tiny.status().next_steps if step.startswith("ledgerkit count")]
+    assert [step.partition("    # ")[2] for step in steps] == ["1 done in part"]
+    monkeypatch.chdir(tiny.root)
+    assert cli.main(shlex.split(steps[0], comments=True)[1:], standalone_mode=False) == 0
+    run = newest(tiny, "plate-002")
+    assert (run.status, run.parameters) == ("complete", given)
+    assert run.supersedes is not None
+    assert [
+        len(Archive(tiny.root).run_ids(plate)) for plate in ("plate-001", "plate-002", "plate-003")
+    ] == [1, 2, 2]
 
 
 @pytest.mark.parametrize("count", ["one by one"], indirect=True)
