@@ -24,6 +24,7 @@ RANKS = {
     "views": 1,
     "disk": 1,
     "merkle": 1,
+    "memory": 1,
     "palette": 1,
     "handles": 1,
     "held": 1,
