@@ -12,6 +12,7 @@ import pytest
 from ledgerkit import engine, operation
 from ledgerkit.api import Repository
 from ledgerkit.backends import serial
+from ledgerkit.errors import InvalidRecord, UnreadableImage
 from ledgerkit.records import Run
 from ledgerkit.repository import Archive
 
@@ -201,3 +202,55 @@ def test_a_newer_run_of_another_variant_hides_nothing_that_is_lacking(
     view = tiny.status()
     assert [phase.partial for phase in view.phases if phase.operation == "count"] == [1]
     assert [one.message for one in view.failures] == ["count, b: b has no letters"]
+
+
+@pytest.mark.parametrize("count", ["one by one"], indirect=True)
+@pytest.mark.parametrize(
+    ("now", "verdict", "why"),
+    [
+        ({"b": "Unreadable"}, "same failure", "b: UnreadableImage"),
+        ({}, "succeeds now", "b succeeds now (UnreadableImage recorded)"),
+        (
+            {"a": "Unreadable", "c": "Invalid"},
+            "differs",
+            "b succeeds now (UnreadableImage recorded), a fails now: UnreadableImage, "
+            "c fails now: InvalidRecord",
+        ),
+        (
+            {"b": "Invalid"},
+            "differs",
+            "b fails otherwise: UnreadableImage recorded, InvalidRecord now",
+        ),
+    ],
+)
+def test_a_rerun_compares_which_items_fail_and_why(
+    tiny: Repository, count: types.ModuleType, now: dict[str, str], verdict: str, why: str
+) -> None:
+    tiny.run("count", plates="plate-002")
+    count.bad = {"plate-002": list(now)}
+    if "Invalid" in now.values():
+        invalid = [item for item, kind in now.items() if kind == "Invalid"]
+        count.UnreadableImage = lambda text: (
+            InvalidRecord(text) if text[0] in invalid else UnreadableImage(text)
+        )
+    view = tiny.rerun(operation="count")
+    (one,) = view.reruns
+    assert [found.verdict for found in one.verdicts] == ["same bytes", verdict]
+    assert (one.verdicts[1].output, one.verdicts[1].why) == ("failed items", why)
+    assert view.sound == (verdict == "same failure")
+    assert view.counts == {"same bytes": 1, verdict: 1}
+    assert tiny.verify().sound
+
+
+@pytest.mark.parametrize("count", ["one by one"], indirect=True)
+def test_a_rerun_of_a_complete_run_says_what_fails_now(
+    tiny: Repository, count: types.ModuleType
+) -> None:
+    tiny.run("count", plates="plate-001")
+    count.bad = {"plate-001": ["a", "c"]}
+    (one,) = tiny.rerun(operation="count").reruns
+    assert [(found.output, found.verdict) for found in one.verdicts] == [
+        ("outputs/letters.json", "same bytes"),
+        ("failed items", "differs"),
+    ]
+    assert not one.sound
