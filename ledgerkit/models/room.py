@@ -34,10 +34,10 @@ _SHORTAGES = (
 def fitting(images: Callable[[NDArray[np.float32]], Vectors], preprocessing: Preprocessing) -> int:
     """Pictures of a batch: a power of two of at most `LARGEST`, by the memory that is free.
 
-    `images` are asked for one blank picture and for two; the most that this took is taken for two, so
-    that what is done once only makes a batch smaller. The share is divided among the workers.
-    `LARGEST` where the system tells no memory, or the model takes no such pictures, which they will
-    say themselves; one where memory does not hold two.
+    `images` are asked for one blank picture, for weights that lie in a mapped file come into memory
+    with the first one, and then for two, whose memory is measured. The share is divided among the
+    workers. `LARGEST` where the system tells no memory, or the model takes no such pictures, which
+    they will say themselves; one where memory does not hold two.
     """
     import numpy as np
 
@@ -45,8 +45,8 @@ def fitting(images: Callable[[NDArray[np.float32]], Vectors], preprocessing: Pre
         return LARGEST
     blank = preprocessing.apply(np.zeros((*preprocessing.shape, 3), dtype=np.uint8))
     try:
+        images(blank[None])
         with memory.peak() as peak:
-            images(blank[None])
             images(np.stack([blank, blank]))
     except Exception as error:
         return 1 if short(error) else LARGEST
