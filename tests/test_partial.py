@@ -189,6 +189,28 @@ def test_the_way_to_try_again_has_the_options_of_the_run_and_can_be_pasted(
 
 
 @pytest.mark.parametrize("count", ["one by one"], indirect=True)
+def test_what_was_made_of_a_part_of_the_plates_is_tried_again_on_that_part(
+    tiny: Repository, count: types.ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from ledgerkit import status
+    from ledgerkit.cli import cli
+
+    monkeypatch.setattr(status, "PHASES", (*status.PHASES, ("counting", "count")))
+    monkeypatch.setattr(count, "SUBJECT", "collection")
+    count.bad = {None: ["b"]}
+    tiny.run("count", plates="plate-001,plate-003", together=2)
+    (step,) = [step for step in tiny.status().next_steps if step.startswith("ledgerkit count")]
+    named = "ledgerkit count --together 2 --plates plate-001,plate-003 --retry-failed"
+    assert step.partition("    # ")[0] == named
+    count.bad = {}
+    monkeypatch.chdir(tiny.root)
+    assert cli.main(shlex.split(named)[1:], standalone_mode=False) == 0
+    newest = max(Archive(tiny.root).run_ids("collection"))
+    run = Archive(tiny.root).run("collection", newest)
+    assert (run.status, run.supersedes is not None) == ("complete", True)
+
+
+@pytest.mark.parametrize("count", ["one by one"], indirect=True)
 def test_a_newer_run_of_another_variant_hides_nothing_that_is_lacking(
     tiny: Repository, count: types.ModuleType, monkeypatch: pytest.MonkeyPatch
 ) -> None:
