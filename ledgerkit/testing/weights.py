@@ -1,8 +1,10 @@
-"""Tiny models for tests: safetensors files by hand, and a folder as model libraries write it."""
+"""Tiny models for tests: files of weights by hand, and a folder as model libraries write it."""
 
 from __future__ import annotations
 
+import io
 import json
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -29,6 +31,19 @@ def safetensors(tensors: Mapping[str, bytes], metadata: Mapping[str, str] | None
 def framed(header: bytes, data: bytes = b"") -> bytes:
     """A header and the bytes behind it, with the length in front."""
     return len(header).to_bytes(8, "little") + header + data
+
+
+def checkpoint(data: bytes = b"") -> bytes:
+    """A file of the form of torch's checkpoints: a zip with `data.pkl`."""
+    held = io.BytesIO()
+    with zipfile.ZipFile(held, "w") as file:
+        file.writestr("model/data.pkl", data)
+    return held.getvalue()
+
+
+def onnx_model() -> bytes:
+    """An ONNX file of version 7 whose graph has a name and nothing in it."""
+    return b"\x08\x07\x3a\x03\x12\x01a"
 
 
 def model_files(seed: bytes = b"a", size: int = 64) -> dict[str, bytes]:

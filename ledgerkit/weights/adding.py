@@ -15,11 +15,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import BinaryIO
 
+from msgspec import structs
+
 from ledgerkit import software
 from ledgerkit.canonical import sha256_hex
 from ledgerkit.errors import MissingInput, UnsafePath, UsageError
 from ledgerkit.services.hub import Hub, Snapshot, parse_id
-from ledgerkit.weights import document, safetensors
+from ledgerkit.weights import document, formats
 from ledgerkit.weights.document import ModelDocument, ModelFile, Source
 from ledgerkit.weights.selection import (
     CONFIG,
@@ -33,7 +35,7 @@ from ledgerkit.weights.selection import (
 from ledgerkit.weights.store import ModelStore
 from ledgerkit.weights.writing import Staged, StoreWriter
 
-ADDED, MENDED, UNCHANGED = "added", "mended", "unchanged"
+ADDED, MENDED, LICENSED, UNCHANGED = "added", "mended", "licensed", "unchanged"
 MAX_FILES = 10_000
 _TIME = "%Y-%m-%dT%H:%M:%S.%fZ"
 Progress = Callable[[str, int, int], None]
@@ -42,7 +44,7 @@ Progress = Callable[[str, int, int], None]
 
 @dataclass(frozen=True, slots=True)
 class AddView:
-    """What came of an `add`: added, mended (files were put back) or unchanged."""
+    """What came of an `add`: added, mended (files were put back), licensed or unchanged."""
 
     outcome: str
     model: ModelDocument
@@ -76,7 +78,8 @@ def add(
 
     `license` is what the model came under, where the hub does not say; `preprocessing` is a JSON file that becomes
     `preprocessor_config.json` where there is none. With the same content as before it is a no-op,
-    but for files that are gone or changed in the store: they are put back. Raises `UsageError` when
+    but for files that are gone or changed in the store: they are put back, and for a licence where
+    none was stated: the document has it from then on. Raises `UsageError` when
     the name is taken by other content, `UnsafePath` for links and unsafe names, `InvalidRecord` for
     damaged files, `HubRefused`, `DigestMismatch`, `CommitFailed`, `RepositoryBusy`.
     """
@@ -99,11 +102,11 @@ def add(
         stated = license or (former.license if former else gathered.license)
         found = _described(writer, name, gathered, stated)
         if former is not None:
-            changed = document.differences(former, found)
-            if changed:
-                _refuse_taken(name, changed)
-            found = former
-        return _kept(writer, found, gathered.files, new=former is None)
+            licensed = structs.replace(former, license=former.license or found.license)
+            if document.differences(licensed, found):
+                _refuse_taken(name, document.differences(former, found))
+            found = licensed
+        return _kept(writer, found, gathered.files, former)
 
 
 def _refuse_taken(name: str, changed: list[str]) -> None:
@@ -114,13 +117,16 @@ def _refuse_taken(name: str, changed: list[str]) -> None:
     )
 
 
-def _kept(writer: StoreWriter, found: ModelDocument, files: list[Staged], *, new: bool) -> AddView:
-    """Blobs, then the folder, then the document."""
+def _kept(
+    writer: StoreWriter, found: ModelDocument, files: list[Staged], former: ModelDocument | None
+) -> AddView:
+    """Blobs, then the folder, then the document where it is another than `former`."""
     lacked = [staged for staged in files if writer.put(staged)]
     made = writer.put_folder(found)
-    if new:
-        writer.commit(found)
-    outcome = ADDED if new else MENDED if made or lacked else UNCHANGED
+    if found != former:
+        writer.commit(found, over=former is not None)
+    unchanged = UNCHANGED if found == former else LICENSED
+    outcome = ADDED if former is None else MENDED if made or lacked else unchanged
     return AddView(outcome, found, str(writer.store.folder(found.name)))
 
 
@@ -249,9 +255,9 @@ def _described(
     """The document of what was gathered, every file of weights judged. Raises `InvalidRecord`."""
     files = []
     for staged in gathered.files:
-        if loads(staged.path) == "safetensors":
+        if loads(staged.path):
             with open(_where(writer, staged), "rb") as stream:
-                safetensors.read_header(stream, staged.bytes, staged.path)
+                formats.check(stream, staged.bytes, staged.path)
         files.append(
             ModelFile(
                 staged.path,

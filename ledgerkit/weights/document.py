@@ -110,7 +110,7 @@ def decode(data: bytes, name: str, where: str) -> ModelDocument:
 def differences(former: ModelDocument, new: ModelDocument) -> list[str]:
     """What of a model is another now; empty when both pin the same. The day and the source do not count."""
     found = [
-        f"{name} {getattr(former, name)!r} -> {getattr(new, name)!r}"
+        f"{name} {_said(getattr(former, name))} -> {_said(getattr(new, name))}"
         for name in _TEXTS
         if getattr(former, name) != getattr(new, name)
     ]
@@ -121,6 +121,10 @@ def differences(former: ModelDocument, new: ModelDocument) -> list[str]:
             how = "is new" if path not in before else "is gone" if path not in after else "differs"
             found.append(f"{path} {how}")
     return found
+
+
+def _said(value: str | None) -> str:
+    return "not stated" if value is None else repr(value)
 
 
 def facts(

@@ -188,8 +188,11 @@ class StoreWriter:
             # The folder moves to another one just as deep, so the way to the blob stays the same.
             os.symlink(os.path.relpath(blob, target.parent), target)
 
-    def commit(self, found: ModelDocument) -> None:
-        """Give the document its name: from then on the model is in the store."""
+    def commit(self, found: ModelDocument, *, over: bool = False) -> None:
+        """Give the document its name: from then on the model is in the store.
+
+        `over` puts it in the place of the former document of the same files.
+        """
         data = document.encode(found)
         document.decode(data, found.name, f"new document of {found.name}")
         self._make_folder(self.staging)
@@ -204,12 +207,18 @@ class StoreWriter:
                 os.fsync(descriptor)
             finally:
                 os.close(descriptor)
-            root = os.open(self.store.root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-            try:
-                move_new(root, "staging/document", f"models/{found.name}.json")
-            finally:
-                os.close(root)
+            if over:
+                os.replace(staged, self.store.root / "models" / f"{found.name}.json")
+            else:
+                self._move_new(f"models/{found.name}.json")
             self._flush_names(self.store.root / "models")
+
+    def _move_new(self, target: str) -> None:
+        root = os.open(self.store.root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            move_new(root, "staging/document", target)
+        finally:
+            os.close(root)
 
     def take_away(self, name: str) -> None:
         """Remove the document, and then the folder. The blobs stay for `sweep`."""

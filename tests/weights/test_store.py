@@ -29,7 +29,14 @@ from ledgerkit.errors import (
     UsageError,
 )
 from ledgerkit.findings import CODES
-from ledgerkit.testing.weights import PREPROCESSING, model_files, safetensors, write_model
+from ledgerkit.testing.weights import (
+    PREPROCESSING,
+    checkpoint,
+    model_files,
+    onnx_model,
+    safetensors,
+    write_model,
+)
 from ledgerkit.weights import ModelStore
 from ledgerkit.weights.adding import AddView, add
 from ledgerkit.weights.checking import verify
@@ -189,6 +196,32 @@ def test_other_content_under_a_name_that_is_taken_is_refused(
     assert [one.code for one in verify(kept).findings] == []
 
 
+def test_a_licence_may_be_stated_later_where_none_was(store: ModelStore, folder: Path) -> None:
+    put(store, "tiny", folder)
+    before = store.pin("tiny")
+    assert before.license is None
+    view = put(store, "tiny", folder, license="MIT")
+    assert (view.outcome, view.model.license) == ("licensed", "MIT")
+    after = store.pin("tiny")
+    assert (after.license, after.sha256) == ("MIT", before.sha256)
+    assert verify(store).findings == []
+    assert put(store, "tiny", folder).outcome == "unchanged"
+    (folder / "config.json").write_text("{}")
+    with pytest.raises(UsageError, match="family 'clip' -> not stated") as caught:
+        put(store, "tiny", folder)
+    assert "None" not in caught.value.message
+
+
+def test_a_licence_is_not_stated_together_with_other_content(
+    store: ModelStore, folder: Path
+) -> None:
+    put(store, "tiny", folder)
+    (folder / "README.md").write_text("another")
+    with pytest.raises(UsageError, match="license not stated -> 'MIT'; README.md differs"):
+        put(store, "tiny", folder, license="MIT")
+    assert store.show("tiny").license is None
+
+
 def test_another_licence_is_other_content(kept: ModelStore, folder: Path) -> None:
     with pytest.raises(UsageError, match="license 'MIT' -> 'GPL'"):
         put(kept, "tiny", folder, license="GPL")
@@ -231,7 +264,7 @@ def test_what_is_left_out_is_named_with_its_reason(store: ModelStore, folder: Pa
 def test_a_checkpoint_alone_is_kept_for_loading_with_weights_only(
     store: ModelStore, tmp_path: Path, name: str
 ) -> None:
-    (tmp_path / name).write_bytes(b"PK-like")
+    (tmp_path / name).write_bytes(checkpoint())
     model = add(store, "sam", str(tmp_path / name), license="Apache-2.0").model
     assert [(one.path, one.loads) for one in model.files] == [(name, "weights_only")]
     assert model.source == Source("file", name)
@@ -240,7 +273,7 @@ def test_a_checkpoint_alone_is_kept_for_loading_with_weights_only(
 def test_preprocessing_can_be_declared_where_there_is_none(
     store: ModelStore, tmp_path: Path, folder: Path
 ) -> None:
-    (tmp_path / "clip.onnx").write_bytes(b"onnx")
+    (tmp_path / "clip.onnx").write_bytes(onnx_model())
     (tmp_path / "how.json").write_text('{"size": 224}')
     declared = tmp_path / "how.json"
     model = add(store, "onnx", str(tmp_path / "clip.onnx"), preprocessing=declared).model
