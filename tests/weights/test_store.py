@@ -217,7 +217,7 @@ def test_a_licence_is_not_stated_together_with_other_content(
 ) -> None:
     put(store, "tiny", folder)
     (folder / "README.md").write_text("another")
-    with pytest.raises(UsageError, match="license not stated -> 'MIT'; README.md differs"):
+    with pytest.raises(UsageError, match=r"license not stated -> 'MIT'; README\.md differs"):
         put(store, "tiny", folder, license="MIT")
     assert store.show("tiny").license is None
 
