@@ -11,6 +11,7 @@ import itertools
 import time
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import replace
+from pathlib import Path
 
 from ledgerkit import operation, software
 from ledgerkit.backends import Outcome, budget, processes, run_all
@@ -226,7 +227,8 @@ class _Work:
     def bundles(self, workers: int, together: bool) -> Iterator[list[Task]]:
         """Tasks as workers get them: several at once for an operation that can do them `together`.
 
-        No more than half of a worker's share, so that none of several goes without.
+        No more than half of a worker's share, so that none of several goes without. Raises what the
+        operation raises for models that it cannot load.
         """
         share = -(-self.total // (2 * workers)) if workers > 1 else self.total
         tasks, size = self.tasks(), max(1, min(self._together, share)) if together else 1
@@ -234,8 +236,17 @@ class _Work:
             bundle = list(itertools.islice(tasks, size))
             if not bundle:
                 return
+            if index == 0:
+                self._try_models(bundle[0], keep=workers == 1)
             self.outstanding[index] = bundle
             yield bundle
+
+    def _try_models(self, task: Task, keep: bool) -> None:
+        """Load the models once here: one that cannot be is no failure of each plate."""
+        loaded = operation.load(task.operation)
+        parameters = loaded.make_parameters(self.request.parameters)
+        folders = {one.name: Path(one.folder) for one in task.models}
+        loaded.try_models(parameters, folders, keep=keep)
 
     def tasks(self) -> Iterator[Task]:
         """Tasks to run, decided as they are asked for; everything else is counted."""

@@ -143,14 +143,33 @@ class Operation:
         named = getattr(self.module, "models", None)
         return () if named is None else tuple(named(parameters))
 
+    def check(self, parameters: Any) -> None:
+        """Let it refuse what has no meaning in a new task; records of former tasks may have it.
+
+        Raises what its `check` raises; where it has none, nothing.
+        """
+        check = getattr(self.module, "check", None)
+        if check is not None:
+            check(parameters)
+
     def check_models(self, parameters: Any, folders: Mapping[str, Path]) -> None:
-        """Let it refuse models, by name, that it could not load: before there is any work.
+        """Let it refuse models, by name, by their settings and installed libraries: in any plan.
 
         Raises what its `check_models` raises; where it has none, nothing.
         """
         check = getattr(self.module, "check_models", None)
         if check is not None:
             check(parameters, folders)
+
+    def try_models(self, parameters: Any, folders: Mapping[str, Path], *, keep: bool) -> None:
+        """Let it load models, by name, and refuse those that it cannot: before its first task runs.
+
+        With `keep` they stay loaded in this process, where the tasks run. Raises what its
+        `try_models` raises; where it has none, nothing.
+        """
+        attempt = getattr(self.module, "try_models", None)
+        if attempt is not None:
+            attempt(parameters, folders, keep=keep)
 
     def variant(self, parameters: Any) -> str:
         return str(self.module.variant(parameters))

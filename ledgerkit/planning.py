@@ -65,11 +65,12 @@ def decide(archive: Archive, history: History, request: Request) -> Iterator[Dec
 
     Models that the operation names are read and compared first: raises `UsageError` (also for a
     name of a collection that is not that of its plates), `MissingInput` or `DigestMismatch` for one
-    that is not what was added, and what the operation raises for one that it cannot load, before
-    there is any decision.
+    that is not what was added, and what the operation raises for parameters without meaning and for
+    a model of another kind, before there is any decision.
     """
     loaded = operation.load(request.operation)
     parameters = loaded.make_parameters(request.parameters)
+    loaded.check(parameters)
     if loaded.all_plates is not None:
         _check_name(loaded.all_plates, parameters.collection, request.plates is not None)
     models = take(loaded.models(parameters))

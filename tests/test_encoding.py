@@ -6,17 +6,25 @@ import importlib.util
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from ledgerkit.api import Repository
 from ledgerkit.cli import cli
-from ledgerkit.errors import DigestMismatch, MissingExtra, MissingInput, UsageError
+from ledgerkit.errors import (
+    DigestMismatch,
+    InvalidRecord,
+    MissingExtra,
+    MissingInput,
+    UsageError,
+)
 from ledgerkit.models.tower import BATCH, open_tower
 from ledgerkit.records import Run
 from ledgerkit.repository import Archive
-from ledgerkit.testing.towers import write_tower
+from ledgerkit.testing.towers import DECLARED, write_onnx, write_tower
+from ledgerkit.testing.weights import onnx_model
 from ledgerkit.weights import ModelStore
 from ledgerkit.weights.adding import add
 from ledgerkit.weights.exporting import export_onnx
@@ -290,3 +298,39 @@ def test_without_a_model_the_way_out_is_said(encoded: Repository) -> None:
         encoded.run("encode")
     with pytest.raises(UsageError, match="no model 'none'"):
         encoded.dry_run("encode", model="none")
+
+
+def test_a_model_that_cannot_do_its_work_is_refused_before_there_is_any(
+    own: Repository, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = len(runs_of(own))
+    (tmp_path / "empty.onnx").write_bytes(onnx_model())
+    declared = tmp_path / "how.json"
+    declared.write_text(json.dumps(DECLARED | {"size": [5, 5]}))
+    add(ModelStore(), "empty", str(tmp_path / "empty.onnx"), preprocessing=declared)
+    with pytest.raises(InvalidRecord, match=r"empty\.onnx cannot be loaded"):
+        own.run("encode", model="empty")
+    write_onnx(tmp_path / "small", ["n", 4, 4, 3], size=[5, 5])
+    add(ModelStore(), "small", str(tmp_path / "small"))
+    with pytest.raises(InvalidRecord, match="does not take pictures of the shape"):
+        own.run("encode", model="small", workers=2)
+    monkeypatch.setenv("LEDGERKIT_BATCH", "abc")
+    with pytest.raises(UsageError, match="LEDGERKIT_BATCH is 'abc'"):
+        own.run("encode", model="dinov2", force=True)
+    assert len(runs_of(own)) == before
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"background": "grey"}, "--background has no effect on plates"),
+        ({"of": "tiles", "margin": 0.3}, "--margin has no effect on tiles"),
+        ({"of": "segments", "pool": "tiles"}, "--pool has no effect on segments"),
+        ({"of": "texts", "long_side": 512}, "--long-side has no effect on texts"),
+    ],
+)
+def test_options_without_effect_are_refused_and_make_no_new_runs(
+    encoded: Repository, given: dict[str, Any], said: str
+) -> None:
+    with pytest.raises(UsageError, match=said):
+        encoded.dry_run("encode", model="clip", **given)

@@ -198,3 +198,41 @@ def test_a_model_that_cannot_be_loaded_is_refused_before_any_run(
     with pytest.raises(error, match=said):
         worked.run("sam", **given)
     assert not runs(worked, "plate-001", "sam")
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_weights_of_no_sam_are_refused_in_our_words_before_any_run(
+    worked: Repository, tmp_path: Path, workers: int
+) -> None:
+    torch.save({"weight": _Other()}, tmp_path / "other.pth")
+    torch.save({"weight": torch.zeros(2)}, tmp_path / "few.pth")
+    for name, said in (("other", "objects other than tensors"), ("few", "lacks image_encoder")):
+        add(ModelStore(), name, str(tmp_path / f"{name}.pth"))
+        with pytest.raises(InvalidRecord, match=said) as caught:
+            worked.run("sam", model=name, workers=workers)
+        assert "weights_only" not in str(caught.value.args)
+    assert not runs(worked, "plate-001", "sam")
+
+
+class _Other:
+    """What is no tensor."""
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"tile": 100, "halo": 800}, "halo of 800 pixels is larger than its tile of 100"),
+        ({"halo": 64}, "--halo has no effect without --tile"),
+        ({"prompted": True, "tile": 512}, "--tile has no effect with --prompted"),
+        (
+            {"prompted": True, "points_per_side": 8, "crop_n_layers": 1},
+            "--points-per-side, --crop-n-layers have no effect with --prompted",
+        ),
+        ({"crop_nms_thresh": 0.5}, "--crop-nms-thresh has no effect without --crop-n-layers"),
+    ],
+)
+def test_settings_without_effect_or_sense_are_refused(
+    worked: Repository, given: dict[str, Any], said: str
+) -> None:
+    with pytest.raises(UsageError, match=said):
+        worked.dry_run("sam", model="tiny", **given)

@@ -94,6 +94,12 @@ class Preprocessing:
         made = made if self.layout == "NHWC" else made.transpose(2, 0, 1)
         return np.ascontiguousarray(made, dtype=np.float32)
 
+    def blank(self) -> Picture:
+        """The input that a black picture of `shape` gives, without its batch axis, float32."""
+        import numpy as np
+
+        return self.apply(np.zeros((*self.shape, 3), dtype=np.uint8))
+
     def _target(self, height: int, width: int) -> tuple[int, int]:
         """Height and width after resizing; lengths are rounded down, as transformers does."""
         if self.resize == "exact":

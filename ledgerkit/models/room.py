@@ -43,7 +43,7 @@ def fitting(images: Callable[[NDArray[np.float32]], Vectors], preprocessing: Pre
 
     if memory.free() is None:
         return LARGEST
-    blank = preprocessing.apply(np.zeros((*preprocessing.shape, 3), dtype=np.uint8))
+    blank = preprocessing.blank()
     try:
         images(blank[None])
         with memory.peak() as peak:

@@ -20,16 +20,14 @@ gigabytes.
 _kept: dict[tuple[object, ...], Network] = {}
 
 
-def load(folder: Path, placement: Placement, sha256: str = "") -> Network:
+def load(folder: Path, placement: Placement) -> Network:
     """The network in `folder`, kept for the next task of this process while its files stay the same.
-
-    `sha256` is the digest under which the record pins it.
 
     A folder with config.json is loaded by transformers, one with a single checkpoint by
     segment_anything. Raises `InvalidRecord` for a folder with neither and for weights that do not
     fit, `MissingExtra` without the libraries.
     """
-    key = (str(folder), sha256, loading.state_of(folder), placement)
+    key = (str(folder), loading.state_of(folder), placement)
     if key not in _kept:
         _kept.clear()  # one network at a time: two would take twice the memory
         _kept[key] = _load(folder, placement)
@@ -49,6 +47,14 @@ def check(folder: Path, device: str, precision: str) -> None:
         loading.require("torch", "segment_anything")
     if device == "cuda":
         loading.place(device, precision)
+
+
+def try_out(folder: Path, device: str, precision: str, *, keep: bool) -> None:
+    """Raise what `load` raises. With `keep` the network stays loaded; else it is loaded on the processor."""
+    if keep:
+        load(folder, loading.place(device, precision))
+    else:
+        _load(folder, loading.place("cpu", "float32"))
 
 
 def _load(folder: Path, placement: Placement) -> Network:

@@ -158,8 +158,11 @@ class CheckpointSam:
             self._sam = build(shape)
             self._sam.load_state_dict(state)
         except (KeyError, IndexError, ValueError, RuntimeError) as error:
+            why = "its weights are not those of one network"
+            if isinstance(error, KeyError):
+                why = f"it lacks {error.args[0]}"
             raise InvalidRecord(
-                f"{path.name} is no checkpoint of segment_anything: {str(error).splitlines()[0]}",
+                f"{path.name} is no checkpoint of segment_anything: {why}",
                 "It takes those of vit_b, vit_l and vit_h. Others, of SAM 2 and SAM-HQ, are loaded "
                 "from a folder in the form of transformers.",
             ) from error
@@ -219,8 +222,10 @@ def _read(path: Path) -> dict[str, Any]:
             warnings.simplefilter("ignore")  # torch on files that are no checkpoints: refused below
             found = torch.load(path, map_location="cpu", weights_only=True)
     except (OSError, RuntimeError, EOFError, ValueError, pickle.UnpicklingError) as error:
+        other = isinstance(error, pickle.UnpicklingError)
+        why = "it holds objects other than tensors, or is damaged" if other else "it is damaged"
         raise InvalidRecord(
-            f"{path.name} cannot be read as weights alone: {str(error).splitlines()[0][:200]}",
+            f"{path.name} cannot be read as weights alone: {why}",
             "Nothing but tensors is unpickled. Take the file that segment_anything publishes.",
         ) from error
     if not isinstance(found, dict):

@@ -12,7 +12,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from ledgerkit.errors import UsageError
+from ledgerkit.errors import LedgerkitError, UsageError
 from ledgerkit.models.loading import state_of
 
 if TYPE_CHECKING:
@@ -79,10 +79,11 @@ def _opened(folder: Path, state: object, device: str, precision: str) -> Tower:
 def check(folder: Path, device: str, precision: str, *, words: bool) -> None:
     """Raise what `open_tower` would, as far as settings and installed libraries tell; loads nothing.
 
-    With `words`, also `UsageError` for a model without a tower of texts.
+    Raises `UsageError` also for a `LEDGERKIT_BATCH` that is no number. With `words`, also `UsageError` for a model without a tower of texts.
     """
     from ledgerkit.models import loading, onnx, preprocessing, towers
 
+    stated_batch()
     preprocessing.read(folder)
     if is_onnx(folder):
         loading.require("onnxruntime")
@@ -98,12 +99,45 @@ def check(folder: Path, device: str, precision: str, *, words: bool) -> None:
         raise towers.speechless(folder)
 
 
+def try_out(folder: Path, device: str, precision: str, *, words: bool, keep: bool) -> None:
+    """Open a tower and give it one word, or one blank picture as its preprocessing makes it.
+
+    Raises what `open_tower` raises, and `InvalidRecord` where the tower does not take it. Whether
+    memory holds it is for its work to say. Without `keep` the tower is forgotten.
+    """
+    tower = open_tower(folder, device, precision)
+    try:
+        tower.texts(["a"]) if words else _show_blank(tower, folder)
+    finally:
+        if not keep:
+            _opened.cache_clear()
+
+
+def _show_blank(tower: Tower, folder: Path) -> None:
+    from ledgerkit.models import room
+    from ledgerkit.models.towers import misfit
+
+    blank = tower.preprocessing.blank()[None]
+    try:
+        tower.images(blank)
+    except LedgerkitError:
+        raise
+    except Exception as error:  # the libraries' own classes of errors share no base
+        if not room.short(error):
+            raise misfit(folder, blank, error) from error
+
+
 def batch_size(tower: Tower) -> int:
     """Pictures a batch: what `LEDGERKIT_BATCH` says, else the tower's own. Raises `UsageError`."""
+    return stated_batch() or tower.batch()
+
+
+def stated_batch() -> int:
+    """Pictures a batch as `LEDGERKIT_BATCH` says, 0 where it says none. Raises `UsageError`."""
     stated = os.environ.get(BATCH, "0")
     if not stated.isdecimal():
         raise UsageError(f"{BATCH} is {stated!r}, not a number of pictures", "Unset it, or give 0.")
-    return int(stated) or tower.batch()
+    return int(stated)
 
 
 def is_onnx(folder: Path) -> bool:

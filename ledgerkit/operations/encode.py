@@ -115,6 +115,15 @@ class Parameters:
     )
 
 
+_SHOWN = {
+    "plates": ("pool", "long_side"),
+    "tiles": ("long_side",),
+    "segments": ("background", "margin", "long_side"),
+    "texts": (),
+}
+"""By what is described, the parameters that say how it is shown to the model."""
+
+
 class Work(Protocol):
     """One task: what it reads and where it writes."""
 
@@ -127,6 +136,15 @@ class Work(Protocol):
 class _Single(NamedTuple):
     inputs: Any
     outputs: Any
+
+
+def check(parameters: Parameters) -> None:
+    """Refuse parameters that do not move the vectors of these subjects. Raises `UsageError`."""
+    from ledgerkit.operations._without_effect import refuse
+
+    every = dict.fromkeys(name for names in _SHOWN.values() for name in names)
+    without = [name for name in every if name not in _SHOWN[parameters.of]]
+    refuse(parameters, without, f"on {parameters.of}")
 
 
 def takes(parameters: Parameters) -> tuple[str, ...]:
@@ -152,11 +170,19 @@ def models(parameters: Parameters) -> tuple[str, ...]:
 
 
 def check_models(parameters: Parameters, folders: Mapping[str, Path]) -> None:
-    """Refuse a model that gives no such vectors, or cannot run here, before there is any work."""
+    """Refuse a model that gives no such vectors, or cannot run here; nothing is loaded."""
     from ledgerkit.models.tower import check
 
     folder = folders[parameters.model]
     check(folder, parameters.device, parameters.precision, words=parameters.of == "texts")
+
+
+def try_models(parameters: Parameters, folders: Mapping[str, Path], *, keep: bool) -> None:
+    """Refuse a model that cannot be loaded, or does not take one blank picture or one word."""
+    from ledgerkit.models.tower import try_out
+
+    placed = (parameters.device, parameters.precision) if keep else ("cpu", "float32")
+    try_out(folders[parameters.model], *placed, words=parameters.of == "texts", keep=keep)
 
 
 def variant(parameters: Parameters) -> str:
@@ -167,19 +193,10 @@ def variant(parameters: Parameters) -> str:
 
 def _unusual(parameters: Parameters) -> dict[str, str]:
     """What moves the vectors of these subjects away from where the model alone would put them."""
-    usual = Parameters()
-    names = {
-        "plates": ("pool", "long_side"),
-        "tiles": ("long_side",),
-        "segments": ("background", "margin", "long_side"),
-        "texts": (),
-    }[parameters.of]
-    changed = [name for name in names if _differs(parameters, usual, name)]
+    from ledgerkit.operations._without_effect import differing
+
+    changed = differing(parameters, _SHOWN[parameters.of])
     return {f"{name}={getattr(parameters, name)}": name for name in changed}
-
-
-def _differs(one: Parameters, other: Parameters, name: str) -> bool:
-    return bool(getattr(one, name) != getattr(other, name))
 
 
 def space_id(parameters: Parameters, weights: str, tower: Tower) -> str:

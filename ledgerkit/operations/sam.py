@@ -109,6 +109,40 @@ class Parameters:
     )
 
 
+_OF_CROPS = ("crop_nms_thresh", "crop_overlap_ratio", "crop_n_points_downscale_factor")
+_OF_ALL = (
+    "points_per_side",
+    "points_per_batch",
+    "pred_iou_thresh",
+    "stability_score_thresh",
+    "box_nms_thresh",
+    "crop_n_layers",
+    *_OF_CROPS,
+    "min_mask_region_area",
+)
+"""Settings of masks of everything, which prompts do not ask for."""
+
+
+def check(parameters: Parameters) -> None:
+    """Refuse settings without effect, and a halo that makes tiles larger than what they are cut from.
+
+    Raises `UsageError`.
+    """
+    from ledgerkit.operations._without_effect import refuse
+
+    if parameters.prompted:
+        refuse(parameters, ("tile", "halo", *_OF_ALL), "with --prompted")
+    if not parameters.tile:
+        refuse(parameters, ("halo",), "without --tile")
+    elif parameters.halo > parameters.tile:
+        raise UsageError(
+            f"a halo of {parameters.halo} pixels is larger than its tile of {parameters.tile}",
+            f"Give at most --halo {parameters.tile}, or a larger --tile.",
+        )
+    if not parameters.crop_n_layers:
+        refuse(parameters, _OF_CROPS, "without --crop-n-layers")
+
+
 def takes(parameters: Parameters) -> tuple[str, ...]:
     """The plate's whole image, and its prompts where these are asked for."""
     return ("whole", "prompts") if parameters.prompted else ("whole",)
@@ -125,10 +159,17 @@ def models(parameters: Parameters) -> tuple[str, ...]:
 
 
 def check_models(parameters: Parameters, folders: Mapping[str, Path]) -> None:
-    """Refuse a model that is no SAM, or cannot run here, before there is any work."""
+    """Refuse a model that is no SAM, or cannot run here; nothing is loaded."""
     from ledgerkit.models.sam import check
 
     check(folders[parameters.model], parameters.device, parameters.precision)
+
+
+def try_models(parameters: Parameters, folders: Mapping[str, Path], *, keep: bool) -> None:
+    """Refuse a model whose weights cannot be loaded."""
+    from ledgerkit.models.sam import try_out
+
+    try_out(folders[parameters.model], parameters.device, parameters.precision, keep=keep)
 
 
 def variant(parameters: Parameters) -> str:
@@ -145,8 +186,7 @@ def run(inputs: Inputs, parameters: Parameters, outputs: Outputs) -> None:
 
     placement = loading.place(parameters.device, parameters.precision)
     outputs.device(placement.name)
-    digest = inputs.model_sha256(parameters.model)
-    network = load(inputs.model(parameters.model), placement, digest)
+    network = load(inputs.model(parameters.model), placement)
     tile = whole_tile(inputs.rows("tiles"))
     with inputs.image(tile).open() as file:
         pixels = read_shrunk(file, parameters.long_side)

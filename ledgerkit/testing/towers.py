@@ -11,8 +11,21 @@ from pathlib import Path
 from string import ascii_lowercase
 from typing import Any
 
+from ledgerkit.models.preprocessing import KIND
+
 FAMILIES = ("clip", "siglip", "dinov2", "dinov3", "vit")
 SIDE, WORDS = 32, 24
+DECLARED = {
+    "kind": KIND,
+    "resize": "exact",
+    "size": [4, 4],
+    "resample": "box",
+    "rescale": 1,
+    "mean": [0, 0, 0],
+    "std": [1, 1, 1],
+    "layout": "NHWC",
+}
+"""Preprocessing of an ONNX tower that takes samples 0..255 of 4 x 4 pixels."""
 _VISION = {
     "hidden_size": 16,
     "intermediate_size": 32,
@@ -43,6 +56,27 @@ def write_tower(folder: Path, family: str, seed: int = 0) -> Path:
         _clip_tokenizer(library).save_pretrained(folder)
     if family == "siglip":
         _siglip_tokenizer(library).save_pretrained(folder)
+    return folder
+
+
+def write_onnx(folder: Path, shape: list[str | int | None], **declared: object) -> Path:
+    """An ONNX tower in a new folder that takes pictures of `shape`, (n, h, w, 3), and gives the mean of
+    each channel; `declared` is what its declaration says beside or in place of the usual.
+    """
+    from onnx import TensorProto, helper, save
+
+    axes = helper.make_tensor("axes", TensorProto.INT64, [2], [1, 2])
+    graph = helper.make_graph(
+        [helper.make_node("ReduceMean", ["x", "axes"], ["means"], keepdims=0)],
+        "means",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, shape)],
+        [helper.make_tensor_value_info("means", TensorProto.FLOAT, [shape[0], 3])],
+        [axes],
+    )
+    opset = helper.make_opsetid("", 18)
+    folder.mkdir()
+    save(helper.make_model(graph, opset_imports=[opset], ir_version=9), folder / "any.onnx")
+    (folder / "preprocessor_config.json").write_text(json.dumps(DECLARED | declared))
     return folder
 
 

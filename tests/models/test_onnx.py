@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from pathlib import Path
 from typing import Any
@@ -13,24 +12,14 @@ from skimage import data
 
 from ledgerkit.cli import cli
 from ledgerkit.errors import InvalidRecord, UsageError
-from ledgerkit.models import onnx, preprocessing
+from ledgerkit.models import onnx
 from ledgerkit.models.tower import open_tower
 from ledgerkit.models.towers import TorchTower
-from ledgerkit.testing.towers import write_tower
+from ledgerkit.testing.towers import write_onnx, write_tower
 from ledgerkit.weights import ModelStore
 from ledgerkit.weights.adding import add
 
 pytestmark = pytest.mark.usefixtures("offline")
-DECLARED = {
-    "kind": preprocessing.KIND,
-    "resize": "exact",
-    "size": [4, 4],
-    "resample": "box",
-    "rescale": 1,
-    "mean": [0, 0, 0],
-    "std": [1, 1, 1],
-    "layout": "NHWC",
-}
 
 
 def test_an_export_gives_torchs_vectors_on_noise_and_photographs(
@@ -77,34 +66,15 @@ def test_the_command_adds_the_export_with_its_proof_and_its_origin(
         cli.main(["models", "export-onnx", "none", "--as", "other"], standalone_mode=False)
 
 
-def hand_made(folder: Path, shape: list[object], **declared: object) -> Path:
-    """A tower whose vector is the mean of each channel."""
-    from onnx import TensorProto, helper, save
-
-    axes = helper.make_tensor("axes", TensorProto.INT64, [2], [1, 2])
-    graph = helper.make_graph(
-        [helper.make_node("ReduceMean", ["x", "axes"], ["means"], keepdims=0)],
-        "means",
-        [helper.make_tensor_value_info("x", TensorProto.FLOAT, shape)],
-        [helper.make_tensor_value_info("means", TensorProto.FLOAT, [shape[0], 3])],
-        [axes],
-    )
-    opset = helper.make_opsetid("", 18)
-    folder.mkdir()
-    save(helper.make_model(graph, opset_imports=[opset], ir_version=9), folder / "any.onnx")
-    (folder / "preprocessor_config.json").write_text(json.dumps(DECLARED | declared))
-    return folder
-
-
 def test_a_file_of_a_fixed_batch_is_given_full_batches(tmp_path: Path) -> None:
-    tower = open_tower(hand_made(tmp_path / "fixed", [2, 4, 4, 3]))
+    tower = open_tower(write_onnx(tmp_path / "fixed", [2, 4, 4, 3]))
     assert tower.batch() == 2
     pixels = np.random.default_rng(0).random((5, 4, 4, 3), dtype=np.float32)
     assert np.allclose(tower.images(pixels), pixels.mean(axis=(1, 2)), atol=1e-6)
 
 
 def test_a_batch_that_memory_does_not_hold_is_halved_until_it_does(tmp_path: Path) -> None:
-    tower: Any = open_tower(hand_made(tmp_path / "any", ["n", 4, 4, 3]))
+    tower: Any = open_tower(write_onnx(tmp_path / "any", ["n", 4, 4, 3]))
     whole = tower.session
 
     class Small:
@@ -122,8 +92,8 @@ def test_a_batch_that_memory_does_not_hold_is_halved_until_it_does(tmp_path: Pat
 
 def test_what_a_declaration_names_must_be_in_the_file(tmp_path: Path) -> None:
     with pytest.raises(InvalidRecord, match="'pixels'"):
-        open_tower(hand_made(tmp_path / "wrong", ["n", 4, 4, 3], input="pixels"))
-    folder = hand_made(tmp_path / "two", ["n", 4, 4, 3], input="x", output="means")
+        open_tower(write_onnx(tmp_path / "wrong", ["n", 4, 4, 3], input="pixels"))
+    folder = write_onnx(tmp_path / "two", ["n", 4, 4, 3], input="x", output="means")
     assert open_tower(folder).images(np.zeros((1, 4, 4, 3), np.float32)).shape == (1, 3)
     with pytest.raises(InvalidRecord, match="does not take pictures"):
         open_tower(folder).images(np.zeros((1, 5, 5, 3), np.float32))
