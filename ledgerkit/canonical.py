@@ -75,12 +75,21 @@ def canonical_lines(rows: Iterable[Any]) -> bytes:
     return b"".join(canonical_bytes(row) + b"\n" for row in rows)
 
 
+OF_THE_USER = "Correct the file and give it again."
+"""The way out for a file that somebody gave with a command."""
+
+
 def parse_json(
-    data: bytes, where: str, max_bytes: int = MAX_JSON_BYTES, *, lone_surrogates: bool = False
+    data: bytes,
+    where: str,
+    max_bytes: int = MAX_JSON_BYTES,
+    *,
+    lone_surrogates: bool = False,
+    hint: str = "Repair the file or restore it from a replica.",
 ) -> Any:
     """JSON from others: UTF-8, no duplicate keys, no NaN, no lone surrogates (unless allowed), in limits.
 
-    Raises `InvalidRecord` that names `where`; `LimitExceeded` that names the setting beyond
+    `hint` is the way out where it is no JSON. Raises `InvalidRecord` that names `where`; `LimitExceeded` that names the setting beyond
     `max_bytes`, `MAX_DEPTH` or `MAX_INTEGER_DIGITS`.
     """
     if len(data) > max_bytes:
@@ -90,9 +99,7 @@ def parse_json(
     except RecursionError as error:
         raise _too_deep(where) from error
     except (UnicodeDecodeError, ValueError) as error:
-        raise InvalidRecord(
-            f"{where}: not valid JSON: {error}", "Repair the file or restore it from a replica."
-        ) from error
+        raise InvalidRecord(f"{where}: not valid JSON: {error}", hint) from error
     texts = not lone_surrogates and _SURROGATE.search(data) is not None
     if texts or data.count(b"[") + data.count(b"{") > MAX_DEPTH:
         refuse_deep(value, where, texts)

@@ -22,6 +22,7 @@ from typing import Any
 from ledgerkit import layout
 from ledgerkit.canonical import (
     MAX_SAFE_INTEGER,
+    OF_THE_USER,
     canonical_bytes,
     parse_json,
     refuse_unsafe_numbers,
@@ -86,7 +87,9 @@ def read_catalogue(data: bytes, name: str) -> tuple[list[Entry], list[Finding]]:
 
 
 def _json_rows(data: bytes, name: str) -> list[Any]:
-    value = parse_json(data.removeprefix(b"\xef\xbb\xbf"), name, lone_surrogates=True)
+    value = parse_json(
+        data.removeprefix(b"\xef\xbb\xbf"), name, lone_surrogates=True, hint=OF_THE_USER
+    )
     if isinstance(value, dict):
         lists = [item for item in value.values() if isinstance(item, list)]
         value = lists[0] if len(lists) == 1 else value

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from ledgerkit import layout
-from ledgerkit.canonical import READ_SIZE, parse_json
+from ledgerkit.canonical import OF_THE_USER, READ_SIZE, parse_json
 from ledgerkit.catalogue import csv_rows
 from ledgerkit.durable import StagedFile
 from ledgerkit.errors import InvalidRecord, LedgerkitError, UnreadableImage, UsageError
@@ -158,7 +158,7 @@ def read_rows(path: Path) -> list[Any]:
     if path.suffix.lower() in (".csv", ".tsv"):
         rows = csv_rows(data, path.name)
         return [{name: cell for name, cell in row.items() if cell} for row in rows]
-    value = parse_json(data.removeprefix(b"\xef\xbb\xbf"), path.name)
+    value = parse_json(data.removeprefix(b"\xef\xbb\xbf"), path.name, hint=OF_THE_USER)
     if not isinstance(value, list):
         raise InvalidRecord(
             f"{path.name} is no list", 'Give a list of objects: [{"...": "..."}, ...].'

@@ -29,7 +29,12 @@ BITS = 256
 BITS_ALONE = 56
 BITS_CONFIRMED = 68
 COSINE = 0.8
-"""Chosen on copies of 143 real scans, with `ledgerkit.testing.duplicates`; drawn plates had no say."""
+"""Chosen on copies of 143 real scans, with `ledgerkit.testing.duplicates`; drawn plates had no say.
+
+For vectors of `embed`: cosines of another space mean something else.
+"""
+MEASURED_IN = "classical-"
+"""How the names of the spaces begin for which `COSINE` was found."""
 MAX_PLATES = 50_000
 BATCH_ROWS = 4096
 _PLATES = "SELECT plate_id, source_sha256 FROM current_plates"
@@ -117,18 +122,20 @@ def duplicates(
     `max_distance` bits (0..256) decide alone, up to 12 more where the cosine of the vectors is at least
     `min_cosine`.
 
-    Raises `MissingInput` without ledgers, `UsageError` for a space that is not there,
-    `LimitExceeded` for more plates or pairs than are compared.
+    Raises `MissingInput` without ledgers, `UsageError` for a space that is not there, and for one of
+    other vectors than those of `embed` without `min_cosine`, `LimitExceeded` for more plates or pairs than are compared.
     """
     own = Thresholds()
     bits = own.bits_alone if max_distance is None else max_distance
     cosine = own.cosine if min_cosine is None else min_cosine
     confirmed = min(BITS, bits + own.bits_confirmed - own.bits_alone)
     thresholds = Thresholds(bits, confirmed, cosine)
-    return ask(archive.tree, lambda ledgers: _look(ledgers, thresholds, space), limits)
+    return ask(archive.tree, lambda ledgers: _look(ledgers, thresholds, space, min_cosine), limits)
 
 
-def _look(ledgers: Ledgers, thresholds: Thresholds, space: str | None) -> DuplicatesView:
+def _look(
+    ledgers: Ledgers, thresholds: Thresholds, space: str | None, min_cosine: float | None
+) -> DuplicatesView:
     rows = ledgers.table(_PLATES).to_pylist()
     digests = {row["plate_id"]: row["source_sha256"] for row in rows}
     plates = layout.sort_plates(list(digests))
@@ -146,7 +153,9 @@ def _look(ledgers: Ledgers, thresholds: Thresholds, space: str | None) -> Duplic
         found.setdefault(pair, PIXELS)
     hashed = _hashed(ledgers, plates)
     near = {(one, two): bits for one, two, bits in near_pairs(hashed, thresholds.bits_confirmed)}
-    chosen, described = _space(ledgers, space)
+    spaces = {row["space_id"]: row["vectors"] for row in ledgers.table(_SPACES).to_pylist()}
+    chosen = chosen_space(spaces, space, min_cosine)
+    described = 0 if chosen is None else spaces[chosen]
     vectors = _vectors(ledgers, plates, chosen, {row for pair in [*found, *near] for row in pair})
     pairs = {}
     for first, second in sorted({*found, *near}):
@@ -164,7 +173,7 @@ def _look(ledgers: Ledgers, thresholds: Thresholds, space: str | None) -> Duplic
         described,
         chosen,
         ledgers.document["log_size"] if ledgers.document else None,
-        _gaps(len(plates), count, described),
+        _gaps(len(plates), count, described, list(spaces) if chosen is None else []),
     )
 
 
@@ -196,17 +205,25 @@ def _hashed(ledgers: Ledgers, plates: list[str]) -> Hashed:
     return Hashed(words, known)
 
 
-def _space(ledgers: Ledgers, wanted: str | None) -> tuple[str | None, int]:
-    """The space of plates to compare in, with the number of its vectors; None where there is none.
+def chosen_space(
+    counts: dict[str, int], wanted: str | None, min_cosine: float | None
+) -> str | None:
+    """The space of plates to compare in, by the number of vectors of each; None where there is none.
 
-    Without a wish it is the one with most vectors, of equals the first by name.
+    Without a wish it is the one with most vectors, of equals the first by name; without `min_cosine`
+    only spaces count for which the usual limit was found. Raises `UsageError`.
     """
-    counts = {row["space_id"]: row["vectors"] for row in ledgers.table(_SPACES).to_pylist()}
     if wanted is not None and wanted not in counts:
         has = ", ".join(counts) or "none"
         raise UsageError(f"no vectors of plates in the space {wanted!r}", f"There are: {has}")
-    chosen = wanted or max(counts, key=lambda name: counts[name], default=None)
-    return chosen, counts[chosen] if chosen is not None else 0
+    known = [name for name in counts if min_cosine is not None or name.startswith(MEASURED_IN)]
+    if wanted is not None and wanted not in known:
+        raise UsageError(
+            f"the least cosine {COSINE} was found for classical vectors, and says nothing in the "
+            f"space {wanted}",
+            "Say from when on vectors of that space confirm a pair: --min-cosine COSINE",
+        )
+    return wanted or max(sorted(known), key=lambda name: counts[name], default=None)
 
 
 def _vectors(ledgers: Ledgers, plates: list[str], space: str | None, wanted: set[int]) -> Vectors:
@@ -250,15 +267,20 @@ def _grouped(plates: list[str], pairs: dict[tuple[int, int], PairView]) -> list[
     ]
 
 
-def _gaps(plates: int, hashed: int, described: int) -> list[str]:
-    """What was not compared, with the command that would make it comparable."""
+def _gaps(plates: int, hashed: int, described: int, unused: list[str]) -> list[str]:
+    """What was not compared, with the command that would make it comparable; `unused` are spaces."""
     gaps = []
     if hashed < plates:
         gaps.append(
             f"{plates - hashed} plates have no hash and were compared by digest alone: they were "
             "not hashed (ledgerkit hash && ledgerkit consolidate), or are even"
         )
-    if described < plates:
+    if unused:
+        gaps.append(
+            f"vectors of {', '.join(unused)} confirmed nothing, for {COSINE} is no limit of theirs: give "
+            "--space ID --min-cosine COSINE"
+        )
+    elif described < plates:
         gaps.append(
             f"{plates - described} plates have no vector to confirm a less near hash: "
             "ledgerkit embed && ledgerkit consolidate"

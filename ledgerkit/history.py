@@ -283,20 +283,28 @@ class History:
         if collection not in ("", found[0].all_plates):
             option += f" --collection {collection} --plates SELECTION"
         where += f" with vectors in the space {space}" if space else ""
+        newest = next(self.fitting(found[:1], subject, parameters, self.runs(subject)), None)
+        if newest is not None and newest.failure is not None:
+            where += f": the last one failed ({newest.failure.error}: {newest.failure.message})"
+            option += " --retry-failed"
         raise MissingInput(
             f"{subject} has no {' or '.join(names)} run to read{where}",
             f"Make it with: ledgerkit {operation.command(names[0])}{option}",
         )
 
     def fitting(
-        self, found: tuple[operation.Operation, ...], subject: str, parameters: Any
+        self,
+        found: tuple[operation.Operation, ...],
+        subject: str,
+        parameters: Any,
+        among: list[Run] | None = None,
     ) -> Iterator[Run]:
-        """Current runs of these operations that suit the policy and the parameters, newest first."""
+        """Current runs, or those `among`, of these operations that suit policy and parameters, newest first."""
         policy = self.policy_variant()
         names = [one.name for one in found]
         stated = {name: getattr(parameters, name, None) for name in ("of", "collection")}
         wanted = {name: value for name, value in stated.items() if value}
-        for run in reversed(self.current(subject)):
+        for run in reversed(self.current(subject) if among is None else among):
             fits = run.operation in names and policy_part(run.variant) in (None, policy)
             if fits and wanted.items() <= (wanted | run.parameters).items():
                 yield run

@@ -64,7 +64,7 @@ def decide(archive: Archive, history: History, request: Request) -> Iterator[Dec
     """One decision for each subject of the request, in order, made when asked for.
 
     Models that the operation names are read and compared first: raises `UsageError` (also for a
-    name of a collection that is not that of its plates), `MissingInput` or `DigestMismatch` for one
+    name of a collection that is not that of its plates), `MissingInput` (also without plates) or `DigestMismatch` for one
     that is not what was added, and what the operation raises for parameters without meaning and for
     a model of another kind, before there is any decision.
     """
@@ -80,6 +80,8 @@ def decide(archive: Archive, history: History, request: Request) -> Iterator[Dec
         parameters = of_sweep(history, parameters)
     asked = _Asked(request, loaded, parameters, models)
     plates = archive.plate_ids() if request.plates is None else request.plates
+    if not plates:
+        raise MissingInput("there are no plates", "Take some in with: ledgerkit ingest")
     if loaded.on_collection:
         one_space = loaded.one_space and not parameters.space
         found, lacking = collect(history, tokens, plates, parameters, one_space=one_space)
@@ -87,8 +89,6 @@ def decide(archive: Archive, history: History, request: Request) -> Iterator[Dec
         gone = sum(isinstance(error, Withdrawn) for _, error in lacking)
         if gone and gone == len(plates):
             raise MissingInput("all plates are withdrawn", "See: ledgerkit reinstate --help")
-        if not plates:
-            raise MissingInput("there are no plates", "Take some in with: ledgerkit ingest")
         if len(lacking) == len(plates):
             return
         yield _decision(archive, history, asked, layout.COLLECTION, found)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ledgerkit import layout, schema
-from ledgerkit.canonical import canonical_bytes, parse_json
+from ledgerkit.canonical import OF_THE_USER, canonical_bytes, parse_json
 from ledgerkit.errors import InvalidRecord, MissingInput, UsageError
 from ledgerkit.events import Event, staged_name
 from ledgerkit.history import History
@@ -99,7 +99,7 @@ def _run(archive: Archive, run_id: str) -> Run:
 
 def _read(path: Path) -> dict[str, Any]:
     """A policy document from outside. Raises `InvalidRecord`."""
-    document = parse_json(path.read_bytes(), str(path))
+    document = parse_json(path.read_bytes(), str(path), hint=OF_THE_USER)
     if not isinstance(document, dict):
         raise InvalidRecord(f"{path} is no policy: expected a JSON object")
     schema.check("policy.v1", document, str(path))

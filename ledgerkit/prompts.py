@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from ledgerkit import layout, schema
-from ledgerkit.canonical import canonical_bytes, digest_bytes, parse_json
+from ledgerkit.canonical import OF_THE_USER, canonical_bytes, digest_bytes, parse_json
 from ledgerkit.errors import InvalidRecord, LedgerkitError, UsageError
 from ledgerkit.events import Event, staged_name
 from ledgerkit.history import PROMPTS, History
@@ -74,7 +74,7 @@ def _read(file: Path) -> dict[str, Any]:
         data = file.read_bytes()
     except OSError as error:
         raise UsageError(f"cannot read {file}: {error.strerror}") from error
-    found = parse_json(data.removeprefix(b"\xef\xbb\xbf"), str(file))
+    found = parse_json(data.removeprefix(b"\xef\xbb\xbf"), str(file), hint=OF_THE_USER)
     if not isinstance(found, dict) or not found:
         raise InvalidRecord(
             f"{file}: expected an object with a list of regions for each plate",

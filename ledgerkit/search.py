@@ -43,6 +43,7 @@ _OWN = """
     SELECT space_id, subject_kind, vector FROM current_embeddings
     WHERE subject_id = ? ORDER BY space_id, subject_kind = 'text'"""
 _TITLES = "SELECT plate_id, title FROM plates WHERE plate_id IN (SELECT unnest(?::VARCHAR[]))"
+_KNOWN = "SELECT plate_id FROM plates WHERE plate_id = ?"
 _WITHDRAWN = "SELECT withdrawn_reason FROM plates WHERE plate_id = ? AND withdrawn"
 
 
@@ -186,7 +187,7 @@ def _own_vector(
 
     Among texts it is searched in a space that has texts, with the vector of the picture where that
     space has one: words and pictures of one model lie in one space. Raises `MissingInput`, or
-    `UsageError` for several spaces.
+    `UsageError` for several spaces, and for a plate that there is not.
     """
     import numpy as np
 
@@ -213,6 +214,11 @@ def _without_vector(ledgers: Ledgers, subject: str, of_text: bool) -> LedgerkitE
             f"{subject} is withdrawn ({withdrawn[0]['withdrawn_reason']}): "
             "its vectors are not searched with",
             "See: ledgerkit reinstate --help",
+        )
+    if layout.is_plate_id(subject) and not ledgers.table(_KNOWN, [subject]).num_rows:
+        return UsageError(
+            f"there is no {subject} in the ledgers",
+            'See which there are: ledgerkit query "SELECT plate_id, title FROM plates"',
         )
     kind = "texts" if of_text else str(_kind_of(subject) or "plates")
     count = ledgers.table("SELECT count(*) AS n FROM current_embeddings")["n"][0].as_py()

@@ -13,6 +13,7 @@ import pytest
 
 from ledgerkit.api import Repository
 from ledgerkit.cli import cli
+from ledgerkit.duplicates import chosen_space
 from ledgerkit.errors import (
     DigestMismatch,
     InvalidRecord,
@@ -334,3 +335,16 @@ def test_options_without_effect_are_refused_and_make_no_new_runs(
 ) -> None:
     with pytest.raises(UsageError, match=said):
         encoded.dry_run("encode", model="clip", **given)
+
+
+def test_the_limit_of_classical_vectors_decides_in_no_other_space(encoded: Repository) -> None:
+    clip = next(space for space in spaces(encoded) if space.startswith("clip"))
+    with pytest.raises(UsageError, match=r"0\.8 was found for classical vectors") as caught:
+        encoded.duplicates(space=clip)
+    assert "--min-cosine" in str(caught.value.hint)
+    assert encoded.duplicates(space=clip, min_cosine=0.95).space_id == clip
+    assert str(encoded.duplicates().space_id).startswith("classical-")
+    counts = {"clip-1-0": 9, "classical-2-0": 4}
+    assert chosen_space(counts, None, None) == "classical-2-0"
+    assert chosen_space(counts, None, 0.9) == "clip-1-0"
+    assert chosen_space({"clip-1-0": 9}, None, None) is None

@@ -165,6 +165,25 @@ def test_a_plate_that_lacks_its_inputs_is_left_out_and_the_others_go_on(tiny: Re
     ]
 
 
+def test_a_plate_whose_inputs_failed_says_why_and_how_to_go_on(tiny: Repository) -> None:
+    _spoil(tiny, 1)
+    tiny.run("headers")
+    (failed,) = _runs(tiny, "plate-002")
+    (left,) = tiny.run("propose").blocked
+    assert left.message == (
+        "plate-002 has no headers run to read: the last one failed "
+        f"({failed.failure.error}: {failed.failure.message})"
+    )
+    assert left.hint == "Make it with: ledgerkit headers --retry-failed"
+
+
+@pytest.mark.parametrize("operation", ["headers", "hash", "overlay"])
+def test_an_archive_without_plates_says_so(tmp_path: Path, operation: str) -> None:
+    with pytest.raises(MissingInput, match="there are no plates") as caught:
+        Repository.init(tmp_path / "empty").run(operation)
+    assert "ledgerkit ingest" in str(caught.value.hint)
+
+
 def test_a_dry_run_says_what_would_run_and_writes_nothing(tiny: Repository) -> None:
     tiny.run("headers", plates="plate-001")
     before = _tree(tiny.root)

@@ -110,6 +110,7 @@ def test_prompts_that_break_a_rule_name_the_file_and_the_rule_and_keep_nothing(
     with pytest.raises(InvalidRecord, match=said) as error:
         worked.prompts(write(given), **WHO)
     assert "prompts.json" in error.value.message
+    assert "replica" not in str(error.value.hint)
     assert not runs(worked, "plate-002", "prompts")
 
 

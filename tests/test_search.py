@@ -184,5 +184,5 @@ def test_text_and_json_say_the_same(described: Repository, command: Command) -> 
         assert hit["title"] in said.stdout
     assert f"nearest 2 of {told['searched']} plates in the space {told['space_id']}" in said.stdout
     missing = command("search", "plate-999", "-C", described.root)
-    assert missing.returncode == 3
-    assert "ledgerkit embed" in missing.stderr
+    assert missing.returncode == 2
+    assert "no plate-999" in missing.stderr

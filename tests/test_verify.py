@@ -434,7 +434,9 @@ def test_only_an_eviction_explains_that_derived_pixels_are_gone(many: Repository
     kept = shutil.copytree(folder, many.root.parent / "kept")
     remove(folder)
     missing = [("CACHE_MISSING", name, "warning")]
-    assert [(one.code, one.subject, one.severity) for one in many.verify().findings] == missing
+    seen = many.verify()
+    assert [(one.code, one.subject, one.severity) for one in seen.findings] == missing
+    assert (seen.sound, seen.wrong, seen.not_checked) == (True, 0, 1)
     event(many, "evict", [name])
     assert many.verify().findings == []
     event(many, "restore", [name])

@@ -111,7 +111,9 @@ def _print(view: VerifyView) -> None:
     click.echo(f"  read in full (SHA-256): {_read(view.full)}")
     click.echo(f"  read quickly (XXH3-128): {_read(view.quick)}")
     click.echo(f"  only looked at (existence and size): {_read(view.structure)}")
-    click.echo(f"  not checked, for nothing is recorded of them yet: {_read(view.unread)}")
+    click.echo(
+        f"  not read, for they are gone or nothing is recorded of them yet: {_read(view.unread)}"
+    )
     if view.sample:
         click.echo(f"  {view.sample} files were drawn with --seed {view.seed}")
     if view.plates_left_out:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ledgerkit import schema
-from ledgerkit.canonical import canonical_bytes, parse_json, sha256_hex
+from ledgerkit.canonical import OF_THE_USER, canonical_bytes, parse_json, sha256_hex
 from ledgerkit.clustering.swept import setting_of
 from ledgerkit.errors import InvalidRecord, MissingInput, UsageError
 from ledgerkit.export.swept import CollectionData, load_sweeps, signature_rows
@@ -172,7 +172,7 @@ def _read(path: Path, kind: str) -> tuple[dict[str, Any], str]:
         raise UsageError(f"cannot read {path}: {error.strerror}") from error
     if len(data) > MOST_BYTES:
         raise InvalidRecord(f"{path} is larger than such a file")
-    document: dict[str, Any] = parse_json(data, str(path))
+    document: dict[str, Any] = parse_json(data, str(path), hint=OF_THE_USER)
     schema.check(kind, document, str(path))
     return document, sha256_hex(data)
 

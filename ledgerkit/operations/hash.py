@@ -12,6 +12,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, BinaryIO
 
+from ledgerkit.errors import UnreadableImage
+
 if TYPE_CHECKING:
     from ledgerkit.handles import Inputs, Outputs
 
@@ -28,6 +30,8 @@ LIBRARIES = (
     "tifffile",
 )
 MAKES = ("hashes",)
+LEAST_SIDE = 2
+"""Pixels on each side below which no steepness can be measured."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,12 +81,20 @@ def run(inputs: Inputs, parameters: Parameters, outputs: Outputs) -> None:
 
 def hash_image(file: BinaryIO, parameters: Parameters) -> dict[str, dict[str, str | None]]:
     """`tone` and `detail`, 32 hex digits each, for each window of an image file, None for an even
-    one. Raises `UnreadableImage`, `LimitExceeded`.
+    one. Raises `UnreadableImage`, also below `LEAST_SIDE` pixels a side, `LimitExceeded`.
     """
     from ledgerkit.imaging.decode import read_shrunk
     from ledgerkit.imaging.phash import hashes
 
-    found = hashes(read_shrunk(file, parameters.long_side))
+    pixels = read_shrunk(file, parameters.long_side)
+    height, width = pixels.shape[:2]
+    if min(height, width) < LEAST_SIDE:
+        raise UnreadableImage(
+            f"a picture of {width} x {height} pixels is too small to hash: it takes at least "
+            f"{LEAST_SIDE} x {LEAST_SIDE}",
+            "Look at the scan: it is hardly a plate.",
+        )
+    found = hashes(pixels)
     return {
         name: {"tone": None, "detail": None}
         if value is None

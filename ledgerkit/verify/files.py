@@ -9,7 +9,7 @@ import xxhash
 
 from ledgerkit.canonical import sha256_hex
 from ledgerkit.errors import LedgerkitError, MissingInput, UnsafePath
-from ledgerkit.findings import finding, writable
+from ledgerkit.findings import ERROR, finding, writable
 from ledgerkit.held import Folder
 from ledgerkit.verify.plan import (
     FULL,
@@ -38,8 +38,17 @@ class Checker:
     def add(self, code: str, subject: str, detail: object = "") -> None:
         self.found.findings.append(finding(code, subject, detail))
 
-    def count(self, path: str, level: int, size: int, known: Known | None, wrong: str = "") -> None:
-        """Account for a file: how far it was read, and what is wrong with it."""
+    def count(
+        self,
+        path: str,
+        level: int,
+        size: int,
+        known: Known | None,
+        said: str = "",
+        *,
+        wrong: bool = False,
+    ) -> None:
+        """Account for a file: how far it was read, what is said of it, and whether it is wrong."""
         found = self.found
         found.files[level] += 1
         found.bytes[level] += size
@@ -51,15 +60,16 @@ class Checker:
             outcome = "wrong" if wrong else "right" if level <= QUICK else "not checked"
             digest = known.sha256 if known else None
             found.rows.append(
-                FileResult(writable(path), READ_AS[level], outcome, size, digest, writable(wrong))
+                FileResult(writable(path), READ_AS[level], outcome, size, digest, writable(said))
             )
 
     def wrong(
         self, code: str, path: str, detail: object, level: int, size: int, known: Known | None
     ) -> None:
-        """A finding on a file that is accounted for with it."""
+        """A finding on a file that is accounted for with it: as wrong where it is an error."""
         self.add(code, path, detail)
-        self.count(path, level, size, known, self.found.findings[-1].message)
+        made = self.found.findings[-1]
+        self.count(path, level, size, known, made.message, wrong=made.severity == ERROR)
 
     def document(self, path: str, data: bytes, *digests: str | None) -> str | None:
         """Account for a small document that was read whole; its SHA-256, None where it is wrong.

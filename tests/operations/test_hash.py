@@ -57,6 +57,14 @@ def test_an_even_sheet_has_rows_without_hashes_and_a_gate_that_says_so(tmp_path:
     assert "whole" in message
 
 
+def test_a_picture_of_one_pixel_is_refused_with_the_least_size(tmp_path: Path) -> None:
+    for size, said in (((1, 1), "1 x 1"), ((40, 1), "40 x 1")):
+        path = tmp_path / "small.png"
+        Image.new("RGB", size).save(path)
+        with pytest.raises(UnreadableImage, match=f"{said} pixels .* at least 2 x 2"):
+            rows_of(path)
+
+
 def test_a_broken_source_is_an_error(tmp_path: Path) -> None:
     path = tmp_path / "plate.jpg"
     path.write_bytes(b"\xff\xd8\xff\xe0 broken")
