@@ -273,18 +273,17 @@ class History:
             empty = run if not spaces else empty
         if empty is not None:
             return empty
-        option = (
-            f" --of {of}"
-            if of is not None and any(one.name == "of" for one in found[0].parameters())
-            else ""
-        ) + (f" --space {space}" if space and found[0].one_space else "")
+        listed = any(one.name == "of" for one in found[0].parameters())
+        option = f" --of {of}" if of is not None and listed else ""
+        option += f" --space {space}" if space and found[0].one_space else ""
         collection = getattr(parameters, "collection", "")
         where = f" of the collection {collection}" if collection else ""
         if collection not in ("", found[0].all_plates):
             option += f" --collection {collection} --plates SELECTION"
         where += f" with vectors in the space {space}" if space else ""
-        newest = next(self.fitting(found[:1], subject, parameters, self.runs(subject)), None)
-        if newest is not None and newest.failure is not None:
+        made = [run for run in self.runs(subject) if run.operation == names[0]]
+        made = [run for run in made if of is None or run.parameters.get("of", of) == of]
+        if made and (newest := made[-1]).failure is not None:
             where += f": the last one failed ({newest.failure.error}: {newest.failure.message})"
             option += " --retry-failed"
         raise MissingInput(
@@ -293,18 +292,14 @@ class History:
         )
 
     def fitting(
-        self,
-        found: tuple[operation.Operation, ...],
-        subject: str,
-        parameters: Any,
-        among: list[Run] | None = None,
+        self, found: tuple[operation.Operation, ...], subject: str, parameters: Any
     ) -> Iterator[Run]:
-        """Current runs, or those `among`, of these operations that suit policy and parameters, newest first."""
+        """Current runs of these operations that suit the policy and the parameters, newest first."""
         policy = self.policy_variant()
         names = [one.name for one in found]
         stated = {name: getattr(parameters, name, None) for name in ("of", "collection")}
         wanted = {name: value for name, value in stated.items() if value}
-        for run in reversed(self.current(subject) if among is None else among):
+        for run in reversed(self.current(subject)):
             fits = run.operation in names and policy_part(run.variant) in (None, policy)
             if fits and wanted.items() <= (wanted | run.parameters).items():
                 yield run

@@ -176,7 +176,7 @@ def test_an_outside_image_is_found_in_a_learned_space(encoded: Repository) -> No
 
 
 def test_titles_as_they_are_now_lie_in_the_space_of_the_pictures(
-    own: Repository, towers: dict[str, Path]
+    own: Repository, towers: dict[str, Path], capsys: pytest.CaptureFixture[str]
 ) -> None:
     own.amend({"plate-002": {"title": "a wading bird"}}, by="A. Curator", reason="a test")
     assert own.run("encode", model="clip", of="texts").complete == 4
@@ -194,6 +194,8 @@ def test_titles_as_they_are_now_lie_in_the_space_of_the_pictures(
     hit = own.search("a wading bird", of="texts", count=1).hits[0]
     assert (hit.subject_id, hit.similarity) == ("plate-002", pytest.approx(1, abs=1e-5))
     assert own.search("plate-002", of="texts", space=clip).searched == 4
+    cli.main(["search", "plate-003", "--of", "texts", "-C", str(own.root)], standalone_mode=False)
+    assert capsys.readouterr().out.count("plate-002") == 1
     assert own.search("plate-002", of="plates", space=clip).searched == 3
     own.amend({"plate-002": {"title": "shells"}}, by="A. Curator", reason="a test")
     assert own.run("encode", model="clip", of="texts").complete == 1
@@ -348,3 +350,19 @@ def test_the_limit_of_classical_vectors_decides_in_no_other_space(encoded: Repos
     assert chosen_space(counts, None, None) == "classical-2-0"
     assert chosen_space(counts, None, 0.9) == "clip-1-0"
     assert chosen_space({"clip-1-0": 9}, None, None) is None
+
+
+def test_help_says_what_is_required_and_names_pages_that_a_user_has(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    said = {}
+    for name in ("encode", "sam", "index"):
+        cli.main([name, "--help"], standalone_mode=False)
+        said[name] = " ".join(capsys.readouterr().out.split())
+    for name in ("encode", "sam"):
+        assert "in the store; required" in said[name]
+        assert '[default: ""]' not in said[name]
+    assert "docs/embeddings.md" in said["encode"]
+    assert "towers.py" not in said["encode"]
+    assert "tracker of SAM 3" in said["sam"]
+    assert "SPACE_ID" in said["index"]

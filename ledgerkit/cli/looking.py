@@ -75,7 +75,7 @@ def search(
             [
                 f"{hit.similarity:.4f}",
                 hit.subject_id,
-                *([] if view.of == "plates" else [hit.plate_id]),
+                *([] if hit.subject_id == hit.plate_id else [hit.plate_id]),
                 writable(hit.title)[:TITLE],
             ]
             for hit in view.hits
@@ -106,7 +106,8 @@ def index(of: str, space: str, path: Path | None, as_json: bool) -> None:
 
     \b
     Example:
-      ledgerkit index --of plates --space classical-1-52cbb037
+      ledgerkit query "SELECT DISTINCT space_id FROM current_embeddings"
+      ledgerkit index --of plates --space SPACE_ID
       ledgerkit search plate-001 --approximate
     """
     repository = open_repository(path)
@@ -135,7 +136,8 @@ def index(of: str, space: str, path: Path | None, as_json: bool) -> None:
     "--min-cosine",
     type=click.FloatRange(0, 1),
     metavar="COSINE",
-    help="Cosine from which vectors confirm a pair whose hashes are less near.",
+    help="Cosine from which vectors confirm a pair whose hashes are less near: by default 0.8 in a "
+    "space of embed; to be given for another.",
 )
 @click.option("--space", metavar="ID", help="The vector space, where there are several.")
 @common_options

@@ -178,7 +178,12 @@ def _option(parameter: Parameter) -> Any:
             help=text,
         )
     return click.option(
-        name, parameter.name, type=kind, default=parameter.default, show_default=True, help=text
+        name,
+        parameter.name,
+        type=kind,
+        default=parameter.default,
+        show_default=parameter.default != "",
+        help=text,
     )
 
 

@@ -1,8 +1,8 @@
 """The map in two dimensions: the chosen trial's own, or one that stays with an earlier run's.
 
 Old coordinates are kept as they are recorded, to the last bit, or a new map is turned onto them; the
-residual says how well that went. Source: imaging notes C.19; workflow W0 (whose map came from other
-settings than its clusters: here they are the same).
+residual says how well that went. Source: workflow W0 (whose map came from other settings than its
+clusters: here they are the same); docs/clustering.md, "Map".
 """
 
 from __future__ import annotations

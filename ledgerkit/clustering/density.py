@@ -99,7 +99,7 @@ def cut(tree: Tree, min_cluster_size: int, selection: str) -> Cut:
 def relative_validity(tree: Tree, labels: NDArray[np.int64]) -> float | None:
     """hdbscan's approximation of DBCV in the space of the tree, -1..1; None where not defined.
 
-    It depends on the space: it says nothing between spaces (imaging notes G5).
+    It depends on the space: it says nothing between spaces.
     Source: Moulavi et al. 2014.
     """
     import numpy as np

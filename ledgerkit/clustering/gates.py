@@ -1,7 +1,7 @@
 """What is checked of a clustering: its vectors before, its members between, its clusters after.
 
-Source: workflow W0 (preflight and checkpoint of the critic, imbalance of sizes); imaging notes 0.3
-(what a rule can give for so few rows is said before, not left to be found).
+Source: workflow W0 (preflight and checkpoint of the critic, imbalance of sizes). What a
+rule can give for so few rows is said before, not left to be found: docs/clustering.md.
 """
 
 from __future__ import annotations

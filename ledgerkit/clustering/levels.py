@@ -2,10 +2,10 @@
 
 `nested` asks inside each cluster what the sweep asked of all rows, in the same layout, and keeps a
 split only where the sweep's own rule would: so it works from some tens of rows on. `w4` is the rule
-of workflow W4 with its thresholds, which on 435 rows may find nothing at any level (imaging notes
-G4). A parent is the cluster whose rows were split, by construction; rows that fall into no part are
+of workflow W4 with its thresholds, which on 435 rows may find nothing at any level
+(docs/clustering.md). A parent is the cluster whose rows were split, by construction; rows that fall into no part are
 noise at that level and stay in the cluster above.
-Source: workflow W4; imaging notes C.7.
+Source: workflow W4.
 """
 
 from __future__ import annotations

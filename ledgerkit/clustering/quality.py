@@ -1,7 +1,7 @@
 """How good labels are, by cosine in the original space, without noise.
 
-Agreement in the layout's own space says nothing of the truth (imaging notes 0.5), so nothing here is
-measured there. Source: Rousseeuw 1987 (silhouette); Davies & Bouldin 1979; Calinski & Harabasz 1974;
+Agreement in the layout's own space says nothing of the truth (docs/clustering.md), so nothing here
+is measured there. Source: Rousseeuw 1987 (silhouette); Davies & Bouldin 1979; Calinski & Harabasz 1974;
 workflow W0 (Gini of cluster sizes).
 """
 

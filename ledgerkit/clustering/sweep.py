@@ -1,8 +1,8 @@
 """Many settings of UMAP and HDBSCAN over one neighbour graph, and the rule that picks one of them.
 
 One graph serves all layouts, one hierarchy per layout and `min_samples` serves all least sizes.
-Of a trial that qualifies the labels are kept; only the best so far is kept whole. Source: workflow W0 (grid, noise limit); imaging notes C.6,
-G2 (the rule: of 108 runs on digits the cosine silhouette in the original space ranked .63 with the
+Of a trial that qualifies the labels are kept; only the best so far is kept whole.
+Source: workflow W0 (grid, noise limit); docs/clustering.md (the rule: of 108 runs on digits the cosine silhouette in the original space ranked .63 with the
 truth, the silhouette in the layout -.13).
 """
 

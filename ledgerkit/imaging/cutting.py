@@ -46,7 +46,7 @@ class TileRule:
     core: int = 0
     """Side of the tiles' cores in pixels of the working image; 0 leaves it to its size."""
     halo: float = 0.125
-    """Width of the border that neighbours share, as a share of the core (imaging notes F.4)."""
+    """Width of the border that neighbours share, as a share of the core."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,7 +24,7 @@ larger than its box.
    another of more than twice its area becomes its child.
 
 With `partition` the pieces of one window never overlap, so any shared pixel joins and 3 and 4 fall away.
-Source: imaging notes F.4; compared within the overlap as micro-sam does (Archit et al. 2025).
+Source: compared within the overlap as micro-sam does (Archit et al. 2025); docs/segments.md.
 """
 
 from __future__ import annotations

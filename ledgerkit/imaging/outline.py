@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     Ring = NDArray[np.float64]
 
 MOST_VERTICES = 500
-"""Vertices of one path above which viewers of annotations become slow. Source: imaging notes F.3."""
+"""Vertices of one path above which viewers of annotations become slow."""
 
 
 def outlines(mask: NDArray[np.bool_]) -> list[list[Ring]]:

@@ -3,7 +3,7 @@
 Worked out on the figure's crop, brought to a bounded size, for superpixels are slow: `PartRule.side`
 keeps a figure under half a second. The parts of a figure cover it once. They are patches of even
 colour, not limbs: what belongs together needs a model.
-Source: SLIC (Achanta et al. 2012); hierarchical merging of a region adjacency graph, imaging notes D.2.
+Source: SLIC (Achanta et al. 2012); hierarchical merging of a region adjacency graph.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class PartRule:
     """How a figure is taken apart."""
 
     merge: float = 12.0
-    """CIEDE76 of mean colours up to which neighbours are one part (imaging notes D.2: 10 to 14)."""
+    """CIEDE76 of mean colours up to which neighbours are one part: docs/segments.md, "Parts"."""
     smallest: float = 0.02
     """Least area of a part, as a share of its figure."""
     side: int = 384

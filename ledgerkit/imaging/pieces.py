@@ -24,13 +24,13 @@ class JoinRule:
     """When two masks are of one object."""
 
     iou: float = 0.5
-    """Least IoU within the shared overlap of two windows (imaging notes F.4; SAHI joins at 0.5)."""
+    """Least IoU within the shared overlap of two windows (SAHI joins at 0.5)."""
     contained: float = 0.9
     """Least share of the smaller mask in the larger (IoMin) to be the same or a part (micro-sam)."""
     part: float = 0.5
-    """Ratio of areas under which a contained mask is a part and not the same (imaging notes F.4)."""
+    """Ratio of areas under which a contained mask is a part and not the same."""
     large: float = 0.5
-    """Share of a window's area above which the whole pass knows an object's extent better (F.4)."""
+    """Share of a window's area above which the whole pass knows an object's extent better."""
     tolerance: int = 4
     """Pixels from a window's border within which a mask touches it: the stride of SAM's mask decoder
     at 1024 pixels (Kirillov et al. 2023, A).

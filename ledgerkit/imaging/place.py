@@ -1,7 +1,7 @@
 """Where pixels of a derived image lie in the oriented source, and back.
 
 The exact map follows from a tile's box and the size of the image that was read:
-x_source = x0 + x_image * (x1 - x0) / width. Boxes are half-open. Source: imaging notes F.2.
+x_source = x0 + x_image * (x1 - x0) / width. Boxes are half-open. See docs/contract.md, "Geometry".
 """
 
 from __future__ import annotations

@@ -6,7 +6,7 @@ Tiles then say where the borders run. Each is cut with the plate's levels, its c
 joined with those of its neighbours (`join.py`), and each joined mark goes to the region of the small
 image that most of it lies in. So a tile without paper invents none, and a plate has the same regions
 at every size. Memory: the masks of the frame, one byte a pixel and mask, and one tile at work.
-Source: imaging notes F.4, G9 (levels of a tile's own invent regions in blank tiles).
+Levels of a tile's own would invent regions in blank tiles: docs/segments.md.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Rows of the table `segments`: geometry in oriented source pixels, the mask as run lengths, the id.
 
 Used by every operation that makes regions, so that all their rows mean the same.
-Source: imaging notes F.2, F.3; run lengths as in COCO (Lin et al. 2014).
+Source: docs/contract.md, "Geometry"; run lengths as in COCO (Lin et al. 2014).
 """
 
 from __future__ import annotations

@@ -3,7 +3,8 @@
 CLIP, SigLIP, DINOv2, DINOv3, ViT, or any image tower as ONNX. Pictures of many plates go through the
 model in one batch; which pictures share a batch moves no vector beyond rounding. A picture that
 cannot be read, or whose vector is zero or not finite, is a failed item and gets no vector.
-Source: imaging notes C.16; the families are in `models/towers.py`.
+Families, spaces and preprocessing: docs/embeddings.md. Source: Radford et al. 2021; Zhai et al. 2023;
+Oquab et al. 2023; Simeoni et al. 2025; Dosovitskiy et al. 2020.
 """
 
 from __future__ import annotations
@@ -54,7 +55,8 @@ class Parameters:
     """Settings of `encode`."""
 
     model: str = field(
-        default="", metadata={"help": "Name of a model in the store: ledgerkit models list"}
+        default="",
+        metadata={"help": "Name of a model in the store; required. See: ledgerkit models list"},
     )
     of: str = field(
         default="plates",

@@ -1,7 +1,7 @@
 """Cut each plate into regions with a Segment Anything model, given by its name in the store.
 
-SAM, SAM-HQ, SAM 2 and EdgeTAM, through segment_anything or transformers. A grid of points asks for
-masks of everything; with `--prompted` one region is made for each group of prompts that a person gave
+SAM, SAM-HQ, SAM 2, EdgeTAM and the tracker of SAM 3, through segment_anything or transformers. A
+grid of points asks for masks of everything; with `--prompted` one region is made for each group of prompts that a person gave
 (`ledgerkit prompts`). With `--tile` a large plate is worked on in overlapping tiles and in one pass
 over all of it, and the masks are joined. A tile or prompt that cannot be done is a failed item.
 
@@ -62,7 +62,8 @@ class Parameters:
     """Settings of `sam`; from `points_per_side` on those of `SamAutomaticMaskGenerator`."""
 
     model: str = field(
-        default="", metadata={"help": "Name of a model in the store: ledgerkit models list"}
+        default="",
+        metadata={"help": "Name of a model in the store; required. See: ledgerkit models list"},
     )
     prompted: bool = field(
         default=False, metadata={"help": "Regions for the prompts of each plate, not of everything"}

@@ -268,12 +268,16 @@ def _foreground(cut: Cut, tile: Mapping[str, Any]) -> dict[str, Any]:
 
 def _check(cut: Cut, rows: list[dict[str, Any]], tile: Mapping[str, Any], outputs: Outputs) -> None:
     """Gates: the decoded masks cover every pixel once, there is paper, there are figures."""
+    from ledgerkit.imaging.paper import PaperRule
+
     scene, kinds = cut.scene, [row["kind"] for row in rows]
     _check_coverage(cut, [row for row in rows if row["parent_id"] is None], tile, outputs)
     paper = scene.paper
     told = f"the border is paper: {paper.kind}, its colours spread by {paper.spread:.1f}"
     if not paper.found:
-        told = f"no paper: the border is dark, or its colours spread by {paper.spread:.1f}"
+        dark = paper.lab[0] < PaperRule().darkest
+        why = f"dark, of lightness {paper.lab[0]:.0f}" if dark else "of many colours"
+        told = f"no paper: the border is {why}; its colours spread by {paper.spread:.1f}"
     outputs.gate("regions", "paper", paper.found, paper.spread, told)
     figures, lines = kinds.count("figure"), kinds.count("lettering")
     told = f"{figures} figures, {lines} lines of lettering"

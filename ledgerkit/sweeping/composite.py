@@ -3,7 +3,7 @@
 `w1.code` adds up raw measures, what is missing replaced by the worst, and then takes the z-score;
 `w1.text` takes z-scores first. W1's text and code disagree here, so both are there and a record names
 the one that was used. z = (x - mean) / (standard deviation + 1e-9), over the trials of one collection.
-Source: workflow W1; imaging notes G3 (the text's reading ranks as well as the code's or better).
+Source: workflow W1; docs/sweeps.md (the text's reading ranks as well as the code's or better).
 """
 
 from __future__ import annotations

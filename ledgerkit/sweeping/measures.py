@@ -79,7 +79,7 @@ def modularity(shared: Shared, labels: NDArray[np.int64]) -> float | None:
 
     Rows in no cluster are communities of their own, so that leaving rows out earns nothing. None for
     a graph without edges. Every partition of every algorithm has it: were it missing for some, its
-    default would be a bonus or a fine for an algorithm (imaging notes G3).
+    default would be a bonus or a fine for an algorithm.
     """
     import numpy as np
 
@@ -102,7 +102,7 @@ def dbcv(points: NDArray[np.float64], labels: NDArray[np.int64]) -> tuple[float 
     """Density-based cluster validity of `labels` over `points`, float64 (n, d), and why there is none.
 
     It is defined for two clusters or more of two rows or more; singletons are left out. hdbscan's own
-    function takes float64 only, and its value moves with the dimension (hdbscan#592, imaging notes G5).
+    function takes float64 only, and its value moves with the dimension (hdbscan#592).
     """
     import numpy as np
 

@@ -11,7 +11,7 @@
    and below the lowest quarter in one, is ranked behind all others; behind these come those that are
    penalised, which have no score by `consensus`. None is dropped.
 
-Source: workflow W1; Ben-Hur, Elisseeff & Guyon 2002 (stability); imaging notes G3 (agreement with the
+Source: workflow W1; Ben-Hur, Elisseeff & Guyon 2002 (stability); docs/sweeps.md (agreement with the
 consensus ranks like the truth).
 """
 

@@ -24,7 +24,7 @@ Value = TypeVar("Value")
 LARGEST_LINKAGE = 8000
 """Rows up to which the linkage is that of all; beyond it is that of a sample of so many."""
 NEAREST = 15
-"""Neighbours of a row in the graph, itself not counted (imaging notes G3)."""
+"""Neighbours of a row in the graph, itself not counted."""
 WIDEST = 50
 """Neighbours that are found at once: the most that a layout takes, itself counted."""
 FEWEST = 4
@@ -57,7 +57,7 @@ class Graph:
     """float64 (m,), 1 - cosine, 0..2."""
 
     def weights(self, temperature: float) -> NDArray[np.float64]:
-        """exp(-d / (median d * temperature)), float64 (m,), 0..1 (imaging notes C.10)."""
+        """exp(-d / (median d * temperature)), float64 (m,), 0..1."""
         import numpy as np
 
         middle = float(np.median(self.distances)) or 1.0

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from ledgerkit.sweeping.shared import Shared
 
 SHARE = 0.8
-"""Share of the rows in a subsample (imaging notes G3)."""
+"""Share of the rows in a subsample."""
 
 
 class Subsamples:

@@ -9,7 +9,7 @@ the classical vector of `embed` at its defaults, each of its blocks alone, all b
 `encode` for each model named, which is looked for in the store of models, and the spaces that `fuse`
 derives from it. Those are fitted on all images of the folder, the judged one among them, as `fuse` is
 on all plates of an archive; labels have no part in it.
-Source: imaging notes D.1 (the measures); Manning, Raghavan & Schütze 2008, 8.4 (precision at k).
+Source: Manning, Raghavan & Schütze 2008, 8.4 (precision at k).
 """
 
 from __future__ import annotations

@@ -7,7 +7,8 @@
 are matched one to one, greedily, highest IoU first (as in PASCAL VOC, Everingham et al. 2010, 4.2).
 `drawn`: plates of every family of `engravings`, whose masks are known, cut whole and in tiles: IoU of
 the foreground, mean over true figures of the best IoU with a found one, recall at 0.5, numbers of
-regions, and how far tiles give what the whole gives. Source of the measures: imaging notes D.2, G9.
+regions, and how far tiles give what the whole gives. The
+measures and figures: docs/segments.md.
 """
 
 from __future__ import annotations

@@ -88,6 +88,10 @@ def test_gates_say_that_there_is_no_figure_and_no_paper(
         "figures": True,
         "foreground": False,
     }
+    dark = cut(*write_plate("plate-003", np.full((200, 200, 3), 20, dtype=np.uint8)))
+    told = [{gate[1]: gate[4] for gate in made.gates}["paper"] for made in (bleed, dark)]
+    assert told[0].startswith("no paper: the border is of many colours; its colours spread by ")
+    assert told[1] == "no paper: the border is dark, of lightness 6; its colours spread by 0.0"
 
 
 def test_the_same_plate_gives_the_same_rows_and_another_plate_other_ids(

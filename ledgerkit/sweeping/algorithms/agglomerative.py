@@ -9,7 +9,7 @@ W1 gives five names and their grids, and no flow; this is our reading, drawn in 
    enough become clusters, merged with the others by 2 and filled up by 3.
 
 W1's distances are those of face embeddings, where .24 tells persons apart, and mean nothing in another
-space (imaging notes G3). So they are read in its units: the cut of the linkage that has the greatest
+space. So they are read in its units: the cut of the linkage that has the greatest
 modularity in the graph of nearest neighbours is this space's .24, and all other distances keep their
 ratio to it. `auto` is that cut itself. All are mean distances between rows, as the linkage's own heights
 are: centroids of spread clusters lie much nearer, and by them nearly everything became one.

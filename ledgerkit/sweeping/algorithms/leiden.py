@@ -1,7 +1,7 @@
 """Leiden communities of the graph of nearest neighbours.
 
 Edges weigh exp(-d / (median d * temperature)), d the cosine distance: the greater the temperature the
-less the distance counts. W1 names a temperature and no formula; this is ours (imaging notes C.10).
+less the distance counts. W1 names a temperature and no formula; this is ours.
 Source: Traag, Waltman & van Eck 2019; Reichardt & Bornholdt 2006 (resolution).
 """
 
