@@ -189,9 +189,7 @@ def table(
     for kind in kinds:
         cells = [kind, str(len(next(iter(images.values()))[kind]))]
         for named in labels.values():
-            files = [
-                name for name in images if name in named and (apart is None or name in apart)
-            ]
+            files = [name for name in images if name in named and (apart is None or name in apart)]
             vectors = np.array([images[name][kind] for name in files])
             shares = judge(
                 vectors,
