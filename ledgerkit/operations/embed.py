@@ -201,7 +201,7 @@ def _segments(inputs: Inputs, parameters: Parameters) -> Iterator[tuple[Row, Sub
     from ledgerkit.imaging.place import whole_tile
     from ledgerkit.imaging.subject import DESCRIBED
 
-    segments = list(inputs.rows("segments"))
+    segments = {row["segment_id"]: row for row in inputs.rows("segments")}.values()
     tile = whole_tile(inputs.rows("tiles"))
     pixels = _read(inputs, tile, parameters.long_side)
     paper = next((row["mean_lab"] for row in segments if row["kind"] == "paper"), [100.0, 0.0, 0.0])

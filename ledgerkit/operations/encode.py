@@ -159,9 +159,11 @@ def check_models(parameters: Parameters, folders: Mapping[str, Path]) -> None:
     check(folder, parameters.device, parameters.precision, words=parameters.of == "texts")
 
 
-def variant(parameters: Parameters) -> str:
-    """What was described by which model, and how where that is not the usual way."""
-    parts = [parameters.of, parameters.model]
+def variant(parameters: Parameters, weights: str) -> str:
+    """What was described by which model, by the digest of its weights, and how where that is not the
+    usual way.
+    """
+    parts = [parameters.of, weights[:8]]
     return "-".join([*parts, *_unusual(parameters)])
 
 
