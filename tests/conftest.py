@@ -38,8 +38,9 @@ MEMORY = Path("/dev/shm")
 ROOM = 4 << 30
 """Bytes that must be free there, and in memory, for that."""
 
-if os.access(MEMORY, os.W_OK) and ROOM < min(
-    shutil.disk_usage(MEMORY).free, psutil.virtual_memory().available
+if (
+    os.access(MEMORY, os.W_OK)
+    and min(shutil.disk_usage(MEMORY).free, psutil.virtual_memory().available) > ROOM
 ):
     os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(MEMORY))
 
