@@ -186,7 +186,8 @@ def ours(root: Path, size: int, approximate: bool = False) -> tuple[list[float],
         if view.approximate is not None:
             made = view.approximate
             told = (
-                f"made in {made.seconds:.0f} s, {made.bytes / 1e6:.0f} MB, recall {made.recall:.3f}"
+                f"made in {made.seconds:.0f} s, {made.bytes / 1e6:.0f} MB, recall {made.recall:.3f} "
+                f"with {made.expansion} candidates"
             )
     return seconds[1:], names, told
 

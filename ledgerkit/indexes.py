@@ -2,7 +2,8 @@
 
 An index belongs to one state of the ledgers, of which it names the digests: for others it is refused.
 Nothing is lost with it. It only proposes rows; how near they are is computed from the ledger's own
-vectors. How many of the true nearest it misses was measured when it was made, on a sample.
+vectors. How far a search looks is set when it is made, so that little is missed on a sample, and how much
+is missed there is told with every answer.
 Source: Malkov & Yashunin 2020 (HNSW graphs), as the library usearch has them.
 """
 
@@ -11,7 +12,7 @@ from __future__ import annotations
 import os
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,15 +23,18 @@ from ledgerkit.errors import InvalidRecord, LedgerkitError, MissingInput, UsageE
 from ledgerkit.kept import outside_folder
 from ledgerkit.query import Ledgers, Limits, ask
 from ledgerkit.repository import Archive
-from ledgerkit.vectors import LedgerVectors
+from ledgerkit.vectors import LedgerVectors, Part
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
 VARIABLE = "LEDGERKIT_INDEXES"
-CONNECTIVITY, EXPANSION_ADD, EXPANSION_SEARCH = 16, 128, 128
-"""Neighbours of a node, and how far is looked when one is added and when one is sought."""
+CONNECTIVITY, EXPANSION_ADD = 16, 128
+"""Neighbours of a node, and how many candidates are held when one is added."""
+EXPANSIONS = tuple(128 << power for power in range(8))
+"""How many candidates are held when one is sought: the least of these at which the recall is `RECALL`."""
+RECALL = 0.99
 NUMBERS = "f16"
 SAMPLE, NEAREST = 100, 10
 """Recall is measured for so many vectors, on so many neighbours of each."""
@@ -51,6 +55,8 @@ class IndexView:
     recall: float
     """Share of the true 10 nearest that are among what it proposes for them, 0..1, on the sample."""
     sample: int
+    expansion: int
+    """Candidates that are held in a search (HNSW's `ef`)."""
     seconds: float
     bytes: int
     library: str
@@ -97,12 +103,11 @@ def build(
         vectors = LedgerVectors(ledgers)
         wanted = vectors.places(of.removesuffix("s"), space)
         index = _filled(vectors, wanted, dimension, progress)
-        recall, sample = _recall(index, vectors, wanted, dimension)
+        recall, sample = _tuned(index, vectors, wanted, dimension)
         seconds = round(time.monotonic() - began, 3)
         size, digest = _save(index, base)
-        view = IndexView(
-            of, space, dimension, len(index), recall, sample, seconds, size, library, str(base)
-        )
+        shown = (of, space, dimension, len(index), recall, sample, index.expansion_search)
+        view = IndexView(*shown, seconds, size, library, str(base))
         document = {"key": key, "xxh3_128": digest, "index": asdict(view)}
         _replace(Path(f"{base}.json"), canonical_bytes(document))
         return view
@@ -131,7 +136,7 @@ def look_up(
     from usearch.index import Index
 
     index: Any = Index.restore(path, view=True)
-    index.expansion_search = max(EXPANSION_SEARCH, proposed(count))
+    index.expansion_search = max(view.expansion, proposed(count))
     return np.sort(index.search(vector, proposed(count)).keys.astype(np.int64)), view
 
 
@@ -222,7 +227,7 @@ def _filled(
         dtype=NUMBERS,
         connectivity=CONNECTIVITY,
         expansion_add=EXPANSION_ADD,
-        expansion_search=EXPANSION_SEARCH,
+        expansion_search=EXPANSIONS[0],
     )
     total = int(wanted.sum())
     for part in vectors.parts(wanted, dimension):
@@ -232,10 +237,14 @@ def _filled(
     return index
 
 
-def _recall(
+def _tuned(
     index: Any, vectors: LedgerVectors, wanted: NDArray[np.bool_], dimension: int
 ) -> tuple[float, int]:
-    """Share of the true nearest of a seeded sample that are proposed, and the size of the sample."""
+    """Let `index` hold as few candidates as find `RECALL` of the true nearest of a seeded sample.
+
+    The share that is found then, and the size of the sample. More candidates cost time in each search,
+    and vectors that lie in no groups need many.
+    """
     import numpy as np
 
     places = np.flatnonzero(wanted)
@@ -247,19 +256,34 @@ def _recall(
     count = min(NEAREST, len(places) - 1)
     if count < 1:
         return 1.0, len(sample)
-    best = np.full((len(sample), count + 1), -np.inf, dtype=np.float32)
-    true = np.full((len(sample), count + 1), -1, dtype=np.int64)
-    for part in vectors.parts(wanted, dimension):
+    true = _nearest(asked, vectors.parts(wanted, dimension), count + 1)
+    own = [
+        [one for one in row if one != place][:count]
+        for row, place in zip(true, sample, strict=True)
+    ]
+    recall = 0.0
+    for expansion in EXPANSIONS:
+        index.expansion_search = expansion
+        given = [set(index.search(vector, proposed(count)).keys.tolist()) for vector in asked]
+        found = sum(one in some for row, some in zip(own, given, strict=True) for one in row)
+        recall = found / (count * len(sample))
+        if recall >= RECALL:
+            break
+    return recall, len(sample)
+
+
+def _nearest(asked: NDArray[np.float32], parts: Iterable[Part], count: int) -> list[list[int]]:
+    """Places of the `count` vectors of `parts` that are nearest to each of `asked`, nearest first."""
+    import numpy as np
+
+    best = np.full((len(asked), count), -np.inf, dtype=np.float32)
+    true = np.full((len(asked), count), -1, dtype=np.int64)
+    for part in parts:
         near = np.concatenate([best, asked @ part.matrix.T], axis=1)
-        held = np.concatenate([true, np.tile(part.places, (len(sample), 1))], axis=1)
-        order = np.argsort(-near, axis=1, kind="stable")[:, : count + 1]
+        held = np.concatenate([true, np.tile(part.places, (len(asked), 1))], axis=1)
+        order = np.argsort(-near, axis=1, kind="stable")[:, :count]
         best, true = np.take_along_axis(near, order, 1), np.take_along_axis(held, order, 1)
-    found = 0
-    for row, place in enumerate(sample):
-        own = [int(one) for one in true[row] if one != place][:count]
-        given = set(index.search(asked[row], proposed(count)).keys.tolist())
-        found += sum(one in given for one in own)
-    return found / (count * len(sample)), len(sample)
+    return [[int(one) for one in row] for row in true]
 
 
 def _save(index: Any, base: Path) -> tuple[int, str]:

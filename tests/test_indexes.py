@@ -6,13 +6,20 @@ import json
 import pwd
 import shutil
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 
+import numpy as np
 import pytest
+from numpy.typing import NDArray
+from usearch.index import Index
 
+from ledgerkit import indexes
 from ledgerkit.api import Repository
 from ledgerkit.errors import InvalidRecord, MissingInput, UsageError
+from ledgerkit.vectors import LedgerVectors, Part
 
 EXAMPLE = Path(__file__).parent.parent
 Command = Callable[..., subprocess.CompletedProcess[str]]
@@ -49,9 +56,10 @@ def test_an_index_finds_what_all_vectors_find_and_says_how_well(
     archive: Path, folder: Path
 ) -> None:
     repository = Repository.open(archive)
+    (numbers,) = set(repository.query("SELECT dim FROM current_embeddings")["dim"])
     before = tree(archive)
     made = repository.index(space_of(repository))
-    assert (made.vectors, made.dimension, made.sample) == (56, 1274, 56)
+    assert (made.vectors, made.dimension, made.sample) == (56, numbers, 56)
     assert made.recall == 1.0
     assert Path(made.path).parent == folder
     exact = repository.search("plate-003")
@@ -132,3 +140,33 @@ def test_the_command_says_that_an_answer_is_approximate(
     told = command("search", "plate-003", "--approximate", "--json", "-C", archive).stdout
     assert json.loads(told)["approximate"]["recall"] == 1.0
     assert "approximate" not in command("search", "plate-003", "-C", archive).stdout
+
+
+def test_vectors_without_groups_are_looked_for_further(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The hardest there are, in a poor graph: a short search misses many, and a longer one is set."""
+    matrix = np.random.default_rng(7).standard_normal((3000, 64)).astype(np.float32)
+    matrix /= np.linalg.norm(matrix, axis=1, keepdims=True)
+    places = np.arange(3000) * 2
+    wanted = np.zeros(6000, dtype=bool)
+    wanted[places] = True
+
+    def parts(chosen: NDArray[np.bool_], dimension: int) -> Iterator[Part]:
+        assert dimension == 64
+        for begin in range(0, 3000, 1000):
+            inside = chosen[places[begin : begin + 1000]]
+            some = slice(begin, begin + 1000)
+            yield Part(matrix[some][inside], places[some][inside], lambda row: (str(row), {}))
+
+    vectors = cast(LedgerVectors, SimpleNamespace(parts=parts))
+    index = Index(ndim=64, metric="cos", dtype="f16", connectivity=4, expansion_add=16)
+    index.add(places, matrix, threads=1)
+    with monkeypatch.context() as patch:
+        patch.setattr(indexes, "EXPANSIONS", indexes.EXPANSIONS[:1])
+        short, sample = indexes._tuned(index, vectors, wanted, 64)
+    assert sample == 100
+    assert short < 0.9
+    recall, _ = indexes._tuned(index, vectors, wanted, 64)
+    assert recall >= indexes.RECALL
+    assert index.expansion_search in indexes.EXPANSIONS[1:]
+    asked, others = matrix[1500], {2 * int(one) for one in np.argsort(-matrix @ matrix[1500])[:11]}
+    assert len(others & set(index.search(asked, 64).keys.tolist())) >= 10
