@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 
 from ledgerkit.api import Repository
 from ledgerkit.cli import main
@@ -30,6 +29,8 @@ FEW = {"points_per_side": 4, "stability_score_thresh": 0.0, "pred_iou_thresh": 0
 @pytest.fixture(autouse=True)
 def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ModelStore:
     """A store with the model `tiny`, whose masks are large."""
+    import torch
+
     monkeypatch.setenv("LEDGERKIT_MODELS", str(tmp_path / "store"))
     monkeypatch.setenv(WORKERS, "64")
     torch.set_num_threads(1)
@@ -182,6 +183,8 @@ def test_the_command_line_leads_from_a_file_to_regions_and_refuses_a_changed_byt
 def test_a_model_that_cannot_be_loaded_is_refused_before_any_run(
     worked: Repository, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lacking: str
 ) -> None:
+    import torch
+
     given, error, said = {"model": "tiny"}, UsageError, "no GPU"
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     if lacking == "library":
