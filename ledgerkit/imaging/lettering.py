@@ -83,7 +83,6 @@ def find_fine_lines(
     becomes part of it. `scale`: long side by 1536.
     """
     import numpy as np
-
     from scipy import ndimage
 
     clear = max(1, round(CLEAR * scale))
