@@ -238,6 +238,25 @@ def select_plates(selection: str, known: list[str]) -> list[str]:
     return [plate for plate in known if plate in chosen]
 
 
+def selection(plates: list[str], known: list[str]) -> list[str]:
+    """The terms of a selection that names just `plates`, in the order of `known`, which are sorted.
+
+    What follows each other is one term, as plate-010..020. Plates that are not known have none.
+    """
+    wanted = set(plates)
+    rows: list[list[str]] = [[]]
+    for plate in known:
+        if plate in wanted:
+            rows[-1].append(plate)
+        elif rows[-1]:
+            rows.append([])
+    return [
+        row[0] if len(row) == 1 else f"{row[0]}..{row[-1].removeprefix('plate-')}"
+        for row in rows
+        if row
+    ]
+
+
 def sort_plates(plates: list[str]) -> list[str]:
     """Plate ids in the order of their numbers."""
     return sorted(plates, key=lambda plate: (len(plate), plate))

@@ -62,6 +62,11 @@ def command(name: str) -> str:
     return PLACED.get(name, name)
 
 
+def flag(name: str) -> str:
+    """The option of a parameter on the command line."""
+    return f"--{name.replace('_', '-')}"
+
+
 @dataclass(frozen=True, slots=True)
 class Parameter:
     """One parameter: what the command line makes an option from."""

@@ -6,6 +6,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 
 from ledgerkit import layout, operation
+from ledgerkit.again import Again, plates_of
 from ledgerkit.durable import pending_job
 from ledgerkit.errors import LedgerkitError
 from ledgerkit.history import History
@@ -68,6 +69,7 @@ class _Progress:
     failures: list[FailureView] = field(default_factory=list)
     reached: dict[str, str] = field(default_factory=dict)
     withdrawn: set[str] = field(default_factory=set)
+    again: Again = field(default_factory=Again)
 
     def look(self, history: History, subject: str) -> None:
         """Count what is current on a plate or on the collection, and what failed instead."""
@@ -91,13 +93,26 @@ class _Progress:
                 if name not in OPTIONAL:
                     self.reached[subject] = phase
                 self.done[name] += 1
-                self.stale[name] += _is_stale(current[name])
+                if _is_stale(current[name]):
+                    self.stale[name] += 1
+                    self._again(history, current[name], "stale", "")
                 lacking = [run for run in in_force if run.operation == name and run.failed_items]
                 self.partial[name] += bool(lacking)
                 self.failures += map(_first_item, lacking)
-            elif failed := _last_failure(runs, name):
+                for run in lacking:
+                    self._again(history, run, "retry-failed", "done in part")
+            elif failed := _last_failed(runs, name):
                 self.failed[name] += 1
-                self.failures.append(failed)
+                self.failures.append(failed[1])
+                self._again(history, failed[0], "retry-failed", "failed")
+
+    def _again(self, history: History, run: Run, option: str, said: str) -> None:
+        try:
+            inputs = history.archive.inputs(run) if run.subject == layout.COLLECTION else []
+        except LedgerkitError as error:
+            self.failures.append(FailureView(run.subject, type(error).__name__, error.message))
+            return
+        self.again.add(run, plates_of(run, inputs), option, said)
 
 
 def status(archive: Archive) -> StatusView:
@@ -106,8 +121,8 @@ def status(archive: Archive) -> StatusView:
     plates = archive.plate_ids()
     sealed = history.sealed_plates()
     progress, judge = _looked_at(history, plates, sealed)
-    at_work = len(set(sealed) - progress.withdrawn)
-    phases = [_phase(phase, name, progress, at_work) for phase, name in PHASES if _known(name)]
+    at_work = set(sealed) - progress.withdrawn
+    phases = [_phase(phase, name, progress, len(at_work)) for phase, name in PHASES if _known(name)]
     reason = behind(archive)
     frozen = archive.frozen()
     left = would_recover(archive)
@@ -124,7 +139,9 @@ def status(archive: Archive) -> StatusView:
             *(["ledgerkit recover"] if left else []),
             *_next_steps(
                 [phase for phase in phases if frozen is None or phase.operation not in _ENDED],
-                len(plates),
+                progress.again,
+                plates,
+                at_work,
                 reason,
             ),
         ],
@@ -175,12 +192,14 @@ def _is_stale(run: Run) -> bool:
     )
 
 
-def _last_failure(runs: list[Run], name: str) -> FailureView | None:
+def _last_failed(runs: list[Run], name: str) -> tuple[Run, FailureView] | None:
+    """The last run of an operation, where it failed as a whole, and why it did."""
     for run in reversed(runs):
         if run.operation == name:
             if run.failure is None:
                 return None
-            return FailureView(run.subject, run.failure.error, f"{name}: {run.failure.message}")
+            said = f"{name}: {run.failure.message}"
+            return run, FailureView(run.subject, run.failure.error, said)
     return None
 
 
@@ -200,7 +219,9 @@ def _asked(name: str) -> str:
     return f"{operation.command(name)} --model NAME" if has_model else operation.command(name)
 
 
-def _next_steps(phases: list[PhaseView], plates: int, ledgers: str | None) -> list[str]:
+def _next_steps(
+    phases: list[PhaseView], again: Again, plates: list[str], at_work: set[str], ledgers: str | None
+) -> list[str]:
     if not plates:
         return ["ledgerkit ingest --catalogue data.json --images scans/"]
     steps = []
@@ -209,14 +230,8 @@ def _next_steps(phases: list[PhaseView], plates: int, ledgers: str | None) -> li
             steps.append(NEXT.get(phase.operation, f"ledgerkit {_asked(phase.operation)}"))
             break
     for phase in phases:
-        if phase.stale:
-            steps.append(f"ledgerkit {_asked(phase.operation)} --stale")
-        if phase.failed or phase.partial:
-            said = [f"{phase.failed} failed"] * (phase.failed > 0)
-            said += [f"{phase.partial} done in part"] * (phase.partial > 0)
-            steps.append(
-                f"ledgerkit {_asked(phase.operation)} --retry-failed    # {', '.join(said)}"
-            )
+        for option in ("stale", "retry-failed"):
+            steps += again.commands(phase.operation, option, plates, at_work)
     if ledgers:
         steps.append("ledgerkit consolidate")
     return steps or ['ledgerkit query "SELECT * FROM plates LIMIT 5"']

@@ -43,8 +43,9 @@ _MEDIA_TYPES = {"jsonl": JSON_LINES, "parquet": PARQUET}
 class Verdict:
     """How one output compares with the recorded one; a line of `verdicts.jsonl`.
 
-    `output` is its name below the run's folder (`outputs/...`) or its cache (`cache/...`), or
-    `failure` for a run that failed. `changed` says what of code, libraries, device is another now.
+    `output` is its name below the run's folder (`outputs/...`) or its cache (`cache/...`), `failure`
+    for a run that failed, or `failed items` for those of a run that could not do all of its items.
+    `changed` says what of code, libraries, device is another now.
     """
 
     output: str
@@ -185,7 +186,8 @@ def attempt(trial: Trial) -> Tried:
     if problem is not None:
         difference = Difference(NOT_COMPARABLE, why=f"it cannot be made again: {problem}")
         return Tried(_all_of(trial, difference, changed), result)
-    return Tried(_compared(trial, result.artifacts, changed), result)
+    verdicts = _compared(trial, result.artifacts, changed)
+    return Tried([*verdicts, *_of_failed_items(run, result, changed)], result)
 
 
 def _changed(run: Run, libraries: dict[str, str], device: str) -> list[str]:
@@ -235,6 +237,41 @@ def _verdict_of_failure(run: Run, problem: str | None, changed: list[str]) -> Ve
         verdict = NOT_COMPARABLE if changed else DIFFERS
         difference = Difference(verdict, None, f"{recorded} recorded, {problem} now")
     return _verdict("failure", None, None, difference, changed)
+
+
+def _of_failed_items(run: Run, result: Result, changed: list[str]) -> list[Verdict]:
+    """One verdict on which items fail and of which class the errors are; none where none ever failed.
+
+    Messages may differ: they may name an amount of memory, or a place in a file of a library.
+    """
+    then = {one.item: one.error for one in run.failed_items}
+    now = {one.item: one.error for one in result.failed_items}
+    if not then and not now:
+        return []
+    if then == now:
+        told = [f"{item}: {error}" for item, error in then.items()]
+        difference = Difference(SAME_FAILURE, why=_some(told))
+    else:
+        gone, came = then.keys() - now.keys(), now.keys() - then.keys()
+        told = [
+            f"{item} succeeds now ({error} recorded)"
+            for item, error in then.items()
+            if item in gone
+        ]
+        told += [f"{item} fails now: {now[item]}" for item in now if item in came]
+        told += [
+            f"{item} fails otherwise: {then[item]} recorded, {now[item]} now"
+            for item in then
+            if item in now and then[item] != now[item]
+        ]
+        other = NOT_COMPARABLE if changed else DIFFERS
+        difference = Difference(other if now else SUCCEEDS, why=_some(told))
+    return [_verdict("failed items", None, None, difference, changed)]
+
+
+def _some(told: list[str], most: int = 5) -> str:
+    more = f", and {len(told) - most} more" if len(told) > most else ""
+    return ", ".join(told[:most]) + more
 
 
 def _all_of(trial: Trial, difference: Difference, changed: list[str]) -> list[Verdict]:

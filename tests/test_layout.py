@@ -182,6 +182,22 @@ def test_a_selection_that_names_nothing_is_refused(selection: str) -> None:
         layout.select_plates(selection, _KNOWN)
 
 
+@pytest.mark.parametrize(
+    ("places", "terms"),
+    [
+        ([], []),
+        ([0, 1, 2, 3, 4, 5], ["plate-001..1000"]),
+        ([1, 3, 4], ["plate-002", "plate-011..020"]),
+        ([5, 0], ["plate-001", "plate-1000"]),
+    ],
+)
+def test_plates_are_named_by_a_selection_of_just_them(places: list[int], terms: list[str]) -> None:
+    assert layout.selection([_KNOWN[place] for place in places], _KNOWN) == terms
+    if terms:
+        chosen = layout.select_plates(",".join(terms), _KNOWN)
+        assert chosen == [_KNOWN[place] for place in sorted(places)]
+
+
 def test_plates_are_sorted_by_their_numbers() -> None:
     numbers = [1000, 2, 999, 10000, 0, 100]
     found = layout.sort_plates([layout.plate_id(number) for number in numbers])

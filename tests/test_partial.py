@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 import types
 from collections.abc import Iterator
@@ -11,6 +12,7 @@ import pytest
 from ledgerkit import engine, operation
 from ledgerkit.api import Repository
 from ledgerkit.backends import serial
+from ledgerkit.errors import InvalidRecord, UnreadableImage
 from ledgerkit.records import Run
 from ledgerkit.repository import Archive
 
@@ -32,6 +34,9 @@ calls = []
 @dataclass(frozen=True)
 class Parameters:
     together: int = field(default=1, metadata={"help": "Plates at once"})
+    word: str = field(default="", metadata={"help": "What the letters are called"})
+    upper: bool = field(default=False, metadata={"help": "Capitals only"})
+    least: float = field(default=1.0, metadata={"help": "Least share"})
 
 def takes(parameters):
     return ("source",)
@@ -75,6 +80,7 @@ def count(
     exec(OPERATION + (MANY if request.param == "together" else ""), vars(module))
     known = (*operation.names(), "count")
     monkeypatch.setattr(operation, "names", lambda: known)
+    monkeypatch.setattr(operation, "summary", lambda name: "Count.")
     yield module
     operation.load.cache_clear()
 
@@ -153,7 +159,55 @@ def test_status_says_what_is_lacking_and_how_to_try_again(
     assert [(one.subject, one.message) for one in view.failures] == [
         ("plate-002", "count, b: b has no letters")
     ]
-    assert "ledgerkit count --retry-failed    # 1 done in part" in view.next_steps
+    step = "ledgerkit count --plates plate-002 --retry-failed    # 1 done in part"
+    assert step in view.next_steps
+
+
+@pytest.mark.parametrize("count", ["one by one"], indirect=True)
+def test_the_way_to_try_again_has_the_options_of_the_run_and_can_be_pasted(
+    tiny: Repository, count: types.ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from ledgerkit import status
+    from ledgerkit.cli import cli
+
+    monkeypatch.setattr(status, "PHASES", (*status.PHASES, ("counting", "count")))
+    tiny.run("count", plates="plate-001,plate-003")
+    count.broken = {"plate-003"}
+    given = {"together": 2, "word": "it's a; word", "upper": True, "least": -0.5}
+    tiny.run("count", plates="plate-002..003", **given)
+    count.bad = {}
+    steps = [step for step in tiny.status().next_steps if step.startswith("ledgerkit count")]
+    assert [step.partition("    # ")[2] for step in steps] == ["1 done in part"]
+    monkeypatch.chdir(tiny.root)
+    assert cli.main(shlex.split(steps[0], comments=True)[1:], standalone_mode=False) == 0
+    run = newest(tiny, "plate-002")
+    assert (run.status, run.parameters) == ("complete", given)
+    assert run.supersedes is not None
+    assert [
+        len(Archive(tiny.root).run_ids(plate)) for plate in ("plate-001", "plate-002", "plate-003")
+    ] == [1, 2, 2]
+
+
+@pytest.mark.parametrize("count", ["one by one"], indirect=True)
+def test_what_was_made_of_a_part_of_the_plates_is_tried_again_on_that_part(
+    tiny: Repository, count: types.ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from ledgerkit import status
+    from ledgerkit.cli import cli
+
+    monkeypatch.setattr(status, "PHASES", (*status.PHASES, ("counting", "count")))
+    monkeypatch.setattr(count, "SUBJECT", "collection")
+    count.bad = {None: ["b"]}
+    tiny.run("count", plates="plate-001,plate-003", together=2)
+    (step,) = [step for step in tiny.status().next_steps if step.startswith("ledgerkit count")]
+    named = "ledgerkit count --together 2 --plates plate-001,plate-003 --retry-failed"
+    assert step.partition("    # ")[0] == named
+    count.bad = {}
+    monkeypatch.chdir(tiny.root)
+    assert cli.main(shlex.split(named)[1:], standalone_mode=False) == 0
+    newest = max(Archive(tiny.root).run_ids("collection"))
+    run = Archive(tiny.root).run("collection", newest)
+    assert (run.status, run.supersedes is not None) == ("complete", True)
 
 
 @pytest.mark.parametrize("count", ["one by one"], indirect=True)
@@ -170,3 +224,55 @@ def test_a_newer_run_of_another_variant_hides_nothing_that_is_lacking(
     view = tiny.status()
     assert [phase.partial for phase in view.phases if phase.operation == "count"] == [1]
     assert [one.message for one in view.failures] == ["count, b: b has no letters"]
+
+
+@pytest.mark.parametrize("count", ["one by one"], indirect=True)
+@pytest.mark.parametrize(
+    ("now", "verdict", "why"),
+    [
+        ({"b": "Unreadable"}, "same failure", "b: UnreadableImage"),
+        ({}, "succeeds now", "b succeeds now (UnreadableImage recorded)"),
+        (
+            {"a": "Unreadable", "c": "Invalid"},
+            "differs",
+            "b succeeds now (UnreadableImage recorded), a fails now: UnreadableImage, "
+            "c fails now: InvalidRecord",
+        ),
+        (
+            {"b": "Invalid"},
+            "differs",
+            "b fails otherwise: UnreadableImage recorded, InvalidRecord now",
+        ),
+    ],
+)
+def test_a_rerun_compares_which_items_fail_and_why(
+    tiny: Repository, count: types.ModuleType, now: dict[str, str], verdict: str, why: str
+) -> None:
+    tiny.run("count", plates="plate-002")
+    count.bad = {"plate-002": list(now)}
+    if "Invalid" in now.values():
+        invalid = [item for item, kind in now.items() if kind == "Invalid"]
+        count.UnreadableImage = lambda text: (
+            InvalidRecord(text) if text[0] in invalid else UnreadableImage(text)
+        )
+    view = tiny.rerun(operation="count")
+    (one,) = view.reruns
+    assert [found.verdict for found in one.verdicts] == ["same bytes", verdict]
+    assert (one.verdicts[1].output, one.verdicts[1].why) == ("failed items", why)
+    assert view.sound == (verdict == "same failure")
+    assert view.counts == {"same bytes": 1, verdict: 1}
+    assert tiny.verify().sound
+
+
+@pytest.mark.parametrize("count", ["one by one"], indirect=True)
+def test_a_rerun_of_a_complete_run_says_what_fails_now(
+    tiny: Repository, count: types.ModuleType
+) -> None:
+    tiny.run("count", plates="plate-001")
+    count.bad = {"plate-001": ["a", "c"]}
+    (one,) = tiny.rerun(operation="count").reruns
+    assert [(found.output, found.verdict) for found in one.verdicts] == [
+        ("outputs/letters.json", "same bytes"),
+        ("failed items", "differs"),
+    ]
+    assert not one.sound

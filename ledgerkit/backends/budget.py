@@ -10,10 +10,11 @@ Keeps out: how much a task needs.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from typing import Any
 
 from ledgerkit.errors import LimitExceeded, UsageError
+from ledgerkit.memory import give_back
 
 PARENT = 192 << 20
 """Bytes that the commanding process takes beside its workers: the interpreter, records, a commit."""
@@ -55,7 +56,7 @@ class Budget:
         try:
             yield
         finally:
-            _give_back()
+            give_back()
             with self._changed:
                 self._left.value += needed
                 self._changed.notify_all()
@@ -93,14 +94,6 @@ def divide(memory: int, workers: int) -> tuple[int, int]:
             f"Give at least {least}.",
         )
     return fitting, memory - PARENT - fitting * WORKER
-
-
-def _give_back() -> None:
-    """Return freed memory to the system: glibc keeps it, and then the next worker has none."""
-    import ctypes
-
-    with suppress(AttributeError, OSError):
-        ctypes.CDLL(None).malloc_trim(0)
 
 
 def _megabytes(size: int) -> str:

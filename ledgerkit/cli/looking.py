@@ -106,7 +106,7 @@ def index(of: str, space: str, path: Path | None, as_json: bool) -> None:
 
     \b
     Example:
-      ledgerkit index --of plates --space classical-1-52cbb037
+      ledgerkit index --of plates --space classical-3-6eff7b30
       ledgerkit search plate-001 --approximate
     """
     repository = open_repository(path)

@@ -161,19 +161,14 @@ def _memory_option(command: Any) -> Any:
     )(command)
 
 
-def _flag(name: str) -> str:
-    """The option of a parameter."""
-    return f"--{name.replace('_', '-')}"
-
-
 def _flags(names: Iterable[str]) -> str:
-    return ", ".join(map(_flag, names))
+    return ", ".join(map(operation.flag, names))
 
 
 def _option(parameter: Parameter) -> Any:
     kind: Any = click.Choice(parameter.choices) if parameter.choices else parameter.kind
     text = parameter.help + (f" ({parameter.unit})" if parameter.unit else "")
-    name = _flag(parameter.name)
+    name = operation.flag(parameter.name)
     if parameter.kind is bool:
         return click.option(
             f"{name}/--no-{name[2:]}",

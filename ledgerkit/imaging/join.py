@@ -36,6 +36,7 @@ from typing import TYPE_CHECKING
 from ledgerkit.imaging.geometry import Box
 from ledgerkit.imaging.links import Links, alike, is_cut, link
 from ledgerkit.imaging.pieces import (
+    Bits,
     Item,
     JoinRule,
     Piece,
@@ -252,12 +253,12 @@ def _best(regions: list[Region], rule: JoinRule) -> list[Region]:
     """Without the regions that are the same as a better one; a cut one is never left out."""
     rank = sorted(regions, key=lambda region: (-(region.score or 0.0), -region.area, region.digest))
     taken: dict[int, int] = {}
+    bits = Bits(rank)
     pairs = overlapping([region.box for region in rank], [region.kind for region in rank])
     for i, j in sorted(pairs):
-        one, other = rank[i], rank[j]
-        if i in taken or j in taken or other.cut or not alike(one.area, other.area, rule):
+        if i in taken or j in taken or rank[j].cut:
             continue
-        if common(one, other) >= rule.contained * min(one.area, other.area):
+        if alike(bits.areas[i], bits.areas[j], rule) and bits.least(i, j, rule.contained):
             taken[j] = i
     kept = {place: region for place, region in enumerate(rank) if place not in taken}
     for lost, keeper in taken.items():
@@ -268,13 +269,13 @@ def _best(regions: list[Region], rule: JoinRule) -> list[Region]:
 
 def nested(regions: list[Region], rule: JoinRule) -> list[Region]:
     """Regions by falling area with parents: the smallest of more than twice the area that contains one."""
+    bits = Bits(regions)
     parents: dict[int, int] = {}
     pairs = overlapping([region.box for region in regions], [region.kind for region in regions])
     for large, small in pairs:
-        one, other = regions[large], regions[small]
-        if alike(one.area, other.area, rule) or parents.get(small, -1) >= large:
+        if parents.get(small, -1) >= large or alike(bits.areas[large], bits.areas[small], rule):
             continue
-        if common(one, other) >= rule.contained * other.area:
+        if bits.least(large, small, rule.contained):
             parents[small] = large
     return [replace(region, parent=parents.get(place)) for place, region in enumerate(regions)]
 

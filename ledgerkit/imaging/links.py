@@ -7,6 +7,7 @@ from itertools import groupby
 
 from ledgerkit.imaging.geometry import Box
 from ledgerkit.imaging.pieces import (
+    Bits,
     Item,
     JoinRule,
     Window,
@@ -40,11 +41,12 @@ def _own_window(items: list[Item], pairs: Links, rule: JoinRule) -> tuple[dict[i
     """Items that are the same as a better one of their window, and items that lie inside another."""
     same: dict[int, int] = {}
     inside: set[int] = set()
+    bits = Bits(items)
     for i, j in pairs:
         one, other = items[i], items[j]
         if one.index != other.index or i in same:
             continue
-        if common(one, other) < rule.contained * min(one.area, other.area):
+        if not bits.least(i, j, rule.contained):
             continue
         if alike(one.area, other.area, rule):
             same.setdefault(j, i)

@@ -208,6 +208,62 @@ def within(placed: Placed, box: Box) -> Mask:
     return placed.mask[rows, max(0, box.x0 - x) : max(0, box.x1 - x)]
 
 
+WORD = 64
+"""Pixels of one row that stand in one word of `Bits`."""
+
+
+class Bits:
+    """Placed masks as bits, each packed when it is first asked for: what two share is counted by words.
+
+    A row begins at a multiple of `WORD` of the frame, so that words of two masks lie on each other.
+    """
+
+    def __init__(self, masks: Sequence[Placed]) -> None:
+        self._masks = masks
+        self._packed: dict[int, tuple[Box, NDArray[np.uint64]]] = {}
+        self.areas = [int(one.mask.sum()) for one in masks]
+        """Pixels of each."""
+
+    def common(self, i: int, j: int) -> int:
+        """Pixels that two masks share, as `common` counts them."""
+        import numpy as np
+
+        one, a = self._bits(i)
+        other, b = self._bits(j)
+        box = intersection(one, other)
+        if box is None:
+            return 0
+        both = _part(a, one, box) & _part(b, other, box)
+        return int(np.bitwise_count(both).sum(dtype=np.int64))
+
+    def least(self, i: int, j: int, share: float) -> bool:
+        """Whether two masks share at least `share` of the smaller one; boxes alone tell most that do not."""
+        wanted = share * min(self.areas[i], self.areas[j])
+        box = intersection(self._masks[i].box, self._masks[j].box)
+        possible = 0 if box is None else box.width * box.height
+        return possible >= wanted and self.common(i, j) >= wanted
+
+    def _bits(self, place: int) -> tuple[Box, NDArray[np.uint64]]:
+        """A mask's words, uint64 (h, n), and their box: rows of the frame, and its words along them."""
+        import numpy as np
+
+        if place not in self._packed:
+            one = self._masks[place]
+            box = one.box
+            words = Box(box.x0 // WORD, box.y0, -(-box.x1 // WORD), box.y1)
+            rows = np.zeros((box.height, WORD * words.width), dtype=bool)
+            begin = box.x0 - WORD * words.x0
+            rows[:, begin : begin + box.width] = one.mask
+            self._packed[place] = words, np.packbits(rows, axis=1).view(np.uint64)
+        return self._packed[place]
+
+
+def _part(words: NDArray[np.uint64], box: Box, inner: Box) -> NDArray[np.uint64]:
+    """A view of the words of `box` in `inner`."""
+    rows = slice(inner.y0 - box.y0, inner.y1 - box.y0)
+    return words[rows, inner.x0 - box.x0 : inner.x1 - box.x0]
+
+
 def common(one: Placed, other: Placed) -> int:
     """Pixels that two masks share."""
     import numpy as np

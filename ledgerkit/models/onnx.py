@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ledgerkit.errors import InvalidRecord, UsageError
-from ledgerkit.models import loading, preprocessing
+from ledgerkit.models import loading, preprocessing, room
 from ledgerkit.models.loading import Placement
 from ledgerkit.models.towers import misfit, speechless
 
@@ -25,8 +25,6 @@ if TYPE_CHECKING:
 
     Vectors = NDArray[np.float32]
 
-BATCH = 32
-"""Pictures of a batch: see `towers.ON_PROCESSOR`."""
 OPSET = 17
 """Version of ONNX's operators that is written: the first with layer normalisation."""
 INPUT, OUTPUT = "pixels", "vector"
@@ -61,28 +59,41 @@ class OnnxTower:
         self._output = _named(self.session.get_outputs(), declared.get("output"), folder)
         first = next(one for one in self.session.get_inputs() if one.name == self._input).shape[0]
         self._fixed = first if isinstance(first, int) and first > 0 else None
+        self._batch = self._fixed
 
     def images(self, pixels: NDArray[np.float32]) -> Vectors:
         """As `Tower.images`. A file of a fixed batch is given as many, repeated to fill it."""
         import numpy as np
 
-        size = self._fixed or len(pixels)
-        found = []
+        if self._fixed is None:
+            return room.in_halves(self._run, pixels, self._fewer)
+        size, found = self._fixed, []
         for start in range(0, len(pixels), size):
             part = pixels[start : start + size]
             filled = part if len(part) == size else np.resize(part, (size, *part.shape[1:]))
-            try:
-                (vectors,) = self.session.run([self._output], {self._input: filled})
-            except Exception as error:  # the library's own classes of errors share no base
-                raise misfit(self.folder, pixels, error) from error
-            found.append(np.asarray(vectors, dtype=np.float32)[: len(part)])
-        if found[0].ndim != 2:
+            found.append(self._run(filled)[: len(part)])
+        return np.concatenate(found)
+
+    def _run(self, pixels: NDArray[np.float32]) -> Vectors:
+        import numpy as np
+
+        try:
+            (vectors,) = self.session.run([self._output], {self._input: pixels})
+        except Exception as error:  # the library's own classes of errors share no base
+            if room.short(error):
+                raise
+            raise misfit(self.folder, pixels, error) from error
+        if vectors.ndim != 2:
             raise InvalidRecord(
-                f"{self.folder.name}: {self._output} has the shape {found[0].shape}, not one "
+                f"{self.folder.name}: {self._output} has the shape {vectors.shape}, not one "
                 "vector for each picture",
                 "Name the right output in the declaration of its preprocessing.",
             )
-        return np.concatenate(found)
+        return np.asarray(vectors, dtype=np.float32)
+
+    def _fewer(self, half: int) -> None:
+        """That memory held no more than `half`, if so many."""
+        self._batch = min(half, self._batch or half)
 
     def texts(self, texts: Sequence[str]) -> Vectors:
         """As `Tower.texts`: there is none."""
@@ -90,7 +101,10 @@ class OnnxTower:
 
     def batch(self) -> int:
         """As `Tower.batch`."""
-        return self._fixed or BATCH
+        if self._batch is None:
+            found = room.fitting(self.images, self.preprocessing)
+            self._batch = min(found, self._batch or found)
+        return self._batch
 
 
 def place(device: str, precision: str) -> tuple[Placement, list[str]]:

@@ -41,7 +41,7 @@ class Tower(Protocol):
     def images(self, pixels: NDArray[np.float32]) -> Vectors:
         """Raw vectors, float32 (n, d), of prepared pictures, float32 (n, ...), n >= 1.
 
-        Tries halves where a GPU's memory does not hold n at once.
+        Tries halves where memory does not hold n at once; raises `MemoryError` where not one.
         """
 
     def texts(self, texts: Sequence[str]) -> Vectors:

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 from ledgerkit.canonical import parse_json
 from ledgerkit.errors import InvalidRecord, MissingInput, UsageError
-from ledgerkit.models import loading, preprocessing
+from ledgerkit.models import loading, preprocessing, room
 
 if TYPE_CHECKING:
     import numpy as np
@@ -33,8 +33,6 @@ PROBED = 8
 """Pictures whose memory is measured to find a batch for a GPU."""
 LARGEST = 512
 """Pictures of a batch on a GPU, beyond which nothing was gained."""
-ON_PROCESSOR = 32
-"""Pictures of a batch on a processor: enough to fill its matrix products, little to hold."""
 _MOST_CONFIG_BYTES = 1 << 20
 
 
@@ -135,18 +133,13 @@ class TorchTower:
 
     def images(self, pixels: NDArray[np.float32]) -> Vectors:
         """As `Tower.images`."""
-        import numpy as np
+        return room.in_halves(self._images, pixels, self._fewer)
 
-        torch = loading.torch()
-        try:
-            return self._images(pixels)
-        except torch.OutOfMemoryError:
-            if len(pixels) == 1:
-                raise
-        torch.cuda.empty_cache()
-        half = (len(pixels) + 1) // 2
+    def _fewer(self, half: int) -> None:
+        """That memory held no more than `half`, if so many."""
         self._batch = min(half, self._batch or half)
-        return np.concatenate([self.images(pixels[:half]), self.images(pixels[half:])])
+        if self.placement.device == "cuda":
+            loading.torch().cuda.empty_cache()
 
     def _images(self, pixels: NDArray[np.float32]) -> Vectors:
         torch = loading.torch()
@@ -201,13 +194,15 @@ class TorchTower:
         return self._tokenizer
 
     def batch(self) -> int:
-        """As `Tower.batch`: what half of a GPU's free memory holds, by a probe; else a few."""
+        """As `Tower.batch`: what half of the free memory holds, by a probe."""
         if self._batch is None:
-            self._batch = ON_PROCESSOR if self.placement.device == "cpu" else self._probed()
+            on_gpu = self.placement.device == "cuda"
+            found = self._probed() if on_gpu else room.fitting(self.images, self.preprocessing)
+            self._batch = min(found, self._batch or found)
         return self._batch
 
     def _probed(self) -> int:
-        """A power of two, by the memory that a batch of `PROBED` takes beside the weights."""
+        """A power of two, by the memory that a batch of `PROBED` takes beside the weights on a GPU."""
         import numpy as np
 
         cuda = loading.torch().cuda

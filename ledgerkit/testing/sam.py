@@ -48,10 +48,11 @@ def write_checkpoint(folder: Path, seed: int = 0, least: float = 3.0) -> Path:
 def write_transformers(
     folder: Path, family: str = "sam", seed: int = 0, least: float = 3.0
 ) -> Path:
-    """A folder as `save_pretrained` writes it, of the family sam, sam_hq or sam2."""
+    """A folder as `save_pretrained` writes it, of the family sam, sam_hq, sam2 or sam3_tracker."""
     torch = loading.torch()
     torch.manual_seed(seed)
-    model = {"sam": _sam, "sam_hq": _sam_hq, "sam2": _sam2}[family]()
+    made = {"sam": _sam, "sam_hq": _sam_hq, "sam2": _sam2, "sam3_tracker": _sam3_tracker}
+    model = made[family]()
     _enliven(model, least)
     model.save_pretrained(folder)
     steps: dict[str, Any] = {
@@ -63,9 +64,10 @@ def write_transformers(
         "rescale_factor": 1 / 255,
         "resample": 2,
     }
-    if family == "sam2":
+    if family in ("sam2", "sam3_tracker"):
         steps |= {"size": {"height": SIDE, "width": SIDE}}
-        steps |= {"image_processor_type": "Sam2ImageProcessorFast"}
+        named = {"sam2": "Sam2ImageProcessorFast", "sam3_tracker": "Sam3ImageProcessorFast"}
+        steps |= {"image_processor_type": named[family]}
     else:
         steps |= {"size": {"longest_edge": SIDE}, "do_pad": True}
         steps |= {"pad_size": {"height": SIDE, "width": SIDE}}
@@ -168,3 +170,26 @@ def _sam2() -> Any:
         "fpn_hidden_size": CHANNELS,
     }
     return library.Sam2Model(library.Sam2Config(vision_config=vision, **_parts()))
+
+
+def _sam3_tracker() -> Any:
+    library = loading.transformers()
+    backbone = {
+        "model_type": "sam3_vit_model",
+        "hidden_size": WIDTH,
+        "intermediate_size": 32,
+        "num_hidden_layers": 2,
+        "num_attention_heads": HEADS,
+        "image_size": SIDE,
+        "patch_size": PATCH,
+        "pretrain_image_size": SIDE,
+        "window_size": 4,
+        "global_attn_indexes": [1],
+    }
+    vision = {
+        "model_type": "sam3_vision_model",
+        "backbone_config": backbone,
+        "backbone_feature_sizes": [[32, 32], [16, 16], [8, 8]],
+        "fpn_hidden_size": CHANNELS,
+    }
+    return library.Sam3TrackerModel(library.Sam3TrackerConfig(vision_config=vision, **_parts()))

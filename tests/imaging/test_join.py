@@ -5,8 +5,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ledgerkit.imaging.join import Joined, JoinRule, Piece, Window, join, windows
+from ledgerkit.imaging.join import (
+    Joined,
+    JoinRule,
+    Piece,
+    Region,
+    Window,
+    join,
+    nested,
+    windows,
+)
 from ledgerkit.imaging.morphology import label
+from ledgerkit.imaging.pieces import Bits, trim
 
 PARTITION = JoinRule(partition=True)
 
@@ -44,6 +54,71 @@ def cut_images(draw: st.DrawFn) -> tuple[np.ndarray, list[Window]]:
     image = generator.random((height, width)) < share
     tiles = windows(width, height, draw(st.integers(5, 24)), draw(st.integers(1, 6)))
     return image, tiles
+
+
+@st.composite
+def placed_masks(draw: st.DrawFn) -> list[Piece]:
+    """Up to 12 masks of up to 200 pixels a side, anywhere in a frame; some lie in others, some are alike."""
+    generator = np.random.default_rng(draw(st.integers(0, 2**32)))
+    masks: list[Piece] = []
+    for _ in range(draw(st.integers(2, 12))):
+        height, width = generator.integers(1, 200, 2)
+        x, y = (int(at) for at in generator.integers(0, 150, 2))
+        mask = generator.random((height, width)) < generator.choice([0.02, 0.5, 0.97, 1.0])
+        if masks and generator.random() < 0.5:
+            inner = masks[generator.integers(len(masks))]
+            x, y, mask = (
+                inner.x0,
+                inner.y0,
+                inner.mask & (generator.random(inner.mask.shape) < 0.95),
+            )
+            mask = mask[: generator.integers(1, len(mask) + 1)]
+        mask[0, 0] = True
+        masks.append(Piece(x, y, mask))
+    return masks
+
+
+def on_frame(piece: Piece) -> np.ndarray:
+    mask = np.zeros((400, 400), dtype=bool)
+    mask[piece.y0 : piece.y0 + piece.mask.shape[0], piece.x0 : piece.x0 + piece.mask.shape[1]] = (
+        piece.mask
+    )
+    return mask
+
+
+@given(placed_masks())
+def test_parents_are_those_that_whole_masks_give_compared_pixel_by_pixel(
+    pieces: list[Piece],
+) -> None:
+    whole = sorted((on_frame(piece) for piece in pieces), key=lambda mask: -mask.sum())
+    regions = []
+    for place, mask in enumerate(whole):
+        box, tight = trim(0, 0, mask)  # type: ignore[misc]
+        told = ("", 0.5, (place,), (), None, "single", False, b"")
+        regions.append(Region(box.x0, box.y0, tight, *told))
+    expected: list[int | None] = []
+    for small, mask in enumerate(whole):
+        area = mask.sum()
+        around = [
+            large
+            for large, other in enumerate(whole[:small])
+            if area < 0.5 * other.sum() and (mask & other).sum() >= 0.9 * area
+        ]
+        expected.append(max(around, default=None))
+    assert [region.parent for region in nested(regions, JoinRule())] == expected
+
+
+@given(placed_masks())
+def test_what_masks_share_is_counted_by_words_as_it_is_by_pixels(pieces: list[Piece]) -> None:
+    bits = Bits(
+        [Region(one.x0, one.y0, one.mask, "", 0.5, (), (), None, "", False, b"") for one in pieces]
+    )
+    for i, one in enumerate(pieces):
+        for j, other in enumerate(pieces):
+            shared = int((on_frame(one) & on_frame(other)).sum())
+            assert bits.common(i, j) == shared
+            least = 0.9 * min(one.mask.sum(), other.mask.sum())
+            assert bits.least(i, j, 0.9) == (shared >= least)
 
 
 @given(cut_images())

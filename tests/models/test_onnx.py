@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -100,6 +101,23 @@ def test_a_file_of_a_fixed_batch_is_given_full_batches(tmp_path: Path) -> None:
     assert tower.batch() == 2
     pixels = np.random.default_rng(0).random((5, 4, 4, 3), dtype=np.float32)
     assert np.allclose(tower.images(pixels), pixels.mean(axis=(1, 2)), atol=1e-6)
+
+
+def test_a_batch_that_memory_does_not_hold_is_halved_until_it_does(tmp_path: Path) -> None:
+    tower: Any = open_tower(hand_made(tmp_path / "any", ["n", 4, 4, 3]))
+    whole = tower.session
+
+    class Small:
+        def run(self, outputs: list[str], given: dict[str, np.ndarray]) -> Any:
+            if len(given["x"]) > 2:
+                raise RuntimeError("Failed to allocate memory for requested buffer of size 9")
+            return whole.run(outputs, given)
+
+    assert tower.batch() == 32
+    tower.session = Small()
+    pixels = np.random.default_rng(0).random((5, 4, 4, 3), dtype=np.float32)
+    assert np.allclose(tower.images(pixels), pixels.mean(axis=(1, 2)), atol=1e-6)
+    assert tower.batch() == 2
 
 
 def test_what_a_declaration_names_must_be_in_the_file(tmp_path: Path) -> None:

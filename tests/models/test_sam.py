@@ -39,6 +39,7 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     found = {"checkpoint": write_checkpoint(root / "checkpoint", seed=4, least=4)}
     for family in ("sam", "sam_hq", "sam2"):
         found[family] = write_transformers(root / family, family)
+    found["sam3_tracker"] = write_transformers(root / "sam3", "sam3_tracker", seed=4)
     return found
 
 
@@ -173,16 +174,20 @@ def _as_picture(image: np.ndarray) -> Any:
     return Image.fromarray(image)
 
 
-def test_masks_of_sam_2_are_those_of_its_model_and_the_librarys_filter(
-    network: Callable[[str], Network], folders: dict[str, Path]
+@pytest.mark.parametrize(
+    ("family", "kind"), [("sam2", "Sam2Model"), ("sam3_tracker", "Sam3TrackerModel")]
+)
+def test_masks_of_sam_2_and_3_are_those_of_its_model_and_the_librarys_filter(
+    network: Callable[[str], Network], folders: dict[str, Path], family: str, kind: str
 ) -> None:
-    """Its image processor needs torchvision; the filter of masks is the same code for both."""
-    from transformers import Sam2Model, SamImageProcessorPil
+    """Their image processors need torchvision; the filter of masks is the same code for all."""
+    from transformers import SamImageProcessorPil
 
-    image = picture(SIDE, SIDE)
-    (found,) = everything(network("sam2"), [image], MaskRule(8, 64, box_nms_thresh=0.97, **LOOSE))
+    image, rule = picture(SIDE, SIDE), MaskRule(8, 64, box_nms_thresh=0.97, **LOOSE)
+    (found,) = everything(network(family), [image], rule)
     enough(found)
-    model = Sam2Model.from_pretrained(folders["sam2"], local_files_only=True).eval()
+    library = getattr(loading.transformers(), kind)
+    model = library.from_pretrained(folders[family], local_files_only=True).eval()
     scaled = image.astype(np.float32) / 255
     normal = (scaled - [0.485, 0.456, 0.406]) / [0.229, 0.224, 0.225]
     pixels = torch.tensor(normal.transpose(2, 0, 1)[None], dtype=torch.float32)

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from ledgerkit import memory
 from ledgerkit.errors import InvalidRecord, LedgerkitError, MissingExtra, UsageError
 from ledgerkit.models import loading
 from ledgerkit.models.tower import BATCH, batch_size, open_tower
@@ -166,8 +169,11 @@ def test_a_model_is_loaded_once_while_its_files_stay(
     assert open_tower(folder) is not first
 
 
+@pytest.mark.parametrize(
+    "said", ["CUDA out of memory", "[enforce fail] DefaultCPUAllocator: can't allocate memory"]
+)
 def test_a_batch_that_memory_does_not_hold_is_halved_until_it_does(
-    towers: dict[str, Path],
+    towers: dict[str, Path], said: str
 ) -> None:
     tower = TorchTower(towers["vit"])
     pixels = prepared(tower, 9)
@@ -175,12 +181,104 @@ def test_a_batch_that_memory_does_not_hold_is_halved_until_it_does(
 
     def small(model: Any, given: Any) -> Any:
         if len(given) > 2:
-            raise loading.torch().OutOfMemoryError("CUDA out of memory")
+            kind = loading.torch().OutOfMemoryError if "CUDA" in said else RuntimeError
+            raise kind(said)
         return ask(model, given)
 
     tower.ask = small
     assert np.abs(tower.images(pixels) - whole).max() < 1e-5
     assert tower.batch() == 2
+
+
+def test_other_errors_halve_nothing_and_one_picture_too_many_is_said(
+    towers: dict[str, Path],
+) -> None:
+    tower, asked = TorchTower(towers["vit"]), []
+
+    def broken(model: Any, given: Any) -> Any:
+        asked.append(len(given))
+        raise error
+
+    tower.ask = broken
+    error: Exception = RuntimeError("shapes do not fit")
+    with pytest.raises(RuntimeError, match="shapes"):
+        tower.images(prepared(tower, 4))
+    assert asked == [4]
+    error = RuntimeError(
+        "DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes"
+    )
+    with pytest.raises(MemoryError, match="one picture: DefaultCPUAllocator"):
+        tower.images(prepared(tower, 4))
+
+
+def test_on_a_processor_the_batch_is_what_free_memory_holds(
+    towers: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def batch(free: int | None, mebibytes: int = 0) -> int:
+        """That of a model that takes so much for each picture while it is asked."""
+        monkeypatch.setattr(memory, "free", lambda: free)
+        tower = TorchTower(towers["vit"])
+        ask = tower.ask
+
+        def hungry(model: Any, given: Any) -> Any:
+            held = np.ones(len(given) * (mebibytes << 20), dtype=np.uint8)
+            time.sleep(0.02 * bool(mebibytes))  # long enough to be seen
+            return ask(model, given) + 0 * int(held[:1].sum())
+
+        tower.ask = hungry
+        return tower.batch()
+
+    assert batch(None, 64) == 32
+    assert batch(64 << 30) == 32
+    assert batch(0) == 1
+    assert batch(1024 << 20, 64) in (4, 8)
+    monkeypatch.setenv(loading.WORKERS, "4")
+    assert batch(1024 << 20, 64) in (1, 2)
+
+
+LIMITED = """
+import resource, sys, time
+from pathlib import Path
+import numpy as np
+from ledgerkit.models import loading
+from ledgerkit.models.tower import batch_size
+from ledgerkit.models.pipeline import encoded
+from ledgerkit.models.towers import TorchTower
+
+tower = TorchTower(Path(sys.argv[1]))
+torch, ask = loading.torch(), tower.ask
+drawn = np.random.default_rng(0).integers(0, 256, (34, 40, 50, 3), dtype=np.uint8)
+pictures = [(place, lambda place=place: drawn[place]) for place in range(34)]
+before = np.stack([vector for _, vector in encoded(pictures[:1], tower)])
+
+def hungry(model, given):
+    held = torch.ones(len(given), 64 << 20, dtype=torch.uint8)
+    time.sleep(0.005)
+    return ask(model, given)
+
+tower.ask = hungry
+size = int(Path("/proc/self/statm").read_text().split()[0]) * 4096
+resource.setrlimit(resource.RLIMIT_AS, (size + (1 << 30), size + (1 << 30)))
+for given in (None, 32):
+    tower._batch = given
+    first = batch_size(tower)
+    found = [vector for _, vector in encoded(pictures, tower)]
+    assert all(isinstance(vector, np.ndarray) for vector in found), found[0]
+    assert np.abs(found[0] - before).max() < 1e-5
+    print(first, tower.batch())
+"""
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="Linux tells its memory")
+def test_where_memory_is_short_every_picture_gets_its_vector(towers: dict[str, Path]) -> None:
+    told = [sys.executable, "-c", LIMITED, str(towers["vit"])]
+    done = subprocess.run(told, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    (found, found_last), (given, given_last) = (
+        tuple(map(int, line.split())) for line in done.stdout.splitlines()
+    )
+    assert (given, given_last) in ((32, 8), (32, 4))
+    assert found_last <= found <= 8
 
 
 def test_the_batch_can_be_set_from_outside(
