@@ -110,6 +110,22 @@ def test_a_tinted_hole_over_many_tiles_is_filled_as_in_the_whole(tmp_path: Path)
         assert rows[1]["area"] == pytest.approx(np.pi * 200**2, rel=0.02)
 
 
+def test_fine_lettering_in_tiles_is_that_of_the_whole(tmp_path: Path) -> None:
+    """One letter in four is as dark as the figure, so tiles see these alone."""
+    image = sheet(1000, 800)
+    disk(image, 400, 400, 250, (20, 16, 12))
+    for place in range(24):
+        left = 280 + 9 * place
+        image[850:862, left : left + 2] -= 36 if place % 4 else 150
+    path = saved(image, tmp_path / "plate.png")
+    boxes = []
+    for tile in (0, 300):
+        rows, _ = segments_of(path, tile=tile)
+        assert [row["kind"] for row in rows] == ["paper", "figure", "lettering"]
+        boxes.append([rows[2][side] for side in ("x0", "y0", "x1", "y1")])
+    assert boxes[0] == pytest.approx(boxes[1], abs=2)
+
+
 def test_a_plate_larger_than_its_overview_has_borders_of_its_own_size(tmp_path: Path) -> None:
     image = sheet(1800, 1200)
     disk(image, 600, 900, 400, (90, 60, 40))
