@@ -24,8 +24,9 @@ demo: $(VENV)/base ## the whole story, from scans to SQL, on the built-in corpus
 test: $(VENV)/dev ## lint, types and all tests
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy
-	$(BIN)/pytest -n $(WORKERS) --dist loadfile
+	$(BIN)/mypy & types=$$!; \
+	$(BIN)/pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder; tests=$$?; \
+	wait $$types && exit $$tests
 
 lint: $(VENV)/dev ## format, lint and types
 	$(BIN)/ruff format .

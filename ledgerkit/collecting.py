@@ -8,7 +8,7 @@ from typing import Any
 from ledgerkit import layout, operation
 from ledgerkit.clustering.swept import AS_SWEPT
 from ledgerkit.errors import LedgerkitError, MissingInput, UsageError, Withdrawn
-from ledgerkit.history import AMENDMENTS, IMAGES, PROMPTS, SEALED, SWEPT, History, Resolved, makers
+from ledgerkit.history import AMENDMENTS, IMAGES, PROMPTS, SEALED, SWEPT, History, Resolved
 from ledgerkit.records import Run
 
 
@@ -151,4 +151,4 @@ def of_collection(token: str, parameters: Any) -> bool:
         return True
     if name in IMAGES or name in SEALED or name in (AMENDMENTS, PROMPTS):
         return False
-    return name == "policy" or makers(name, parameters)[0].on_collection
+    return name == "policy" or operation.readable(name, parameters)[0].on_collection

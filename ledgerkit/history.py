@@ -7,14 +7,15 @@ command makes what is missing.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ledgerkit import layout, operation, schema
 from ledgerkit.canonical import parse_json
-from ledgerkit.errors import InvalidRecord, MissingInput, UsageError, Withdrawn
+from ledgerkit.current import PROMPTED, current_runs
+from ledgerkit.errors import InvalidRecord, MissingInput, Withdrawn
 from ledgerkit.overlay import NOTHING, Overlay, overlay_of
-from ledgerkit.records import Output, Run, current_runs, policy_part
+from ledgerkit.records import Output, Run, policy_part
 from ledgerkit.repository import Archive
 from ledgerkit.staged import Sealed
 from ledgerkit.worker import TaskInput
@@ -128,9 +129,9 @@ class History:
         runs = self.runs(subject)
         source = self._replacements.get(subject) or self._sources.get(subject)
         withdrawn = {subject} if self._overlays.get(subject, NOTHING).withdrawn else set()
-        kept = current_runs(
-            runs, {subject: source.sha256} if source else {}, withdrawn, self.archive.inputs
-        )
+        sources = {subject: source.sha256} if source else {}
+        archive = self.archive
+        kept = current_runs(runs, sources, withdrawn, archive.inputs, archive.outputs)
         return [run for run in runs if run.run_id in kept]
 
     def accepted_policy(self) -> TaskInput:
@@ -201,7 +202,10 @@ class History:
             return self._images(subject, IMAGES[token], parameters)
         if subject == layout.COLLECTION and (derived := self.derived(token, parameters)):
             return self._outputs(derived, token)
-        found = makers(token, parameters)
+        found = operation.readable(token, parameters)
+        cuts = [run for run in self.fitting(found, subject, parameters) if token == "segments"]
+        if cuts:
+            return self._regions(cuts)
         run = self._made(
             found,
             layout.COLLECTION if found[0].on_collection else subject,
@@ -227,6 +231,16 @@ class History:
             [_output_input(output, output.role, run) for output in self._table(run, table)],
             [run.variant],
         )
+
+    def _regions(self, cuts: list[Run]) -> Resolved:
+        """The regions in force on a plate: its newest cut, then what a person pointed at, which adds to
+        it and so makes no other variant.
+        """
+        cuts = sorted(cuts, key=lambda run: run.variant.endswith(PROMPTED))
+        found = self._outputs(cuts[0], "segments")
+        for run in cuts[1:]:
+            found.add(replace(self._outputs(run, "segments"), variants=[]))
+        return found
 
     def _amendments(self, plate: str) -> list[TaskInput]:
         """The records that amend the manifest of a plate, oldest first."""
@@ -373,23 +387,6 @@ SEALED = {"source": History.source, "manifest": History.manifest}
 def _space(token: str, parameters: Any) -> str:
     """The vector space that parameters name; empty where they name none."""
     return str(getattr(parameters, "space", "")) if token in (*VECTORS, *SWEPT) else ""
-
-
-def makers(table: str, parameters: Any) -> tuple[operation.Operation, ...]:
-    """The operations whose runs may be read for a table: that which the parameter `made_by` names.
-
-    Without it those of each plate; those of the whole collection where there are no others.
-    Raises `UsageError`.
-    """
-    found = operation.makers(table)
-    named = getattr(parameters, "made_by", "")
-    if named and len(found) > 1:
-        chosen = tuple(one for one in found if one.name == named)
-        if not chosen:
-            names = ", ".join(one.name for one in found)
-            raise UsageError(f"{named} makes no {table}", f"These do: {names}")
-        return chosen
-    return tuple(one for one in found if one.on_collection == found[0].on_collection)
 
 
 def _sealed_input(path: str, role: str, sealed: Sealed) -> TaskInput:

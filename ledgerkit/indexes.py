@@ -104,22 +104,10 @@ def build(
         wanted = vectors.places(of.removesuffix("s"), space)
         index = _filled(vectors, wanted, dimension, progress)
         recall, sample = _tuned(index, vectors, wanted, dimension)
-        expansion = index.expansion_search
         seconds = round(time.monotonic() - began, 3)
         size, digest = _save(index, base)
-        view = IndexView(
-            of,
-            space,
-            dimension,
-            len(index),
-            recall,
-            sample,
-            expansion,
-            seconds,
-            size,
-            library,
-            str(base),
-        )
+        shown = (of, space, dimension, len(index), recall, sample, index.expansion_search)
+        view = IndexView(*shown, seconds, size, library, str(base))
         document = {"key": key, "xxh3_128": digest, "index": asdict(view)}
         _replace(Path(f"{base}.json"), canonical_bytes(document))
         return view

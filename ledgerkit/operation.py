@@ -10,7 +10,7 @@ import ast
 import importlib
 import inspect
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, fields
 from functools import cache
 from pathlib import Path
@@ -171,8 +171,9 @@ class Operation:
         if attempt is not None:
             attempt(parameters, folders, keep=keep)
 
-    def variant(self, parameters: Any) -> str:
-        return str(self.module.variant(parameters))
+    def variant(self, parameters: Any, weights: Iterable[str] = ()) -> str:
+        """What tells its results apart; `weights` are digests of its models, whatever they are called."""
+        return str(self.module.variant(parameters, *weights))
 
     def parameters(self) -> list[Parameter]:
         """All parameters in the order of their declaration."""
@@ -290,6 +291,23 @@ def makers(table: str) -> tuple[Operation, ...]:
     if not found:
         raise UsageError(f"no operation makes the table {table}")
     return tuple(sorted(found, key=lambda one: (one.on_collection, hasattr(one.module, "models"))))
+
+
+def readable(table: str, parameters: Any) -> tuple[Operation, ...]:
+    """The operations whose runs may be read for a table: that which the parameter `made_by` names.
+
+    Without it those of each plate; those of the whole collection where there are no others.
+    Raises `UsageError`.
+    """
+    found = makers(table)
+    named = getattr(parameters, "made_by", "")
+    if named and len(found) > 1:
+        chosen = tuple(one for one in found if one.name == named)
+        if not chosen:
+            names = ", ".join(one.name for one in found)
+            raise UsageError(f"{named} makes no {table}", f"These do: {names}")
+        return chosen
+    return tuple(one for one in found if one.on_collection == found[0].on_collection)
 
 
 @cache

@@ -132,26 +132,13 @@ def _decision(
 ) -> Decision:
     request, loaded = asked.request, asked.loaded
     settings = resolved(asked.parameters)
-    identity = task_id(
-        loaded.name,
-        loaded.version,
-        settings,
-        subject,
-        [given.pin.sha256 for given in asked.models],
-        [(given.role, given.sha256) for given in found.inputs],
-    )
-    variant = found.variant(loaded.variant(asked.parameters))
-    task = Task(
-        str(archive.root),
-        loaded.name,
-        settings,
-        subject,
-        variant,
-        tuple(found.inputs),
-        "",
-        identity,
-        asked.models,
-    )
+    weights = [given.pin.sha256 for given in asked.models]
+    read = [(given.role, given.sha256) for given in found.inputs]
+    identity = task_id(loaded.name, loaded.version, settings, subject, weights, read)
+    variant = found.variant(loaded.variant(asked.parameters, weights))
+    inputs, models = tuple(found.inputs), asked.models
+    root = str(archive.root)
+    task = Task(root, loaded.name, settings, subject, variant, inputs, "", identity, models)
     same = [run for run in history.runs(subject) if run.task_id == identity]
     done = [run for run in same if run.status != "failed"]
     if request.force or not same:

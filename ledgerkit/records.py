@@ -9,7 +9,7 @@ millions of records. `schema.explain` says what is wrong with one that is refuse
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Container, Iterable
+from collections.abc import Iterable
 from typing import Annotated, Any, Literal
 
 import msgspec
@@ -210,7 +210,6 @@ _input_decoder = msgspec.json.Decoder(Input)
 _output_decoder = msgspec.json.Decoder(Output)
 _UNDECODABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 """What msgspec raises for bytes that are no such JSON: it lets the last two through as they are."""
-_ZERO_DIGEST = "0" * 64
 _sorted_encoder = msgspec.json.Encoder(order="sorted")
 _OTHER_NUMBER = re.compile(rb"[:,\[]-?(?:[0-9][0-9.]*[eE]|[0-9]+\.0[,}\]]|0\.0000|[0-9]{16})")
 """Numbers that the fast encoder may print otherwise than RFC 8785: exponents, whole floats, tiny and huge ones."""
@@ -339,46 +338,6 @@ def task_id(
             }
         )
     )
-
-
-def current_runs(
-    runs: Iterable[Run],
-    source_sha256: dict[str, str],
-    withdrawn: Container[str] = (),
-    inputs: Callable[[Run], list[Input]] | None = None,
-) -> set[str]:
-    """Run ids that are current: for each subject, operation and variant the newest valid result.
-
-    A run counts when it is complete or partial, is no event, is not superseded, its plate is not
-    `withdrawn`, and it was made from the plate's present source (`source_sha256` by plate id): it
-    read no other one, and no result that was made from another. `inputs` gives the inputs of a run
-    whose record has them in a listing.
-    """
-    listed = list(runs)
-    superseded = {
-        run.supersedes.run_id for run in listed if run.supersedes and run.status != "failed"
-    }
-    newest: dict[tuple[str, str, str], str] = {}
-    of_another_source: set[str] = set()
-    for run in listed:
-        if run.operation in EVENTS:
-            continue
-        if run.subject != layout.COLLECTION:
-            present = source_sha256.get(run.subject, _ZERO_DIGEST)
-            given = inputs(run) if inputs and of_another_source else run.inputs
-            if any(
-                item.run_id in of_another_source
-                or (item.role == "source" and item.sha256 != present)
-                for item in given
-            ):
-                of_another_source.add(run.run_id)
-                continue
-        if run.status == "failed" or run.run_id in superseded or run.subject in withdrawn:
-            continue
-        key = (run.subject, run.operation, run.variant)
-        if run.run_id > newest.get(key, ""):
-            newest[key] = run.run_id
-    return set(newest.values())
 
 
 def evicted_folders(collection: Iterable[Run]) -> set[str]:

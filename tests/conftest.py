@@ -1,4 +1,5 @@
-"""What all tests share: a tiny real repository, the command line as a process, hypothesis profiles.
+"""What all tests share: a tiny real repository, the command line as a process, hypothesis profiles,
+where tests write and which come first.
 
 Profiles: `fast` (the default: few examples, the same ones every time) and `full`
 (`HYPOTHESIS_PROFILE=full`: many, and new ones each time).
@@ -16,6 +17,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pytest
 from hypothesis import HealthCheck, settings
 from PIL import Image
@@ -30,6 +32,31 @@ settings.register_profile(
     "full", max_examples=2000, deadline=None, suppress_health_check=_SLOW_IS_FINE
 )
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "fast"))
+
+MEMORY = Path("/dev/shm")
+"""Tests write here where there is room: a disk makes each of their many flushes a wait."""
+ROOM = 4 << 30
+"""Bytes that must be free there, and in memory, for that."""
+
+if (
+    os.access(MEMORY, os.W_OK)
+    and min(shutil.disk_usage(MEMORY).free, psutil.virtual_memory().available) > ROOM
+):
+    os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(MEMORY))
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files that kill what they fork come first: a fork is quick while the process is small.
+
+    They are also those that take longest, so that no process waits for another at the end.
+    """
+    items.sort(key=lambda item: "faults" not in item.path.parts and not _kills(item))
+
+
+def _kills(item: pytest.Item) -> bool:
+    return isinstance(item, pytest.Function) and hasattr(item.module, "kill_at")
+
 
 FORMATS = ("jpg", "png", "tif")
 SHRINKING = {"downscale_over_megapixels": 0.01, "downscale_long_side": 96, "format": "jpeg"}

@@ -48,6 +48,7 @@ RANKS = {
     "cluster_names": 3,
     "records": 3,
     "jobs": 3,
+    "current": 3.5,
     "overlay": 3.5,
     "refusal": 1,
     "staging": 3,

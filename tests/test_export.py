@@ -23,8 +23,9 @@ from jsonschema import Draft202012Validator
 from ledgerkit.api import Repository
 from ledgerkit.cli import cli
 from ledgerkit.errors import DigestMismatch, InvalidRecord, MissingInput, UsageError
+from ledgerkit.export import ledgers
 from ledgerkit.export.figures import _csv
-from ledgerkit.export.ledgers import AT_ONCE, KINDS
+from ledgerkit.export.ledgers import KINDS
 from ledgerkit.export.segments import FORMATS
 from ledgerkit.merkle import parse_checkpoint
 
@@ -479,20 +480,29 @@ def multiplied(repository: Repository, count: int) -> None:
 
 
 def test_memory_does_not_grow_with_the_number_of_segments(
-    segmented: Repository, tmp_path: Path
+    segmented: Repository, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """One plate is held at a time, and no more plates than make some thousand segments."""
-    plates = [f"plate-00{n}" for n in (1, 2, 3, 4)]
-    peaks = []
-    multiplied(segmented, 12_000)
-    for number in (1, 4):
-        tracemalloc.start()
-        view = segmented.export("segments", "coco", tmp_path / f"{number}", plates=plates[:number])
-        peaks.append(tracemalloc.get_traced_memory()[1])
-        tracemalloc.stop()
-        assert view.segments == pytest.approx(3000 * number, rel=0.1)
-        assert view.segments > AT_ONCE
-    assert peaks[1] < 1.2 * peaks[0]
+    """Plates are read until there are some thousand segments, and gone when the next are read."""
+    read: list[int] = []
+    held: list[int] = []
+    real = ledgers.Ledgers.table
+
+    def counted(self: Any, sql: str, *given: Any) -> pa.Table:
+        found = real(self, sql, *given)
+        if sql == ledgers._SEGMENTS:
+            read.append(found.num_rows)
+            held.append(tracemalloc.get_traced_memory()[0])
+        return found
+
+    monkeypatch.setattr(ledgers.Ledgers, "table", counted)
+    monkeypatch.setattr(ledgers, "AT_ONCE", 700)
+    multiplied(segmented, 4000)
+    tracemalloc.start()
+    view = segmented.export("segments", "coco", tmp_path / "all")
+    tracemalloc.stop()
+    assert sum(read) == view.segments
+    assert read == pytest.approx([1000] * 4, rel=0.1)
+    assert held[3] < held[1] + 500 * 1000, "as much as some of the thousand rows between them take"
 
 
 def test_the_command_prints_what_the_verb_answers(

@@ -56,9 +56,10 @@ def test_an_index_finds_what_all_vectors_find_and_says_how_well(
     archive: Path, folder: Path
 ) -> None:
     repository = Repository.open(archive)
+    (numbers,) = set(repository.query("SELECT dim FROM current_embeddings")["dim"])
     before = tree(archive)
     made = repository.index(space_of(repository))
-    assert (made.vectors, made.dimension, made.sample) == (56, 1274, 56)
+    assert (made.vectors, made.dimension, made.sample) == (56, numbers, 56)
     assert made.recall == 1.0
     assert Path(made.path).parent == folder
     exact = repository.search("plate-003")

@@ -27,11 +27,12 @@ from PIL import Image
 from ledgerkit import layout, software
 from ledgerkit.api import Repository
 from ledgerkit.cli import main
+from ledgerkit.current import current_runs
 from ledgerkit.errors import MissingInput, RepositoryNotFound, UsageError
 from ledgerkit.imaging.decode import read_shrunk
 from ledgerkit.jobs import abandoned_jobs
 from ledgerkit.ledger import build
-from ledgerkit.records import Failure, Run, Supersedes, current_runs
+from ledgerkit.records import Failure, Run, Supersedes
 from ledgerkit.repository import Archive
 from ledgerkit.testing.crash import kill_at, steps
 from ledgerkit.testing.relog import relog

@@ -46,6 +46,17 @@ def test_labels_that_have_nothing_to_do_with_the_vectors_are_not_recognised() ->
     assert 0.2 < precision < 0.3
 
 
+def test_pictures_of_one_work_can_be_kept_from_being_neighbours() -> None:
+    vectors = around(11, 0.0, 1.0, 2.2, 3.2)
+    works = np.repeat(["one", "two", "one", "two"], 11).tolist()
+    own, shared = (np.repeat(list(names), 11).tolist() for names in ("abcd", "aabb"))
+    assert judge(vectors, own) == (1.0, 1.0)
+    assert judge(vectors, own, works) == (0.0, 0.0)
+    assert judge(vectors, shared, works) == (1.0, 1.0)
+    with pytest.raises(ValueError, match="fewer than 10"):
+        judge(vectors, own, ["one"] * 44)
+
+
 def test_among_labels_with_equally_many_votes_the_nearest_wins() -> None:
     assert majority(["shell", "bird", "bird", "shell", "fish"]) == "shell"
     assert majority(["bird", "shell", "shell", "bird", "fish"]) == "bird"
@@ -90,10 +101,12 @@ def test_the_command_prints_a_row_for_each_kind_of_vector_and_each_model_named(
     assert said[0] == "12 images: 12 in 2 classes by group"
     rows = [line.split(" | ") for line in said[4:]]
     kinds = [row[0].lstrip("| ") for row in rows]
-    assert kinds[:8] == [*kinds_of(tmp_path / "0.png"), "tiny"]
-    assert kinds[8:] == [
+    described = [*kinds_of(tmp_path / "0.png"), "tiny"]
+    assert kinds[: len(described)] == described
+    assert kinds[len(described) :] == [
         "fused",
         "fused, with colours",
+        "fused, with shape",
         "fused, 64 components",
         "random projection",
     ]

@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 
 from ledgerkit.api import Repository
 from ledgerkit.cli import main
 from ledgerkit.errors import InvalidRecord, MissingExtra, MissingInput, UsageError
+from ledgerkit.history import History
 from ledgerkit.models.loading import WORKERS
 from ledgerkit.records import Run
 from ledgerkit.repository import Archive
@@ -29,6 +29,8 @@ FEW = {"points_per_side": 4, "stability_score_thresh": 0.0, "pred_iou_thresh": 0
 @pytest.fixture(autouse=True)
 def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ModelStore:
     """A store with the model `tiny`, whose masks are large."""
+    import torch
+
     monkeypatch.setenv("LEDGERKIT_MODELS", str(tmp_path / "store"))
     monkeypatch.setenv(WORKERS, "64")
     torch.set_num_threads(1)
@@ -182,6 +184,8 @@ def test_the_command_line_leads_from_a_file_to_regions_and_refuses_a_changed_byt
 def test_a_model_that_cannot_be_loaded_is_refused_before_any_run(
     worked: Repository, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lacking: str
 ) -> None:
+    import torch
+
     given, error, said = {"model": "tiny"}, UsageError, "no GPU"
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     if lacking == "library":
@@ -205,6 +209,8 @@ def test_a_model_that_cannot_be_loaded_is_refused_before_any_run(
 def test_weights_of_no_sam_are_refused_in_our_words_before_any_run(
     worked: Repository, tmp_path: Path, workers: int
 ) -> None:
+    import torch
+
     torch.save({"weight": _Other()}, tmp_path / "other.pth")
     torch.save({"weight": torch.zeros(2)}, tmp_path / "few.pth")
     for name, said in (("other", "objects other than tensors"), ("few", "lacks image_encoder")):
@@ -237,3 +243,85 @@ def test_settings_without_effect_or_sense_are_refused(
 ) -> None:
     with pytest.raises(UsageError, match=said):
         worked.dry_run("sam", model="tiny", **given)
+
+
+def described(repository: Repository) -> dict[str, list[tuple[str, str]]]:
+    """Regions with a current vector, by plate, with the operation that cut each."""
+    rows = repository.query(
+        "SELECT e.plate_id, e.subject_id, r.operation FROM current_embeddings e "
+        "JOIN runs r ON r.run_id = e.subject_run_id WHERE subject_kind = 'segment' ORDER BY ALL"
+    )
+    found: dict[str, list[tuple[str, str]]] = {}
+    for plate, region, maker in rows.rows():
+        found.setdefault(plate, []).append((region, maker))
+    return found
+
+
+def in_force(repository: Repository) -> dict[str, set[str]]:
+    """Figures and parts of `current_segments`, by plate."""
+    rows = repository.query(
+        "SELECT plate_id, segment_id FROM current_segments WHERE kind IN ('figure', 'part')"
+    )
+    found: dict[str, set[str]] = {}
+    for plate, region in rows.rows():
+        found.setdefault(plate, set()).add(region)
+    return found
+
+
+def test_one_cut_of_a_plate_is_in_force_and_what_a_person_pointed_at_adds_to_it(
+    worked: Repository, write: Callable[[Any], Path], store: ModelStore
+) -> None:
+    plates = [f"plate-00{number}" for number in range(1, 5)]
+
+    def checked() -> dict[str, set[str]]:
+        """What is in force; every reader has exactly that."""
+        worked.consolidate(rebuild=True)
+        regions = in_force(worked)
+        vectors = {plate: [one for one, _ in rows] for plate, rows in described(worked).items()}
+        assert vectors == {plate: sorted(ids) for plate, ids in regions.items()}
+        subject = next(iter(regions["plate-001"]))
+        assert worked.search(subject).searched == sum(map(len, regions.values())) - 1
+        marked = worked.query("SELECT run_id FROM runs WHERE current AND plate_id IS NOT NULL")
+        history = History(Archive(worked.root))
+        current = [run.run_id for plate in plates for run in history.current(plate)]
+        assert sorted(marked["run_id"]) == sorted(current)
+        return regions
+
+    worked.run("embed", of="segments")
+    classical = checked()
+    worked.prompts(write({"plate-001": [BOX]}), **WHO)
+    worked.run("sam", model="tiny", prompted=True, plates="plate-001")
+    worked.run("embed", of="segments")
+    pointed = checked()
+    assert pointed["plate-001"] > classical["plate-001"]
+    assert len(pointed["plate-001"]) == len(classical["plate-001"]) + 1
+    makers = {maker for _, maker in described(worked)["plate-001"]}
+    assert makers == {"segment", "sam"}
+
+    assert worked.run("sam", model="tiny", plates="plate-001", **FEW).complete == 1
+    worked.consolidate()
+    assert "plate-001" not in described(worked), "no vector of the regions in force is made yet"
+    worked.run("embed", of="segments")
+    cut = checked()
+    added = pointed["plate-001"] - classical["plate-001"]
+    assert added <= cut["plate-001"]
+    assert not cut["plate-001"] & classical["plate-001"]
+
+    assert worked.run("segment", plates="plate-001", force=True).complete == 1
+    assert worked.run("embed", of="segments").complete == 0, "they have their vectors already"
+    assert checked() == pointed
+
+
+def test_the_same_weights_under_another_name_make_no_second_result(
+    worked: Repository, store: ModelStore
+) -> None:
+    add(store, "other", str(store.folder("tiny") / "sam_tiny.pth"), license="Apache-2.0")
+    for name in ("tiny", "other"):
+        worked.run("sam", model=name, plates="plate-001", **FEW)
+    worked.consolidate()
+    twice = "SELECT segment_id FROM current_segments GROUP BY 1 HAVING count(*) > 1"
+    assert worked.query(twice).is_empty()
+    (variant,) = worked.query("SELECT DISTINCT variant FROM runs WHERE operation = 'sam'")[
+        "variant"
+    ]
+    assert variant.endswith(f"sam-{store.show('tiny').sha256[:8]}")

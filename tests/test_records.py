@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 
 from ledgerkit import records, schema
 from ledgerkit.canonical import canonical_bytes, sha256_hex
+from ledgerkit.current import current_runs
 from ledgerkit.errors import InvalidRecord, LimitExceeded
 from ledgerkit.records import (
-    current_runs,
     decode_manifest,
     decode_outputs,
     decode_run,

@@ -14,6 +14,7 @@ from PIL import Image
 
 from ledgerkit.api import Repository
 from ledgerkit.errors import MissingInput, UnreadableImage, UsageError
+from ledgerkit.operations import embed
 from ledgerkit.repository import Archive
 from ledgerkit.search import search
 
@@ -54,7 +55,7 @@ def test_the_example_answers_as_numpy_does_over_all_vectors() -> None:
         view = example.search(names[place])
         assert [hit.subject_id for hit in view.hits] == [names[row] for row in order]
         assert [hit.similarity for hit in view.hits] == pytest.approx(cosines[order], abs=1e-6)
-        assert (view.of, view.searched, view.dimension) == ("plates", 55, 1274)
+        assert (view.of, view.searched, view.dimension) == ("plates", 55, vectors.shape[1])
 
 
 def test_the_block_size_changes_nothing() -> None:
@@ -151,6 +152,17 @@ def test_several_spaces_must_be_chosen_from(worked: Repository) -> None:
     assert sum(worked.search(source, space=space).searched for space in spaces) == 4
     with pytest.raises(UsageError, match="none in 'nowhere'"):
         worked.search("plate-002", space="nowhere")
+
+
+def test_vectors_of_an_older_version_answer_for_ids_but_not_for_outside_images(
+    described: Repository, picture: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (space,) = set(described.query("SELECT space_id FROM current_embeddings")["space_id"])
+    monkeypatch.setattr(embed, "VERSION", "99")
+    assert described.search("plate-001", space=space).searched == 3
+    with pytest.raises(UsageError, match=rf"{space} were made by embed \d+; here is 99") as refused:
+        described.search(picture, space=space)
+    assert "ledgerkit embed --stale" in str(refused.value.hint)
 
 
 def test_words_are_refused_with_the_way_to_ask_for_them(described: Repository) -> None:

@@ -47,7 +47,7 @@ def test_a_sweep_that_is_killed_goes_on_where_it_was(
     monkeypatch.setenv(VARIABLE, str(kept))
     for name in ("killed", "whole"):
         shutil.copytree(worked._archive.root, tmp_path / name, symlinks=True)
-    quick = {"trials": 100, "samples": 1, "algorithms": "leiden,kmeans"}
+    quick = QUICK | {"trials": 50}
     given = [word for name, value in quick.items() for word in (f"--{name}", str(value))]
     command = [sys.executable, "-m", "ledgerkit", "sweep", "run", *given]
     process = subprocess.Popen(
@@ -73,7 +73,7 @@ def test_a_sweep_that_is_killed_goes_on_where_it_was(
 
     monkeypatch.setattr(KeptFolder, "put", told)
     killed.run("sweep", **quick)
-    assert len(put) < 100
+    assert len(put) < 50
     assert not put & before
     assert not list(kept.glob("*/*"))
     monkeypatch.setenv(VARIABLE, os.devnull)  # no folder: nothing can be kept

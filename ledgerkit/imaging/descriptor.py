@@ -1,10 +1,10 @@
-"""A vector of form, texture and colour for one picture, made of nothing but that picture.
+"""A vector of form, texture, colour and outline for one picture, made of nothing but that picture.
 
-Five blocks, each brought to length 1 and weighted, then joined and brought to length 1: gradients
+Six blocks, each brought to length 1 and weighted, then joined and brought to length 1: gradients
 on a grid (HOG), energies of log-Gabor filters on a grid (GIST), local binary patterns at four
-scales, means and deviations of the same filters over the subject, and its colours. Blocks of
-non-negative energies are first freed of their own mean, or all pictures would point nearly the same
-way. No corpus enters, so no vector grows stale when a plate is added.
+scales, means and deviations of the same filters over the subject, its colours, and where it lies in the
+square. All but colours are first freed of their own mean, or all pictures would point nearly the
+same way. No corpus enters, so no vector grows stale when a plate is added.
 Source: Dalal & Triggs 2005 (HOG); Oliva & Torralba 2001 (GIST); Ojala et al. 2002 (LBP); weights
 and their judges: imaging notes D.1 and the project's docs.
 """
@@ -31,12 +31,17 @@ SIDE = 128
 SCALES, TURNS, GRID = 4, 8, 4
 PATTERNS = (8, 1, 59), (16, 2, 18), (16, 4, 18)
 """Local binary patterns: neighbours, radius, number of patterns."""
+CELLS = 32
+"""Cells on a side of the grid on which the subject's place is kept."""
 COLOUR_BINS = (4, 6, 6)
 COLOUR_RANGE = ((0.0, 100.01), (-60.0, 60.01), (-60.0, 60.01))
 PAD = 16
-BLOCKS = {"gradients": 441, "energies": 512, "patterns": 113, "statistics": 64, "colours": 144}
+_FIVE = {"gradients": 441, "energies": 512, "patterns": 113, "statistics": 64, "colours": 144}
+BLOCKS = {**_FIVE, "shape": CELLS * CELLS}
 """Blocks of a vector in the order in which they are joined, with their numbers."""
 DIMENSION = sum(BLOCKS.values())
+_LAYOUTS = {"1": _FIVE, "2": _FIVE, "3": BLOCKS}
+"""Blocks of a vector by the version of `embed` that made it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,14 +53,23 @@ class Weights:
     texture: float = 1.0
     """Of local binary patterns; filter statistics have 0.4 of it."""
     colour: float = 0.7
+    shape: float = 0.2
+
+
+def blocks_in(space: str) -> dict[str, int] | None:
+    """Blocks of the vectors in a space that `embed` made, in their order, with their numbers.
+
+    None for another name, and for a version that is not known here.
+    """
+    method, _, rest = space.partition("-")
+    return _LAYOUTS.get(rest.partition("-")[0]) if method == "classical" else None
 
 
 def describe(subject: Subject, weights: Weights) -> tuple[NDArray[np.float32], float]:
-    """The descriptor, float32 (1274,), L2 norm 1, and the norm that it had before.
+    """The descriptor, float32 (2298,), L2 norm 1, and the norm that it had before.
 
     `subject`: a square of 128 pixels. Raises `InvalidRecord` where the result is not finite or
-    zero:
-    such a vector would be near everything or nothing, and is never stored.
+    zero: such a vector would be near everything or nothing, and is never stored.
     """
     import numpy as np
 
@@ -66,6 +80,7 @@ def describe(subject: Subject, weights: Weights) -> tuple[NDArray[np.float32], f
         weights.texture,
         0.4 * weights.texture,
         weights.colour,
+        weights.shape,
     )
     whole = np.concatenate(
         [share * block for share, block in zip(shares, blocks.values(), strict=True)]
@@ -79,7 +94,7 @@ def describe(subject: Subject, weights: Weights) -> tuple[NDArray[np.float32], f
 
 
 def blocks_of(subject: Subject) -> dict[str, Floats]:
-    """The five blocks by name in the order in which they are joined, float64, each of L2 norm 1.
+    """The six blocks by name in the order in which they are joined, float64, each of L2 norm 1.
 
     A block of zeros stays zero: there is nothing of its kind to see.
     """
@@ -94,6 +109,7 @@ def blocks_of(subject: Subject) -> dict[str, Floats]:
         "patterns": _unit(_centred(_patterns(light, inside))),
         "statistics": _unit(_centred(_statistics(energy, inside))),
         "colours": _unit(_colours(subject)),
+        "shape": _unit(_centred(_shape(subject))),
     }
 
 
@@ -210,3 +226,12 @@ def _colours(subject: Subject) -> Floats:
     lab = to_lab(subject.pixels)[inside]
     counts, _ = np.histogramdd(lab, bins=COLOUR_BINS, range=COLOUR_RANGE)
     return np.asarray(np.sqrt(counts.ravel() / len(lab)), dtype=np.float64)
+
+
+def _shape(subject: Subject) -> Floats:
+    """Roots of the shares of 32 x 32 cells of 4 x 4 pixels that the subject covers; (1024,)."""
+    import numpy as np
+
+    cell = SIDE // CELLS
+    shares = subject.cover.reshape(CELLS, cell, CELLS, cell).mean(axis=(1, 3), dtype=np.float64)
+    return np.asarray(np.sqrt(shares).ravel(), dtype=np.float64)

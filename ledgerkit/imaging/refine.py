@@ -23,7 +23,15 @@ from ledgerkit.imaging.lab import to_lab
 from ledgerkit.imaging.marks import fill_holes, smoothed, touched
 from ledgerkit.imaging.paper import distance_to
 from ledgerkit.imaging.pieces import trim
-from ledgerkit.imaging.regions import BACKGROUND, PAPER, REFERENCE, RegionRule, Scene, pixels
+from ledgerkit.imaging.regions import (
+    BACKGROUND,
+    LETTERING,
+    PAPER,
+    REFERENCE,
+    RegionRule,
+    Scene,
+    pixels,
+)
 
 if TYPE_CHECKING:
     import numpy as np
@@ -181,7 +189,8 @@ def _owned(
 def _painted(scene: Scene, owned: dict[int, list[Region]], frame: Frame) -> Iterator[Found]:
     """The scene's regions at the frame's size; paper and surround are what is left.
 
-    A marked region that no tile confirms keeps its mask of the small image.
+    A marked region that no tile confirms keeps its mask of the small image; so does a line of
+    lettering of which tiles confirm less than half, for its strokes may be finer than the plate's level.
     """
     import numpy as np
 
@@ -191,6 +200,9 @@ def _painted(scene: Scene, owned: dict[int, list[Region]], frame: Frame) -> Iter
         if kind in (PAPER, BACKGROUND):
             continue
         box, mask = _united(owned[label]) if label in owned else _upscaled(scene, label, frame)
+        if kind == LETTERING and label in owned:
+            small = _upscaled(scene, label, frame)
+            box, mask = small if 2 * mask.sum() < small[1].sum() else (box, mask)
         place = slice(box.y0, box.y1), slice(box.x0, box.x1)
         mask = mask & ~taken[place]
         taken[place] |= mask

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from ledgerkit.imaging import morphology
 from ledgerkit.imaging.lab import to_lab
-from ledgerkit.imaging.lettering import find_lines
+from ledgerkit.imaging.lettering import find_fine_lines, find_lines
 from ledgerkit.imaging.marks import Levels, fill_holes, grow, smoothed, touched
 from ledgerkit.imaging.pale import PaleRule, fill_pale, roughness
 from ledgerkit.imaging.paper import Paper, PaperRule, model_paper
@@ -104,6 +104,8 @@ def cut(rgb: NDArray[np.uint8], rule: RegionRule) -> Scene:
     solid = _without_edge_strips(drawn, sheet)
     figures, lines, slivers = _sort_components(solid, mark, sheet, rule, scale)
     sheet = sheet & ~slivers
+    highest = rule.letter_height * max(sheet.shape)
+    lines = find_fine_lines(lab[..., 0], sheet & ~ruled, figures, lines, highest, scale)
     labels, kinds = _assemble(sheet, figures, lines)
     steady = stability(labels, kinds, paper, levels, sheet, pixels(rule.closing, scale), rule.hole)
     labels, kinds, steady = _without_unsteady(labels, kinds, steady, rule.steady)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from ledgerkit.current import PROMPTED, SEGMENTATION, SEGMENTS
 from ledgerkit.ledger.corrected import with_corrections, with_log_indexes
 from ledgerkit.records import EVENTS
 
@@ -33,6 +34,7 @@ def derive(frames: Frames) -> None:
     frames["plates"] = with_corrections(frames["plates"], frames["runs"], frames["artifacts"])
     frames["runs"] = _with_current(frames)
     frames["plates"] = with_log_indexes(_with_headers(frames), frames["runs"])
+    frames["embeddings"] = _with_makers(frames)
     if frames["cluster_members"].height:
         frames["cluster_members"] = _with_subject_runs(frames)
 
@@ -40,7 +42,7 @@ def derive(frames: Frames) -> None:
 def _with_current(frames: Frames) -> pl.DataFrame:
     """`current`: for each subject, operation and variant the newest valid result, in log order.
 
-    The same rule as `records.current_runs`, over the whole table.
+    The same rule as `current.current_runs`, over the whole table.
     """
     import polars as pl
 
@@ -48,18 +50,48 @@ def _with_current(frames: Frames) -> pl.DataFrame:
     valid = runs.filter(pl.col("status") != "failed")
     superseded = valid["supersedes"].drop_nulls()
     withdrawn = frames["plates"].filter("withdrawn").select("plate_id")
-    newest = (
+    valid = (
         valid.filter(
             ~pl.col("operation").is_in(list(EVENTS)),
             ~pl.col("run_id").is_in(superseded.implode()),
         )
         .join(_of_another_source(frames), on="run_id", how="anti")
         .join(withdrawn, on="plate_id", how="anti")
+    )
+    is_cut = pl.col("event_type") == SEGMENTATION
+    policy = pl.col("variant").str.extract(r"^(policy-[0-9a-f]{8})")
+    prompted = pl.col("variant").str.ends_with(PROMPTED)
+    cuts = (
+        valid.filter(is_cut)
+        .group_by("plate_id", policy.alias("policy"), prompted.alias("prompted"))
+        .agg(pl.col("log_index").max())
+    )
+    newest = (
+        valid.filter(~is_cut)
+        .join(_of_other_regions(frames, cuts), on="run_id", how="anti")
         .group_by("plate_id", "operation", "variant")
         .agg(pl.col("log_index").max())
     )
-    return runs.with_columns(
-        pl.col("log_index").is_in(newest["log_index"].implode()).alias("current")
+    current = pl.concat([cuts["log_index"], newest["log_index"]])
+    return runs.with_columns(pl.col("log_index").is_in(current.implode()).alias("current"))
+
+
+def _of_other_regions(frames: Frames, cuts: pl.DataFrame) -> pl.DataFrame:
+    """Ids of runs on plates that read regions which are, byte for byte, none of those in force."""
+    import polars as pl
+
+    runs, tables = frames["runs"], frames["artifacts"].filter(pl.col("role") == SEGMENTS)
+    in_force = (
+        tables.filter(pl.col("direction") == "output")
+        .join(runs.join(cuts, on="log_index", how="semi"), on="run_id")
+        .select("plate_id", "sha256")
+    )
+    return (
+        tables.filter(pl.col("direction") == "input")
+        .join(runs.select("run_id", "plate_id").drop_nulls(), on="run_id")
+        .join(in_force, on=["plate_id", "sha256"], how="anti")
+        .select("run_id")
+        .unique()
     )
 
 
@@ -121,6 +153,35 @@ def _with_headers(frames: Frames) -> pl.DataFrame:
         .with_columns(pl.coalesce("header_media_type", "media_type").alias("media_type"))
         .select(plates.columns)
     )
+
+
+def _with_makers(frames: Frames) -> pl.DataFrame:
+    """Vectors with the run that made their region, where their own run read those of several."""
+    import polars as pl
+
+    vectors = frames["embeddings"]
+    unknown = (pl.col("subject_kind") == "segment") & pl.col("subject_run_id").is_null()
+    asked = vectors.filter(unknown).select("run_id", "subject_id")
+    if not asked.height:
+        return vectors
+    read = (
+        frames["artifacts"]
+        .filter(pl.col("direction") == "input", pl.col("role") == SEGMENTS)
+        .select("run_id", pl.col("made_by").alias("maker"))
+    )
+    regions = frames["segments"].select(
+        pl.col("segment_id").alias("subject_id"), pl.col("run_id").alias("maker")
+    )
+    found = (
+        asked.join(read, on="run_id")
+        .join(regions, on=["subject_id", "maker"], how="semi")
+        .group_by("run_id", "subject_id")
+        .agg(pl.col("maker").min())
+    )
+    joined = vectors.join(found, on=["run_id", "subject_id"], how="left", maintain_order="left")
+    return joined.with_columns(
+        pl.coalesce("subject_run_id", "maker").alias("subject_run_id")
+    ).select(vectors.columns)
 
 
 def _with_subject_runs(frames: Frames) -> pl.DataFrame:

@@ -78,6 +78,6 @@ def _with_run_columns(name: str, rows: pa.Table, facts: RunFacts) -> pa.Table:
 
 
 def _subject_run(facts: RunFacts, kind: str) -> str | None:
-    """The run that made the subjects of this kind, as far as the record's own inputs say."""
-    role = f"table:{kind}s"
-    return next((given.run_id for given in facts.inputs if given.role == role), None)
+    """The run that made the subjects of this kind; None where the record's inputs name none or several."""
+    made = [given.run_id for given in facts.inputs if given.role == f"table:{kind}s"]
+    return made[0] if len(made) == 1 else None

@@ -73,9 +73,11 @@ def _segments(inputs: Inputs, parameters: Parameters) -> Shown:
     from ledgerkit.models.pipeline import Once
 
     tile = whole_tile(inputs.rows("tiles"))
-    segments = [row for row in inputs.rows("segments") if row["kind"] in DESCRIBED]
+    segments = {row["segment_id"]: row for row in inputs.rows("segments")}
     pixels = Once(partial(_read, inputs, tile, parameters))
-    for segment in segments:
+    for segment in segments.values():
+        if segment["kind"] not in DESCRIBED:
+            continue
         row = row_of("segment", segment["segment_id"], segment["plate_id"])
         yield row, partial(_cut_out, pixels, tile, segment, parameters)
 

@@ -1,4 +1,4 @@
-"""Describe plates, tiles or segments by a vector of form, texture and colour, without any weights.
+"""Describe plates, tiles or segments by form, texture, colour and outline, without weights.
 
 A plate is cropped to its figures, captions left out; a segment is cut out by its mask; a tile keeps
 its frame. What is not subject becomes the plate's paper colour. The vectors depend on nothing but
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from ledgerkit.imaging.regions import Scene
     from ledgerkit.imaging.subject import Subject
 
-VERSION = "2"
+VERSION = "3"
 EVENT_TYPE = "feature extraction"
 SUBJECT = "plate"
 LIBRARIES = (
@@ -68,6 +68,9 @@ class Parameters:
     )
     colour_weight: float = field(
         default=0.7, metadata={"minimum": 0, "help": "Weight of the colour block", "unit": "1"}
+    )
+    shape_weight: float = field(
+        default=0.2, metadata={"minimum": 0, "help": "Weight of the shape block", "unit": "1"}
     )
 
 
@@ -117,7 +120,7 @@ def run(inputs: Inputs, parameters: Parameters, outputs: Outputs) -> None:
 
 
 def describe_image(file: BinaryIO, parameters: Parameters) -> NDArray[np.float32]:
-    """The vector of an image file as that of a plate, float32 (1274,), L2 norm 1.
+    """The vector of an image file as that of a plate, float32 (2298,), L2 norm 1.
 
     Raises `UnreadableImage`, `LimitExceeded`.
     """
@@ -140,7 +143,12 @@ def weights_of(parameters: Parameters) -> Weights:
     """The weights of the blocks, as the parameters say."""
     from ledgerkit.imaging.descriptor import Weights
 
-    return Weights(parameters.form_weight, parameters.texture_weight, parameters.colour_weight)
+    return Weights(
+        parameters.form_weight,
+        parameters.texture_weight,
+        parameters.colour_weight,
+        parameters.shape_weight,
+    )
 
 
 def _read(inputs: Inputs, tile: Row, long_side: int) -> NDArray[np.uint8]:
@@ -193,7 +201,7 @@ def _segments(inputs: Inputs, parameters: Parameters) -> Iterator[tuple[Row, Sub
     from ledgerkit.imaging.place import whole_tile
     from ledgerkit.imaging.subject import DESCRIBED
 
-    segments = list(inputs.rows("segments"))
+    segments = {row["segment_id"]: row for row in inputs.rows("segments")}.values()
     tile = whole_tile(inputs.rows("tiles"))
     pixels = _read(inputs, tile, parameters.long_side)
     paper = next((row["mean_lab"] for row in segments if row["kind"] == "paper"), [100.0, 0.0, 0.0])

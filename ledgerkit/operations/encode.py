@@ -187,9 +187,11 @@ def try_models(parameters: Parameters, folders: Mapping[str, Path], *, keep: boo
     try_out(folders[parameters.model], *placed, words=parameters.of == "texts", keep=keep)
 
 
-def variant(parameters: Parameters) -> str:
-    """What was described by which model, and how where that is not the usual way."""
-    parts = [parameters.of, parameters.model]
+def variant(parameters: Parameters, weights: str) -> str:
+    """What was described by which model, by the digest of its weights, and how where that is not the
+    usual way.
+    """
+    parts = [parameters.of, weights[:8]]
     return "-".join([*parts, *_unusual(parameters)])
 
 

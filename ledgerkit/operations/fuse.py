@@ -58,7 +58,8 @@ class Parameters:
     blocks: str = field(
         default="gradients,energies,patterns,statistics",
         metadata={
-            "help": "Blocks that are joined, of: gradients, energies, patterns, statistics, colours",
+            "help": "Blocks that are joined, of: gradients, energies, patterns, statistics, colours, "
+            "shape",
             "unit": "",
         },
     )
@@ -139,21 +140,29 @@ def run(inputs: Inputs, parameters: Parameters, outputs: Outputs) -> None:
 def blocks_of(
     matrix: NDArray[np.float32], names: list[str], space: str
 ) -> dict[str, NDArray[np.float32]]:
-    """Blocks of classical vectors (n, 1274) by name, float32 (n, d), each row at length 1 or zero.
+    """Blocks of classical vectors (n, d) by name, float32 (n, size), each row at length 1 or zero.
 
-    Raises `UsageError` where `space` is not classical, or leaves a block out by a weight of 0.
+    Where they lie is told by the version of `embed` in the name of `space`. Raises `UsageError`
+    where that is not known, has no such block, or leaves one out by a weight of 0.
     """
     import numpy as np
 
-    from ledgerkit.imaging.descriptor import BLOCKS, DIMENSION
+    from ledgerkit.imaging.descriptor import blocks_in
 
-    if matrix.shape[1] != DIMENSION or not space.startswith("classical-"):
+    layout = blocks_in(space)
+    if layout is None or matrix.shape[1] != sum(layout.values()):
         raise UsageError(
-            f"{space} is no classical space: its vectors have no known blocks",
+            f"vectors of the space {space} have no known blocks",
             "Name a space that embed made with --space ID",
         )
+    lacking = [name for name in names if name not in layout]
+    if lacking:
+        raise UsageError(
+            f"vectors of the space {space} have no {', '.join(lacking)}: an older embed made them",
+            "Leave the block out with --blocks, or make the vectors again: ledgerkit embed --stale",
+        )
     found, start = {}, 0
-    for name, size in BLOCKS.items():
+    for name, size in layout.items():
         if name in names:
             block = matrix[:, start : start + size].astype(np.float64)
             lengths = np.linalg.norm(block, axis=1, keepdims=True)

@@ -173,9 +173,9 @@ def try_models(parameters: Parameters, folders: Mapping[str, Path], *, keep: boo
     try_out(folders[parameters.model], parameters.device, parameters.precision, keep=keep)
 
 
-def variant(parameters: Parameters) -> str:
-    """The model, and whether it was prompted."""
-    return f"sam-{parameters.model}" + "-prompted" * parameters.prompted
+def variant(parameters: Parameters, weights: str) -> str:
+    """The model by the digest of its weights, and whether it was prompted."""
+    return f"sam-{weights[:8]}" + "-prompted" * parameters.prompted
 
 
 def run(inputs: Inputs, parameters: Parameters, outputs: Outputs) -> None:

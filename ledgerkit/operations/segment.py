@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from ledgerkit.imaging.cutting import Cut, TileRule
     from ledgerkit.imaging.regions import RegionRule
 
-VERSION = "2"
+VERSION = "3"
 EVENT_TYPE = "segmentation"
 SUBJECT = "plate"
 LIBRARIES = (

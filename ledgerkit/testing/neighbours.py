@@ -1,14 +1,17 @@
 """Judge vectors by labels: do the neighbours of a picture show the same kind of thing?
 
-    python -m ledgerkit.testing.neighbours FOLDER [LABELS.tsv] [--by COLUMN ...] [--model NAME ...]
+    python -m ledgerkit.testing.neighbours FOLDER [LABELS.tsv] [--by COLUMN ...] [--apart COLUMN]
+        [--model NAME ...]
 
 FOLDER holds images; LABELS.tsv (by default FOLDER/SOURCES.tsv) has a column `file` and columns of
 labels. For each kind of vector the table says, leave one out and by cosine: how often the majority of
-the 5 nearest have the label of the picture itself, and how many of the 10 nearest have it. Kinds are
-the classical vector of `embed` at its defaults, each of its blocks alone, all but its colours, that of
-`encode` for each model named, which is looked for in the store of models, and the spaces that `fuse`
-derives from it. Those are fitted on all images of the folder, the judged one among them, as `fuse` is
-on all plates of an archive; labels have no part in it.
+the 5 nearest have the label of the picture itself, and how many of the 10 nearest have it. Images
+without a label of the column are left out; with `--apart`, pictures with the same value of that column
+(the same work) are no neighbours of each other. Kinds are the classical vector of `embed` at its
+defaults, each of its blocks alone, without colours, without shape, that of `encode` for each model
+named, which is looked for in the store of models, and the spaces that `fuse` derives from the first.
+Those are fitted on all images of the folder, the judged one among them, as `fuse` is on all plates of
+an archive; labels have no part in it.
 Source: Manning, Raghavan & Schütze 2008, 8.4 (precision at k).
 """
 
@@ -31,7 +34,7 @@ if TYPE_CHECKING:
     Vectors = NDArray[np.float32]
 
 VOTERS, SHOWN = 5, 10
-COLOUR = "colours"
+COLOUR, SHAPE = "colours", "shape"
 SUFFIXES = (".jpg", ".jpeg", ".png", ".tif", ".tiff")
 
 
@@ -88,8 +91,10 @@ def kinds_of(path: Path, models: Mapping[str, Path] | None = None) -> dict[str, 
         subject = embed.subject_of(file, parameters)
     whole, _ = describe(subject, embed.weights_of(parameters))
     blocks = {name: block.astype("float32") for name, block in blocks_of(subject).items()}
-    colourless, _ = describe(subject, replace(embed.weights_of(parameters), colour=0))
-    found = {"classical": whole, **blocks, "classical without colours": colourless}
+    found = {"classical": whole, **blocks}
+    for name, weight in ((COLOUR, "colour"), (SHAPE, "shape")):
+        weights = replace(embed.weights_of(parameters), **{weight: 0.0})
+        found[f"classical without {name}"], _ = describe(subject, weights)
     for name, folder in (models or {}).items():
         with path.open("rb") as file:
             found[name] = encode.describe_image(file, encode.Parameters(model=name), folder)
@@ -97,20 +102,26 @@ def kinds_of(path: Path, models: Mapping[str, Path] | None = None) -> dict[str, 
 
 
 def fused(classical: Vectors) -> dict[str, Vectors]:
-    """Derived spaces of classical vectors (n, 1274) by name: at the defaults of `fuse`, and others."""
+    """Derived spaces of classical vectors (n, 2298) by name: at the defaults of `fuse`, and others."""
     from ledgerkit.clustering.fusion import joined
-    from ledgerkit.operations import fuse
+    from ledgerkit.operations import embed, fuse
 
+    space = embed.space_id(embed.Parameters())
     settings = {
         "fused": fuse.Parameters(),
-        "fused, with colours": fuse.Parameters(blocks=",".join([fuse.Parameters().blocks, COLOUR])),
+        **{
+            f"fused, with {block}": fuse.Parameters(
+                blocks=",".join([fuse.Parameters().blocks, block])
+            )
+            for block in (COLOUR, SHAPE)
+        },
         "fused, 64 components": fuse.Parameters(components=fuse.MOST),
         "random projection": fuse.Parameters(method="random"),
     }
     found = {}
     for name, parameters in settings.items():
         chosen = fuse.names_of(parameters.blocks)
-        blocks = fuse.blocks_of(classical, chosen, "classical-")
+        blocks = fuse.blocks_of(classical, chosen, space)
         names = [str(row) for row in range(len(classical))]
         found[name] = joined(blocks, fuse.bases_of(blocks, parameters), names)[0]
     return found
@@ -127,11 +138,23 @@ def similarities(vectors: Vectors) -> Vectors:
     return np.asarray(found, dtype=np.float32)
 
 
-def judge(vectors: Vectors, labels: Sequence[str]) -> tuple[float, float]:
-    """5-NN accuracy and precision at 10, each 0..1, of float32 (n, d) with n > 10 labels."""
+def judge(
+    vectors: Vectors, labels: Sequence[str], apart: Sequence[str] | None = None
+) -> tuple[float, float]:
+    """5-NN accuracy and precision at 10, each 0..1, of float32 (n, d) with n > 10 labels.
+
+    Rows with the same value of `apart` (n) are no neighbours. Raises `ValueError` where that leaves
+    a row fewer than 10.
+    """
     import numpy as np
 
-    order = np.argsort(-similarities(vectors), axis=1, kind="stable")[:, :SHOWN]
+    found = similarities(vectors)
+    if apart is not None:
+        values = np.array(apart)
+        found[values[:, None] == values] = -np.inf
+    if (np.isfinite(found).sum(axis=1) < SHOWN).any():
+        raise ValueError(f"a picture has fewer than {SHOWN} that can be its neighbours")
+    order = np.argsort(-found, axis=1, kind="stable")[:, :SHOWN]
     right, shared = 0, 0
     for own, row in zip(labels, order, strict=True):
         near = [labels[place] for place in row]
@@ -147,9 +170,15 @@ def majority(votes: Sequence[str]) -> str:
 
 
 def table(
-    images: Mapping[str, Mapping[str, Vectors]], labels: Mapping[str, Mapping[str, str]]
+    images: Mapping[str, Mapping[str, Vectors]],
+    labels: Mapping[str, Mapping[str, str]],
+    apart: Mapping[str, str] | None = None,
 ) -> list[str]:
-    """Markdown lines: a row for each kind of vector, two columns for each scheme of labels."""
+    """Markdown lines: a row for each kind of vector, two columns for each scheme of labels.
+
+    Images with the same value in `apart`, by file name, are no neighbours; those without are left
+    out.
+    """
     import numpy as np
 
     kinds = list(next(iter(images.values())))
@@ -160,9 +189,14 @@ def table(
     for kind in kinds:
         cells = [kind, str(len(next(iter(images.values()))[kind]))]
         for named in labels.values():
-            files = [name for name in images if name in named]
+            files = [name for name in images if name in named and (apart is None or name in apart)]
             vectors = np.array([images[name][kind] for name in files])
-            cells += [f"{share:.3f}" for share in judge(vectors, [named[name] for name in files])]
+            shares = judge(
+                vectors,
+                [named[name] for name in files],
+                None if apart is None else [apart[name] for name in files],
+            )
+            cells += [f"{share:.3f}" for share in shares]
         lines.append(line_of(cells))
     return lines
 
@@ -178,15 +212,18 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
     parser = parser_of(__doc__ or "")
     parser.add_argument("--model", nargs="+", default=[], metavar="NAME")
+    parser.add_argument("--apart", metavar="COLUMN")
     given = parser.parse_args(arguments)
     models = {name: ModelStore().path(name) for name in given.model}
     paths, labels = read_folder(given)
+    source = given.labels or given.folder / "SOURCES.tsv"
+    apart = read_labels(source, [given.apart])[given.apart] if given.apart else None
     images = {path.name: kinds_of(path, models) for path in paths}
     for kind, vectors in fused(np.array([kinds["classical"] for kinds in images.values()])).items():
         for kinds, vector in zip(images.values(), vectors, strict=True):
             kinds[kind] = vector
     print(f"{counted(paths, labels)}\n")
-    print("\n".join(table(images, labels)))
+    print("\n".join(table(images, labels, apart)))
 
 
 if __name__ == "__main__":

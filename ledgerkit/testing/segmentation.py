@@ -5,6 +5,8 @@
 
 `boxes`: recall and precision of the figures at an IoU of boxes of 0.5, by work and over all; pairs
 are matched one to one, greedily, highest IoU first (as in PASCAL VOC, Everingham et al. 2010, 4.2).
+Where the file has boxes of captions, also how many of these are found as lettering (`covered`), and
+how many regions of lettering are wrong (`stray`); "-" where it has none.
 `drawn`: plates of every family of `engravings`, whose masks are known, cut whole and in tiles: IoU of
 the foreground, mean over true figures of the best IoU with a found one, recall at 0.5, numbers of
 regions, and how far tiles give what the whole gives. The
@@ -27,6 +29,8 @@ if TYPE_CHECKING:
     Mask = NDArray[np.bool_]
 
 LEAST_IOU = 0.5
+LEAST_COVER = 0.5
+ERROR_OF_EYE = 0.005
 Box = tuple[float, float, float, float]
 
 
@@ -39,6 +43,18 @@ class Matched:
     wanted: int
     found: int
     right: int
+    lettering: Lettering | None = None
+    """None where the plate has no boxes of captions."""
+
+
+@dataclass(frozen=True)
+class Lettering:
+    """Lettering found on one plate against its captions, one box a printed line."""
+
+    captions: int
+    covered: int
+    wrong: int
+    """Regions of lettering on no caption, number or letter."""
 
 
 def iou(one: Box, other: Box) -> float:
@@ -64,6 +80,49 @@ def match(wanted: Sequence[Box], found: Sequence[Box], least: float = LEAST_IOU)
             right.discard(j)
             count += 1
     return count
+
+
+def covered(caption: Box, regions: Sequence[Box]) -> bool:
+    """Whether `regions` together cover at least half of the width of `caption`, counting those that
+    overlap it in height by at least half of the smaller of the two heights.
+    """
+    done, total = caption[0], 0.0
+    for region in sorted(regions):
+        overlap = min(caption[3], region[3]) - max(caption[1], region[1])
+        if overlap >= LEAST_COVER * min(caption[3] - caption[1], region[3] - region[1]):
+            start, done = max(done, region[0]), max(done, min(caption[2], region[2]))
+            total += max(0.0, done - start)
+    return total >= LEAST_COVER * (caption[2] - caption[0])
+
+
+def stray(region: Box, printed: Sequence[Box]) -> bool:
+    """Whether less than half of the area of `region` lies on boxes of what is printed, each grown by
+    0.005 of width and height, which is how well they are drawn; their overlaps are added up.
+    """
+    x0, y0, x1, y1 = region
+    on = 0.0
+    for box in printed:
+        width = min(x1, box[2] + ERROR_OF_EYE) - max(x0, box[0] - ERROR_OF_EYE)
+        height = min(y1, box[3] + ERROR_OF_EYE) - max(y0, box[1] - ERROR_OF_EYE)
+        on += max(0.0, width) * max(0.0, height)
+    return on < LEAST_COVER * (x1 - x0) * (y1 - y0)
+
+
+def judge_lettering(plate: Mapping[str, Any], regions: Sequence[Box]) -> Lettering | None:
+    """Boxes of regions of lettering against `captions` and `numbers` of a plate of the judge."""
+    if "captions" not in plate:
+        return None
+    captions = [_box(one) for one in plate["captions"]]
+    printed = captions + [_box(one) for one in plate.get("numbers", [])]
+    return Lettering(
+        len(captions),
+        sum(covered(caption, regions) for caption in captions),
+        sum(stray(region, printed) for region in regions),
+    )
+
+
+def _box(numbers: Sequence[float]) -> Box:
+    return numbers[0], numbers[1], numbers[2], numbers[3]
 
 
 def segments_of(path: Path, **parameters: Any) -> tuple[list[dict[str, Any]], dict[str, Any]]:
@@ -96,9 +155,10 @@ def judge_boxes(scans: Path, truth: Path, **parameters: Any) -> Iterator[Matched
     for plate in json.loads(truth.read_text())["plates"]:
         rows, tile = segments_of(scans / plate["file"], **parameters)
         found = [_share(row, tile) for row in rows if row["kind"] == "figure"]
-        wanted = [(box[0], box[1], box[2], box[3]) for box in plate["boxes"]]
-        right = match(wanted, found)
-        yield Matched(plate["file"], plate["work"], len(wanted), len(found), right)
+        wanted = [_box(one) for one in plate["boxes"]]
+        regions = [_share(row, tile) for row in rows if row["kind"] == "lettering"]
+        counts = len(wanted), len(found), match(wanted, found)
+        yield Matched(plate["file"], plate["work"], *counts, judge_lettering(plate, regions))
 
 
 def _share(row: Mapping[str, Any], tile: Mapping[str, Any]) -> Box:
@@ -108,8 +168,9 @@ def _share(row: Mapping[str, Any], tile: Mapping[str, Any]) -> Box:
 
 def report_boxes(judged: Sequence[Matched]) -> Iterator[str]:
     """Lines of a table: each plate, each work, all."""
-    yield f"| {'plate'} | wanted | found | right | recall | precision |"
-    yield "|---|---|---|---|---|---|"
+    lettering = "captions | captions found | wrong lettering"
+    yield f"| plate | wanted | found | right | recall | precision | {lettering} |"
+    yield "|---|---|---|---|---|---|---|---|---|"
     for one in judged:
         yield _line(one.name, [one])
     for work in sorted({one.work for one in judged}):
@@ -122,7 +183,16 @@ def _line(name: str, judged: Sequence[Matched]) -> str:
         sum(getattr(one, side) for one in judged) for side in ("wanted", "found", "right")
     )
     recall, precision = right / max(1, wanted), right / max(1, found)
-    return f"| {name} | {wanted} | {found} | {right} | {recall:.2f} | {precision:.2f} |"
+    figures = f"{wanted} | {found} | {right} | {recall:.2f} | {precision:.2f}"
+    return f"| {name} | {figures} | {_lettering(judged)} |"
+
+
+def _lettering(judged: Sequence[Matched]) -> str:
+    known = [one.lettering for one in judged if one.lettering is not None]
+    if not known:
+        return "- | - | -"
+    sides = ("captions", "covered", "wrong")
+    return " | ".join(str(sum(getattr(one, side) for one in known)) for side in sides)
 
 
 @dataclass(frozen=True)

@@ -118,7 +118,11 @@ def state(root: Path) -> State:
     for path in found:
         whole = _named(path, names)
         unit, below = _unit(whole)
-        units.setdefault(unit, {})[below] = _content(root / path, names, known)
+        units.setdefault(unit, {})[below] = (
+            found[path]
+            if path.startswith(f"{layout.SCHEMAS}/")
+            else _content(root / path, names, known)
+        )
     passing = {
         name
         for name, content in units.items()

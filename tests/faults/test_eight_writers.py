@@ -9,7 +9,7 @@ from ledgerkit.api import Repository
 from ledgerkit.repository import Archive
 from ledgerkit.testing import writers
 
-SECONDS = 15.0
+SECONDS = 8.0
 
 
 def test_eight_writers_lose_nothing_and_double_nothing(tmp_path: Path) -> None:

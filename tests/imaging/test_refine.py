@@ -18,11 +18,15 @@ from ledgerkit.imaging.regions import RegionRule, cut
 from ledgerkit.imaging.ruling import RulingRule, ruled_lines
 from ledgerkit.testing.engravings import draw
 from ledgerkit.testing.segmentation import (
+    Lettering,
+    Matched,
     agree,
+    covered,
     figures_of,
     iou,
     judge_boxes,
     judge_drawn,
+    judge_lettering,
     match,
     report_boxes,
     report_drawn,
@@ -32,6 +36,7 @@ from ledgerkit.testing.segmentation import (
 
 CREAM = (236, 226, 200)
 EYE = Path(__file__).parent / "figures-by-eye.json"
+HELD_OUT = Path(__file__).parent / "figures-by-eye-held-out.json"
 
 
 def sheet(height: int = 400, width: int = 320) -> np.ndarray:
@@ -108,6 +113,22 @@ def test_a_tinted_hole_over_many_tiles_is_filled_as_in_the_whole(tmp_path: Path)
         rows, _ = segments_of(path, tile=tile)
         assert [row["kind"] for row in rows] == ["paper", "figure"]
         assert rows[1]["area"] == pytest.approx(np.pi * 200**2, rel=0.02)
+
+
+def test_fine_lettering_in_tiles_is_that_of_the_whole(tmp_path: Path) -> None:
+    """One letter in four is as dark as the figure, so tiles see these alone."""
+    image = sheet(1000, 800)
+    disk(image, 400, 400, 250, (20, 16, 12))
+    for place in range(24):
+        left = 280 + 9 * place
+        image[850:862, left : left + 2] -= 36 if place % 4 else 150
+    path = saved(image, tmp_path / "plate.png")
+    boxes = []
+    for tile in (0, 300):
+        rows, _ = segments_of(path, tile=tile)
+        assert [row["kind"] for row in rows] == ["paper", "figure", "lettering"]
+        boxes.append([rows[2][side] for side in ("x0", "y0", "x1", "y1")])
+    assert boxes[0] == pytest.approx(boxes[1], abs=2)
 
 
 def test_a_plate_larger_than_its_overview_has_borders_of_its_own_size(tmp_path: Path) -> None:
@@ -292,12 +313,45 @@ def test_plates_are_judged_by_the_boxes_of_a_file(tmp_path: Path) -> None:
     (tmp_path / "boxes.json").write_text(json.dumps({"plates": [plate]}))
     (judged,) = judge_boxes(tmp_path, tmp_path / "boxes.json")
     assert (judged.wanted, judged.found, judged.right) == (2, 1, 1)
-    assert list(report_boxes([judged]))[-1] == "| **all** | 2 | 1 | 1 | 0.50 | 1.00 |"
+    assert list(report_boxes([judged]))[-1] == "| **all** | 2 | 1 | 1 | 0.50 | 1.00 | - | - | - |"
 
 
-def test_boxes_drawn_by_eye_are_boxes() -> None:
-    plates = json.loads(EYE.read_text())["plates"]
-    assert len(plates) == len({plate["file"] for plate in plates}) == 24
+def test_captions_are_found_by_half_of_their_width_and_other_lettering_is_wrong() -> None:
+    title, number = (0.2, 0.90, 0.6, 0.92), (0.1, 0.10, 0.12, 0.12)
+    plate = {"captions": [title, (0.2, 0.95, 0.6, 0.97)], "numbers": [number]}
+    halves = [(0.2, 0.90, 0.31, 0.92), (0.45, 0.895, 0.56, 0.925)]
+    assert covered(title, halves)
+    assert not covered(title, halves[:1])
+    assert not covered(title, [halves[0], halves[0]])
+    assert not covered(title, [(0.2, 0.915, 0.6, 0.94)])
+    assert covered(title, [(0.0, 0.85, 1.0, 1.0)])
+    found = judge_lettering(plate, [*halves, (0.1, 0.11, 0.125, 0.12), (0.5, 0.5, 0.6, 0.52)])
+    assert found == Lettering(captions=2, covered=1, wrong=1)
+    assert judge_lettering({"captions": []}, []) == Lettering(0, 0, 0)
+    assert judge_lettering({"boxes": []}, halves) is None
+    known, unknown = Matched("a", "A", 1, 1, 1, found), Matched("b", "B", 1, 1, 1)
+    table = list(report_boxes([known, unknown]))
+    assert table[0].endswith("| captions | captions found | wrong lettering |")
+    assert table[2].endswith("| 2 | 1 | 1 |")
+    assert table[3].endswith("| - | - | - |")
+    assert table[-1].endswith("| 2 | 1 | 1 |")
+
+
+@pytest.mark.parametrize(("path", "count"), [(EYE, 24), (HELD_OUT, 20)])
+def test_boxes_drawn_by_eye_are_boxes(path: Path, count: int) -> None:
+    plates = json.loads(path.read_text())["plates"]
+    assert len(plates) == len({plate["file"] for plate in plates}) == count
     assert {plate["work"] for plate in plates} == {"Audubon", "Haeckel", "Rothschild", "Swainson"}
     for plate in plates:
-        assert all(0 <= x0 < x1 <= 1 and 0 <= y0 < y1 <= 1 for x0, y0, x1, y1 in plate["boxes"])
+        assert plate["boxes"]
+        for x0, y0, x1, y1 in plate["boxes"] + plate["captions"] + plate["numbers"]:
+            assert 0 <= x0 < x1 <= 1
+            assert 0 <= y0 < y1 <= 1
+
+
+def test_held_out_plates_are_none_of_those_looked_at() -> None:
+    seen, held = (
+        {plate["file"] for plate in json.loads(path.read_text())["plates"]}
+        for path in (EYE, HELD_OUT)
+    )
+    assert not seen & held

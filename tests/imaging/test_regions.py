@@ -115,6 +115,47 @@ def test_a_row_of_small_strokes_is_one_line_of_lettering() -> None:
     assert columns.max() - columns.min() > 140
 
 
+def grey_words(image: np.ndarray, top: int, left: int, letters: int) -> None:
+    """Strokes that are 14 darker (CIELAB L) than the paper, thin, and of the height of letters."""
+    for place in range(letters):
+        x = left + place * 9
+        ink = image[top : top + 12, x : x + 2].astype(int) - 36
+        image[top : top + 12, x : x + 2] = ink.clip(0)
+
+
+def test_grey_words_under_a_dark_figure_are_lettering() -> None:
+    """The figure's own darkness sets a level that they do not reach."""
+    image = blank(1200, 1000)
+    disk(image, 500, 500, 250, (20, 16, 12))
+    grey_words(image, 1000, 380, 26)
+    grey_words(image, 1040, 440, 12)
+    scene = cut(image, RegionRule())
+    assert scene.kinds == ("paper", "figure", "lettering", "lettering")
+    for label, top, letters in ((2, 1000, 26), (3, 1040, 12)):
+        rows, columns = np.nonzero(scene.labels == label)
+        assert top - 3 <= rows.min() <= rows.max() <= top + 14
+        assert columns.max() - columns.min() > 0.9 * 9 * (letters - 1)
+
+
+def test_fine_strokes_in_the_box_of_a_figure_are_no_lettering() -> None:
+    image = blank(1200, 1000)
+    image[200:300, 100:900] = image[300:900, 100:200] = (20, 16, 12)
+    grey_words(image, 600, 400, 26)
+    assert cut(image, RegionRule()).kinds == ("paper", "figure")
+
+
+@pytest.mark.parametrize("dashes", [1, 12])
+def test_a_pale_ruled_line_is_no_lettering(dashes: int) -> None:
+    """Whole, or broken into strokes: it is too low or too flat for letters."""
+    image = blank(1200, 1000)
+    disk(image, 500, 500, 250, (20, 16, 12))
+    length = 600 // dashes
+    for place in range(dashes):
+        left = 200 + place * length
+        image[1050:1052, left : left + length - 4] -= 36
+    assert cut(image, RegionRule()).kinds == ("paper", "figure")
+
+
 def test_a_blank_sheet_has_no_figure() -> None:
     assert cut(blank(), RegionRule()).kinds == ("paper",)
 

@@ -13,7 +13,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torch
 
 from ledgerkit.errors import InvalidRecord
 from ledgerkit.imaging import rle
@@ -46,6 +45,8 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 @pytest.fixture(autouse=True)
 def one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
     """Several threads for tiny tensors only wait for each other."""
+    import torch
+
     monkeypatch.setenv(loading.WORKERS, "64")
     torch.set_num_threads(1)
 
@@ -181,6 +182,7 @@ def test_masks_of_sam_2_and_3_are_those_of_its_model_and_the_librarys_filter(
     network: Callable[[str], Network], folders: dict[str, Path], family: str, kind: str
 ) -> None:
     """Their image processors need torchvision; the filter of masks is the same code for all."""
+    import torch
     from transformers import SamImageProcessorPil
 
     image, rule = picture(SIDE, SIDE), MaskRule(8, 64, box_nms_thresh=0.97, **LOOSE)
@@ -273,6 +275,8 @@ def test_small_islands_and_holes_go_and_the_largest_island_stays() -> None:
 
 
 def test_suppression_keeps_the_best_of_boxes_that_overlap() -> None:
+    import torch
+
     rng = np.random.default_rng(3)
     corner = rng.integers(0, 50, (200, 2))
     boxes = np.concatenate([corner, corner + rng.integers(0, 40, (200, 2))], axis=1)
@@ -294,6 +298,8 @@ def overlap(one: np.ndarray, other: np.ndarray) -> float:
 
 
 def test_boxes_of_two_categories_take_away_only_their_own() -> None:
+    import torch
+
     boxes = torch.tensor([[0, 0, 9, 9], [0, 0, 9, 8], [0, 0, 9, 9], [20, 20, 30, 30.0]])
     scores = torch.tensor([0.5, 0.9, 0.7, 0.6])
     one = torch.zeros(4, dtype=torch.int64)
@@ -310,6 +316,8 @@ def test_no_torchvision_is_left_behind_for_others_to_find(folders: dict[str, Pat
 
 
 def test_which_network_it_is_follows_from_the_weights_not_from_the_name(tmp_path: Path) -> None:
+    import torch
+
     state = torch.load(
         write_checkpoint(tmp_path / "a") / "sam_tiny.pth", weights_only=True, map_location="cpu"
     )
@@ -326,6 +334,8 @@ class _Evil:
 
 
 def test_nothing_in_a_checkpoint_is_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import torch
+
     target = tmp_path / "made-by-a-pickle"
     monkeypatch.setenv("LEDGERKIT_TEST_EVIL", str(target))
     (tmp_path / "model").mkdir()
@@ -336,10 +346,14 @@ def test_nothing_in_a_checkpoint_is_run(tmp_path: Path, monkeypatch: pytest.Monk
 
 
 def _of_another_network(folder: Path) -> None:
+    import torch
+
     torch.save({"layer.weight": torch.zeros(2, 2)}, folder / "other.pth")
 
 
 def _without_a_tensor(folder: Path) -> None:
+    import torch
+
     path = write_checkpoint(folder) / "sam_tiny.pth"
     state = torch.load(path, weights_only=True)
     state.pop("mask_decoder.iou_token.weight")
@@ -404,6 +418,8 @@ def test_a_network_is_loaded_once_until_its_files_change(tmp_path: Path) -> None
 
 def test_the_encoder_in_half_precision_gives_nearly_the_same(folders: dict[str, Path]) -> None:
     """Only the encoder: rounded coordinates of prompts would move the masks."""
+    import torch
+
     half = load(folders["sam"], Placement("cpu", "bfloat16", "cpu"))
     (one,) = half.embed([picture()])
     (other,) = load(folders["sam"], PLACEMENT).embed([picture()])

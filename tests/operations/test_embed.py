@@ -9,7 +9,7 @@ import pyarrow as pa
 import pytest
 
 from ledgerkit.errors import InvalidRecord
-from ledgerkit.imaging.descriptor import DIMENSION, Weights, describe
+from ledgerkit.imaging.descriptor import BLOCKS, DIMENSION, Weights, describe
 from ledgerkit.imaging.subject import Subject
 from ledgerkit.operations import embed, segment
 from ledgerkit.testing.engravings import FAMILIES, draw
@@ -84,6 +84,49 @@ def test_segments_are_cut_out_one_by_one_and_only_figures(sheet: Sheet, write_pl
     assert alone @ red > alone @ blue + 0.05 or alone @ blue > alone @ red + 0.05
 
 
+def outline_of(vector: np.ndarray) -> np.ndarray:
+    """Where the subject lies, taken out of a stored vector, bool (32, 32)."""
+    block = vector[-BLOCKS["shape"] :].reshape(32, 32)
+    return block > (block.min() + block.max()) / 2
+
+
+def test_the_outline_of_a_segment_comes_out_of_its_vector_again(
+    sheet: Sheet, write_plate: Write
+) -> None:
+    path, tile = write_plate("plate-001", sheet((200, 200, 80, RED)))
+    files, tables = {"image": [path]}, {"tiles": [tile]}
+    rows = run_operation(segment, files=files, tables=tables).row_tables["segments"]
+    vector = vector_of(path, tile)
+    disc = np.hypot(*np.mgrid[-15.5:16, -15.5:16]) < 15
+    assert (outline_of(vector) == disc).mean() > 0.97
+    made = run_operation(embed, files=files, tables={**tables, "segments": rows}, of="segments")
+    (cut_out,) = made.arrow_tables["embeddings"]["vector"].to_pylist()
+    assert (outline_of(np.array(cut_out)) == disc).mean() > 0.97
+
+
+def test_the_shape_of_a_tile_says_where_in_its_frame_the_marks_are(
+    sheet: Sheet, write_plate: Write
+) -> None:
+    path, whole = write_plate("plate-001", sheet((100, 300, 60, RED)))
+    vector = vector_of(path, whole, of="tiles")
+    down, across = np.nonzero(outline_of(vector))
+    assert across.max() < 16
+    assert down.min() >= 16
+
+
+def test_shape_alone_tells_outlines_apart_whatever_their_colour(
+    sheet: Sheet, write_plate: Write
+) -> None:
+    alone = {"form_weight": 0, "texture_weight": 0, "colour_weight": 0, "shape_weight": 1}
+    red = vector_of(*write_plate("plate-001", sheet((200, 200, 80, RED))), **alone)
+    blue = vector_of(*write_plate("plate-002", sheet((140, 250, 60, BLUE))), **alone)
+    squares = sheet()
+    squares[120:280, 180:220] = RED
+    tall = vector_of(*write_plate("plate-003", squares), **alone)
+    assert red @ blue > 0.95
+    assert red @ tall < 0.5
+
+
 def test_a_tile_gets_a_vector_and_an_untiled_plate_is_its_own_tile(
     sheet: Sheet, write_plate: Write
 ) -> None:
@@ -111,7 +154,7 @@ def test_a_plate_without_figures_gives_an_empty_table_of_segments_and_says_so(
 def test_the_space_names_every_parameter_that_moves_a_vector_but_not_what_is_described() -> None:
     spaces = [
         embed.space_id(embed.Parameters(**change))
-        for change in ({}, {"of": "tiles"}, {"colour_weight": 0.1}, {"long_side": 512})
+        for change in ({}, {"of": "tiles"}, {"shape_weight": 0.1}, {"long_side": 512})
     ]
     assert spaces[0] == spaces[1]
     assert len(set(spaces)) == 3

@@ -10,15 +10,18 @@ import pytest
 
 from ledgerkit.clustering.fusion import content_id, joined, read_file
 from ledgerkit.errors import InvalidRecord, UsageError
-from ledgerkit.imaging.descriptor import BLOCKS, DIMENSION
-from ledgerkit.operations import fuse
+from ledgerkit.imaging.descriptor import BLOCKS, DIMENSION, blocks_in
+from ledgerkit.operations import embed, fuse
 from ledgerkit.testing.handles import Produced, run_operation
 
-SPACE = "classical-1-00000000"
+SPACE = f"classical-{embed.VERSION}-00000000"
+OLD_SPACE = "classical-2-00000000"
+OLD = 1274
+"""Numbers of a vector before it had a shape."""
 
 
 def classical(count: int, seed: int = 3) -> np.ndarray:
-    """Vectors whose first block shows one of two patterns, float32 (n, 1274), L2 norm 1."""
+    """Vectors whose first block shows one of two patterns, float32 (n, 2298), L2 norm 1."""
     generator = np.random.default_rng(seed)
     made = generator.normal(size=(count, DIMENSION))
     made[:, :20] += 6 * np.where(np.arange(count) % 2, 1, -1)[:, None]
@@ -37,6 +40,10 @@ def table(vectors: np.ndarray, first: int = 0, space: str = SPACE) -> pa.Table:
             "vector": pa.array(list(vectors), pa.list_(pa.float32())),
         }
     )
+
+
+def unit(matrix: np.ndarray) -> np.ndarray:
+    return matrix / np.linalg.norm(matrix, axis=1, keepdims=True)
 
 
 def run(*tables: pa.Table, **parameters: Any) -> Produced:
@@ -110,14 +117,38 @@ def test_few_rows_get_few_components_and_a_gate_says_when_they_are_too_few() -> 
     assert [passed for _, _, passed, _, _ in produced.gates] == [True, False]
 
 
+def test_blocks_are_found_where_the_version_that_made_the_vectors_put_them() -> None:
+    assert sum(BLOCKS.values()) == DIMENSION
+    assert blocks_in(SPACE) == BLOCKS
+    given = classical(20)
+    new = fuse.blocks_of(given, list(BLOCKS), SPACE)
+    old = fuse.blocks_of(given[:, :OLD], list(BLOCKS)[:-1], OLD_SPACE)
+    for name, block in old.items():
+        assert np.array_equal(block, new[name])
+    assert np.allclose(new["shape"], unit(given[:, OLD:]), atol=1e-6)
+    assert np.allclose(new["colours"], unit(given[:, OLD - BLOCKS["colours"] : OLD]), atol=1e-6)
+
+
+def test_vectors_of_an_older_version_can_be_fused_but_for_the_block_they_lack() -> None:
+    old = table(classical(20)[:, :OLD], space=OLD_SPACE)
+    assert vectors_of(run(old, components=3)).shape == (20, 4 * 3)
+    with pytest.raises(UsageError, match=f"{OLD_SPACE} have no shape: an older embed") as refused:
+        run(old, blocks="patterns,shape")
+    assert "ledgerkit embed --stale" in str(refused.value.hint)
+
+
+@pytest.mark.parametrize("space", ["clip-1", "classical-", "classical-99-00000000", OLD_SPACE])
+def test_vectors_whose_blocks_are_not_known_are_refused(space: str) -> None:
+    with pytest.raises(UsageError, match="no known blocks"):
+        run(table(classical(20), space=space))
+
+
 def test_what_cannot_be_fused_is_refused() -> None:
     given = classical(20)
-    with pytest.raises(UsageError, match="no block 'shape'"):
-        run(table(given), blocks="shape")
-    with pytest.raises(UsageError, match="no classical space"):
-        run(table(given, space="clip-1"))
+    with pytest.raises(UsageError, match="no block 'outline'"):
+        run(table(given), blocks="outline")
     without = given.copy()
-    without[:, -BLOCKS["colours"] :] = 0
+    without[:, OLD - BLOCKS["colours"] : OLD] = 0
     with pytest.raises(UsageError, match="their weight was 0"):
         run(table(without), blocks="colours,patterns")
     with pytest.raises(InvalidRecord, match="same in all vectors"):

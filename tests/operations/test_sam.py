@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torch
 
 from ledgerkit.errors import InvalidRecord, MissingInput, UsageError
 from ledgerkit.imaging import rle
@@ -58,6 +57,8 @@ class Flood:
         return found
 
     def predict(self, embedded: Embedded, prompts: Prompts, several: bool) -> Any:
+        import torch
+
         labels = embedded.tensors["labels"]
         assert prompts.points is not None
         x, y = prompts.points[:, 0].astype(int).T
@@ -69,6 +70,8 @@ class Flood:
 @pytest.fixture(autouse=True)
 def one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
     """Several threads for tiny tensors only wait for each other."""
+    import torch
+
     monkeypatch.setenv(WORKERS, "64")
     torch.set_num_threads(1)
 
@@ -243,6 +246,8 @@ def test_a_plate_of_which_no_tile_can_be_done_fails(
 def test_numbers_that_are_not_finite_are_an_error_and_not_a_plate_without_regions(
     write_plate: Callable[..., Plate], tmp_path: Path
 ) -> None:
+    import torch
+
     folder = write_checkpoint(tmp_path / "broken")
     path = folder / "sam_tiny.pth"
     state = torch.load(path, weights_only=True)
