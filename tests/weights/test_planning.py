@@ -40,7 +40,7 @@ class Parameters:
 def takes(parameters):
     return ("source",)
 
-def variant(parameters):
+def variant(parameters, weights):
     return parameters.model
 
 def models(parameters):
