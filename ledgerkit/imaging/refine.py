@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ledgerkit.imaging import morphology
+from ledgerkit.imaging.bridges import label_within
 from ledgerkit.imaging.found import Found, Frame, covered, enlarged, measured
 from ledgerkit.imaging.geometry import Box
 from ledgerkit.imaging.join import Conservation, JoinRule, Piece, Region, Window, join
@@ -103,7 +104,7 @@ def _cut_tile(
     solid = morphology.closing(mark, pixels(rule.closing, scale)) & sheet
     solid |= np.asarray(enlarged(scene.pale, box, frame), dtype=bool) & sheet
     solid = _filled(solid, distance, scene, box, frame, rule)
-    labels, count = morphology.label(solid)
+    labels, count = label_within(solid, np.asarray(enlarged(scene.zones, box, frame)))
     area = np.bincount(labels.ravel(), minlength=count + 1)
     keep = area >= (SPECK * scale) ** 2
     keep[_at_border(labels, window, frame)] = True

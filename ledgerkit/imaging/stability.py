@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ledgerkit.imaging import morphology
+from ledgerkit.imaging.bridges import label_within
 from ledgerkit.imaging.marks import Levels, fill_holes, grow
 
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ MEASURED = ("figure", "lettering")
 def stability(
     labels: NDArray[np.int32],
     kinds: tuple[str, ...],
+    zones: NDArray[np.int32],
     paper: Paper,
     levels: Levels,
     sheet: NDArray[np.bool_],
@@ -33,8 +35,8 @@ def stability(
 ) -> tuple[float | None, ...]:
     """For each kind of the label map its region's stability, 0..1; None for what is no mark.
 
-    What the laxer level adds counts for every region that it hangs together with, but for pixels
-    that another region has.
+    What the laxer level adds counts for every region that it hangs together with within its
+    zone (`bridges.zones_of`), but for pixels that another region has.
     """
     import numpy as np
 
@@ -46,7 +48,7 @@ def stability(
     marked = np.array([kind in MEASURED for kind in kinds])
     kept = np.bincount(labels[strict], minlength=count)
     had = np.bincount(labels[lax | strict], minlength=count)
-    parts, number = morphology.label(lax)
+    parts, number = label_within(lax, zones)
     free = lax & ~marked[labels]
     added = np.bincount(parts[free], minlength=number + 1)
     pairs = np.unique(parts[lax].astype(np.int64) * count + labels[lax])

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from ledgerkit.imaging.cutting import Cut, TileRule
     from ledgerkit.imaging.regions import RegionRule
 
-VERSION = "3"
+VERSION = "4"
 EVENT_TYPE = "segmentation"
 SUBJECT = "plate"
 LIBRARIES = (
