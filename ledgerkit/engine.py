@@ -27,11 +27,13 @@ from ledgerkit.sealing import seal_new
 from ledgerkit.staged import StagedRun
 from ledgerkit.staging import hearing
 from ledgerkit.views import FailureView, JobView, Progress
-from ledgerkit.worker import Result, Task, perform_all
+from ledgerkit.worker import Result, Task, arguments, perform_all
 
 BATCH_RUNS = 1024
 BATCH_SECONDS = 2.0
 ATTEMPTS = 3
+EMPTY = ("vectors/count", 0.0)
+"""Check and value of a run that had nothing to describe."""
 Callback = Callable[[Progress], None]
 
 
@@ -244,7 +246,7 @@ class _Work:
     def _try_models(self, task: Task, keep: bool) -> None:
         """Load the models once here: one that cannot be is no failure of each plate."""
         loaded = operation.load(task.operation)
-        parameters = loaded.make_parameters(self.request.parameters)
+        parameters = loaded.make_parameters(arguments(task.parameters))
         folders = {one.name: Path(one.folder) for one in task.models}
         loaded.try_models(parameters, folders, keep=keep)
 
@@ -350,6 +352,7 @@ class _Work:
         ):
             first = self.blocked[0]
             raise MissingInput(f"{self.request.operation} cannot run: {first.message}", first.hint)
+        short = [(one.subject, gate) for one in committed for gate in one.gates if not gate.passed]
         return JobView(
             operation=self.request.operation,
             job_id=self.job.job_id,
@@ -368,12 +371,12 @@ class _Work:
             + [failure_view(subject, error) for subject, error in batch.refused],
             blocked=self.blocked,
             lost=[task.subject for task in self.lost],
-            warnings=[
-                f"{one.subject}: {gate.gate}/{gate.check}: {gate.message}"
-                for one in committed
-                for gate in one.gates
-                if not gate.passed
-            ],
+            warnings=[f"{subject}: {_named(gate)}: {gate.message}" for subject, gate in short],
             run_ids=[one.run_id for one in committed] if len(committed) <= 1000 else [],
             withdrawn=self.counts.get("withdrawn", 0),
+            empty=sum((_named(gate), gate.value) == EMPTY for _, gate in short),
         )
+
+
+def _named(gate: Gate) -> str:
+    return f"{gate.gate}/{gate.check}"

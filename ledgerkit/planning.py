@@ -19,7 +19,7 @@ from ledgerkit.operation import Operation, resolved
 from ledgerkit.records import Run, Supersedes, task_id
 from ledgerkit.repository import Archive
 from ledgerkit.views import DryRunView, FailureView
-from ledgerkit.weights.pinned import Pinned, take
+from ledgerkit.weights.pinned import Pinned, by_digest, take
 from ledgerkit.worker import Task
 
 
@@ -75,6 +75,7 @@ def decide(archive: Archive, history: History, request: Request) -> Iterator[Dec
         _check_name(loaded.all_plates, parameters.collection, request.plates is not None)
     models = take(loaded.models(parameters))
     loaded.check_models(parameters, {one.name: Path(one.folder) for one in models})
+    parameters, models = by_digest(parameters, models)
     tokens = loaded.takes(parameters)
     if set(SWEPT) & set(tokens):
         parameters = of_sweep(history, parameters)

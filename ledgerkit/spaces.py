@@ -107,7 +107,7 @@ class _Maker:
         if not hasattr(self.loaded.module, "describe_text"):
             return False
         store = ModelStore()
-        names = [name for pin in self.pins if (name := store.pinned(pin))]
+        names = [name for pin in self.pins if (name := store.known_as(pin.sha256))]
         if len(names) < len(self.pins):
             return None
         return all(self.loaded.module.speaks(store.folder(name)) for name in names)

@@ -50,6 +50,8 @@ class JobView:
     warnings: list[str] = field(default_factory=list)
     run_ids: list[str] = field(default_factory=list)
     withdrawn: int = 0
+    empty: int = 0
+    """Runs that are done and had nothing to describe."""
 
     @property
     def sound(self) -> bool:

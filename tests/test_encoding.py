@@ -93,7 +93,7 @@ def test_a_record_pins_weights_and_says_what_computed(encoded: Repository) -> No
     assert run.models == [ModelStore().pin("clip")]
     assert run.environment.device == "cpu"
     assert run.environment.libraries["torch"]
-    assert run.parameters["model"] == "clip"
+    assert run.parameters["model"] == run.models[0].sha256
     assert "batch" not in run.parameters
     rows = encoded.query(
         "SELECT norm, vector FROM current_embeddings WHERE norm IS NOT NULL"
@@ -366,3 +366,38 @@ def test_help_says_what_is_required_and_names_pages_that_a_user_has(
     assert "towers.py" not in said["encode"]
     assert "tracker of SAM 3" in said["sam"]
     assert "SPACE_ID" in said["index"]
+
+
+def test_the_same_weights_under_another_name_are_the_same_work(
+    own: Repository, towers: dict[str, Path]
+) -> None:
+    add(ModelStore(), "clipb", str(towers["clip"]), license="MIT")
+    again = own.run("encode", model="clipb")
+    assert (again.complete, again.skipped, again.not_current) == (0, 4, 0)
+    run = runs_of(own)[0]
+    assert run.variant.endswith(f"/plates-{run.models[0].sha256[:8]}")
+    assert own.search("plate-001", space=spaces(own)[0]).searched == 3
+
+
+def test_of_runs_that_hold_the_names_of_models_the_newest_vector_counts(
+    own: Repository, towers: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    add(ModelStore(), "clipb", str(towers["clip"]), license="MIT")
+    with monkeypatch.context() as before:
+        before.setattr("ledgerkit.planning.by_digest", lambda *given: given)
+        for name in ("clip", "clipb"):
+            before.setattr("ledgerkit.operations.encode.variant", lambda _p, _w, name=name: name)
+            assert own.run("encode", model=name).complete == 4
+    own.run("hash")
+    own.consolidate()
+    assert [run.parameters["model"] for run in runs_of(own)][-2:] == ["clip", "clipb"]
+    sql = (
+        "SELECT count(*) AS n, count(DISTINCT subject_id) AS plates, count(DISTINCT run_id) AS runs"
+    )
+    sql += " FROM current_embeddings WHERE subject_kind = 'plate' AND starts_with(space_id, 'clip')"
+    assert own.query(sql).rows() == [(4, 4, 4)]
+    clip = next(space for space in spaces(own) if space.startswith("clip"))
+    found = own.search("plate-001", space=clip)
+    assert sorted(hit.plate_id for hit in found.hits) == ["plate-002", "plate-003", "plate-004"]
+    assert own.duplicates(space=clip, min_cosine=0.8).described == 4
+    assert own.rerun(operation="encode", plates=["plate-001"]).sound

@@ -205,7 +205,7 @@ def _print_warnings(warnings: list[str]) -> None:
 
 def print_job(job: JobView) -> None:
     """A job as text: what was done, what not and why, and the way on."""
-    parts = [f"{job.complete} done"]
+    parts = [f"{job.complete} done" + f", {job.empty} with nothing to describe" * bool(job.empty)]
     parts += [f"{job.partial} done in part"] if job.partial else []
     parts += [f"{job.skipped} skipped (done before)"] if job.skipped else []
     parts += (

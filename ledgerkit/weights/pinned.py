@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 from ledgerkit.errors import MissingInput
 from ledgerkit.records import Model
 from ledgerkit.weights.store import ModelStore
+
+_DIGEST = re.compile(r"[0-9a-f]{64}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,9 +27,24 @@ class Pinned:
 
 
 def take(names: Iterable[str]) -> tuple[Pinned, ...]:
-    """The models of these names, every byte compared. Raises what `ModelStore.pin` raises."""
+    """The models of these names or digests, every byte compared. Raises what `ModelStore.pin` raises."""
     store = ModelStore()
-    return tuple(Pinned(name, str(store.folder(name)), store.pin(name)) for name in names)
+    known = [(name, (_DIGEST.fullmatch(name) and store.known_as(name)) or name) for name in names]
+    return tuple(Pinned(asked, str(store.folder(name)), store.pin(name)) for asked, name in known)
+
+
+def by_digest(parameters: Any, models: tuple[Pinned, ...]) -> tuple[Any, tuple[Pinned, ...]]:
+    """Parameters whose `model` is the SHA-256 of its weights and settings, and that model so called.
+
+    What a store calls a model is no part of the work: the same weights under two names are one task.
+    """
+    named = getattr(parameters, "model", None)
+    digest = next((one.pin.sha256 for one in models if one.name == named), None)
+    if digest is None:
+        return parameters, models
+    return replace(parameters, model=digest), tuple(
+        replace(one, name=digest) if one.name == named else one for one in models
+    )
 
 
 def take_again(names: Iterable[str], recorded: Iterable[Model]) -> tuple[Pinned, ...]:
@@ -37,12 +56,12 @@ def take_again(names: Iterable[str], recorded: Iterable[Model]) -> tuple[Pinned,
     store = ModelStore()
     found = []
     for name, pin in zip(names, recorded, strict=True):
-        known = store.pinned(pin, first=name)
+        known = store.known_as(pin.sha256, first=name)
         if known is None:
             raise MissingInput(
                 f"the model {pin.id} at revision {pin.revision} is not in {store.root}",
                 f"Add it again, its files have the digest {pin.sha256}: "
-                f"ledgerkit models add {name} --from ...",
+                "ledgerkit models add NAME --from ...",
             )
         _verify_once(str(store.root), known, _traits(store, known))
         found.append(Pinned(name, str(store.folder(known)), pin))

@@ -120,13 +120,13 @@ class ModelStore:
         self._refuse(found, full=not quick)
         return found.pin
 
-    def pinned(self, pin: Model, first: str = "") -> str | None:
+    def known_as(self, sha256: str, first: str = "") -> str | None:
         """The name under which the store has exactly these weights; None when it has them not.
 
         Where several have them, `first` is taken if it is one of these.
         """
         names = sorted(self.names(), key=lambda name: name != first)
-        return next((name for name in names if self.show(name).sha256 == pin.sha256), None)
+        return next((name for name in names if self.show(name).sha256 == sha256), None)
 
     def _refuse(self, found: ModelDocument, *, full: bool) -> None:
         problem = next(self.problems(found, full=full), None)

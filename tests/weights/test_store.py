@@ -562,4 +562,4 @@ def test_a_pin_is_what_a_record_holds(kept: ModelStore) -> None:
         "sha256": kept.show("tiny").sha256,
         "license": "MIT",
     }
-    assert kept.pinned(pin) == "tiny"
+    assert kept.known_as(pin.sha256) == "tiny"
