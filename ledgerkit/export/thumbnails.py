@@ -19,7 +19,8 @@ READ = 1024
 """Long side at which an image is read from which segments are cut."""
 _WHOLE = "SELECT * FROM current_tiles WHERE kind = 'whole' ORDER BY plate_id, run_id"
 _TILES = "SELECT * FROM current_tiles ORDER BY tile_id, run_id"
-_BOXES = "SELECT segment_id, x0, y0, x1, y1 FROM current_segments"
+_BOXES = "SELECT DISTINCT segment_id, x0, y0, x1, y1 FROM segments"
+"""Of all regions: a clustering may be of a segmentation that is no longer in force."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +42,7 @@ class Images:
 
 
 def images_of(ledgers: Ledgers, of: str, sources: Mapping[str, str]) -> Images:
-    """The images of all current subjects of a kind."""
+    """The images of all subjects of a kind."""
     by_tile = of == "tiles"
     rows = ledgers.table(_TILES if by_tile else _WHOLE).to_pylist()
     tiles = {one["tile_id" if by_tile else "plate_id"]: one for one in rows}

@@ -60,8 +60,9 @@ _PYRAMIDS = """
     ORDER BY length(r.plate_id), r.plate_id"""
 _BOXES = {
     "tile": "SELECT tile_id AS id, x0, y0, x1, y1 FROM current_tiles",
-    "segment": "SELECT segment_id AS id, x0, y0, x1, y1 FROM current_segments",
+    "segment": "SELECT DISTINCT segment_id AS id, x0, y0, x1, y1 FROM segments",
 }
+"""Of regions all: a clustering may be of a segmentation that is no longer in force."""
 _COUNTS = "SELECT kind, count(*) AS n FROM current_segments GROUP BY kind ORDER BY kind"
 
 
@@ -224,7 +225,7 @@ def pyramids_of(ledgers: Ledgers) -> dict[str, str]:
 
 
 def boxes_of(ledgers: Ledgers, kind: str) -> dict[str, tuple[int, int, int, int]]:
-    """Boxes in oriented source pixels of all current tiles or segments, by id; none of plates."""
+    """Boxes in oriented source pixels of current tiles or of all segments, by id; none of plates."""
     if kind not in _BOXES:
         return {}
     return {
