@@ -6,7 +6,7 @@ scales, means and deviations of the same filters over the subject, its colours, 
 square. All but colours are first freed of their own mean, or all pictures would point nearly the
 same way. No corpus enters, so no vector grows stale when a plate is added.
 Source: Dalal & Triggs 2005 (HOG); Oliva & Torralba 2001 (GIST); Ojala et al. 2002 (LBP); weights
-and their judges: imaging notes D.1 and the project's docs.
+and their judges: docs/embeddings-classical.md.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 One model per plate, never per tile: a tile without paper would invent one. Special cases are named:
 digital white (no spread at all), uneven light and yellow edges (a smooth surface), full bleed (no paper).
-Source: imaging notes D.2; distances are CIEDE76, CIE 15:2004, 8.2.2.1.
+Source: distances are CIEDE76, CIE 15:2004, 8.2.2.1.
 """
 
 from __future__ import annotations

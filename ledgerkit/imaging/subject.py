@@ -2,8 +2,7 @@
 and what a learned model is shown of a region.
 
 Cropped to what is not paper, captions and dark surround painted over, brought to a square. So that
-layout, paper tone and lettering do not decide what is like what. Source: imaging notes D.1, lesson
-4.
+layout, paper tone and lettering do not decide what is like what.
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 A plate is cropped to its figures, captions left out; a segment is cut out by its mask; a tile keeps
 its frame. What is not subject becomes the plate's paper colour. The vectors depend on nothing but
 the one image, have length 1, and are the same whatever else is in the collection.
-Source: imaging notes D.1; Dalal & Triggs 2005; Oliva & Torralba 2001; Ojala et al. 2002.
+Source: docs/embeddings-classical.md; Dalal & Triggs 2005; Oliva & Torralba 2001; Ojala et al. 2002.
 """
 
 from __future__ import annotations

@@ -5,7 +5,7 @@ principal components over all rows, whitened, brought to length 1 again, joined,
 length 1. The space is named by the content of means, axes and scales, which are kept in a file of
 that name: other rows give another space, and the vectors of `embed` stay what they are. With
 `--method random` the axes are drawn from a seed and no row moves them.
-Source: imaging notes D.1; Jégou & Chum 2012 (whitening); Dasgupta 2000 (random projections).
+Source: docs/embeddings-classical.md; Jégou & Chum 2012 (whitening); Dasgupta 2000 (random projections).
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ LIBRARIES = ("numpy", "scipy", "pyarrow")
 MAKES = ("embeddings",)
 TOLERANCE = {"vector": {"cosine": 1e-6}}
 MOST = 64
-"""Components of a block at most, where their number is left to the rows: imaging notes D.1."""
+"""Components of a block at most, where their number is left to the rows (docs/embeddings-classical.md)."""
 ROWS_A_COMPONENT = 16
 """Rows for each component, where their number is left to the rows. Measured on 229 plates: with
 fewer rows a component, directions that are noise are blown up to the size of the others."""

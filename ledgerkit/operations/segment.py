@@ -9,7 +9,7 @@ figures are also taken apart into patches of even colour, which lie in their fig
 
 With `--crops` every figure and part is also cut out of the source at full resolution into the cache,
 named by its segment id: on white (JPEG), on nothing (PNG with alpha), or with its surroundings (JPEG).
-Source: imaging notes D.2, F.2 to F.4; Otsu 1979; run lengths as in COCO (Lin et al. 2014).
+Source: docs/segments.md; Otsu 1979; run lengths as in COCO (Lin et al. 2014).
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from ledgerkit.imaging.cutting import Cut, TileRule
     from ledgerkit.imaging.regions import RegionRule
 
-VERSION = "4"
+VERSION = "3"
 EVENT_TYPE = "segmentation"
 SUBJECT = "plate"
 LIBRARIES = (
