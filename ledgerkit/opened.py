@@ -25,20 +25,16 @@ _IN_FORCE = """current AND (variant NOT LIKE 'policy-%' OR starts_with(variant, 
     SELECT 'policy-' || left(sha256, 8) FROM artifacts WHERE direction = 'output' AND role = 'policy'
     ORDER BY run_id DESC LIMIT 1)))"""
 """Current results, and of those that were made under a policy only those of the newest accepted."""
-CURRENT_VECTORS = f"""(run_id, plate_id, subject_kind, space_id) IN (
-    SELECT max(run_id), plate_id, subject_kind, space_id FROM embeddings
-    WHERE (run_id, plate_id) IN (
-        SELECT run_id, plate_id FROM runs WHERE {_IN_FORCE} AND plate_id IS NOT NULL
-        UNION ALL
-        SELECT derived.run_id, own.plate_id
-        FROM (SELECT * FROM runs WHERE {_IN_FORCE} AND plate_id IS NULL) derived
-        JOIN artifacts read ON read.run_id = derived.run_id
-            AND read.direction = 'input' AND read.role = 'table:embeddings'
-        JOIN (SELECT * FROM runs WHERE {_IN_FORCE}) own ON own.run_id = read.made_by)
-    GROUP BY plate_id, subject_kind, space_id)"""
-"""Vectors of the newest current run of each plate, kind and space; of runs over the collection only
-what was made of current ones, so that a plate that is withdrawn, or whose scan was replaced, is not
-found by its former vector."""
+CURRENT_VECTORS = f"""(run_id, plate_id) IN (
+    SELECT run_id, plate_id FROM runs WHERE {_IN_FORCE} AND plate_id IS NOT NULL
+    UNION ALL
+    SELECT derived.run_id, own.plate_id
+    FROM (SELECT * FROM runs WHERE {_IN_FORCE} AND plate_id IS NULL) derived
+    JOIN artifacts read ON read.run_id = derived.run_id
+        AND read.direction = 'input' AND read.role = 'table:embeddings'
+    JOIN (SELECT * FROM runs WHERE {_IN_FORCE}) own ON own.run_id = read.made_by)"""
+"""Vectors of current runs; of those derived over the collection only what was made of current ones,
+so that a plate that is withdrawn, or whose scan was replaced, is not found by its former vector."""
 _POINTED_AT = f"""SELECT r.run_id FROM runs r JOIN artifacts a USING (run_id)
     WHERE {_IN_FORCE} AND a.direction = 'input' AND a.role = 'prompts'"""
 _SEGMENTS = f"""run_id IN (SELECT run_id FROM runs WHERE {_IN_FORCE}) AND (

@@ -377,27 +377,3 @@ def test_the_same_weights_under_another_name_are_the_same_work(
     run = runs_of(own)[0]
     assert run.variant.endswith(f"/plates-{run.models[0].sha256[:8]}")
     assert own.search("plate-001", space=spaces(own)[0]).searched == 3
-
-
-def test_of_runs_that_hold_the_names_of_models_the_newest_vector_counts(
-    own: Repository, towers: dict[str, Path], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    add(ModelStore(), "clipb", str(towers["clip"]), license="MIT")
-    with monkeypatch.context() as before:
-        before.setattr("ledgerkit.planning.by_digest", lambda *given: given)
-        for name in ("clip", "clipb"):
-            before.setattr("ledgerkit.operations.encode.variant", lambda _p, _w, name=name: name)
-            assert own.run("encode", model=name).complete == 4
-    own.run("hash")
-    own.consolidate()
-    assert [run.parameters["model"] for run in runs_of(own)][-2:] == ["clip", "clipb"]
-    sql = (
-        "SELECT count(*) AS n, count(DISTINCT subject_id) AS plates, count(DISTINCT run_id) AS runs"
-    )
-    sql += " FROM current_embeddings WHERE subject_kind = 'plate' AND starts_with(space_id, 'clip')"
-    assert own.query(sql).rows() == [(4, 4, 4)]
-    clip = next(space for space in spaces(own) if space.startswith("clip"))
-    found = own.search("plate-001", space=clip)
-    assert sorted(hit.plate_id for hit in found.hits) == ["plate-002", "plate-003", "plate-004"]
-    assert own.duplicates(space=clip, min_cosine=0.8).described == 4
-    assert own.rerun(operation="encode", plates=["plate-001"]).sound

@@ -145,7 +145,8 @@ def test_a_plate_without_figures_gives_an_empty_table_of_segments_and_says_so(
     sheet: Sheet, write_plate: Write
 ) -> None:
     path, tile = write_plate("plate-001", sheet())
-    tables = {"tiles": [tile], "segments": [{"kind": "paper", "mean_lab": [90.0, 1.0, 2.0]}]}
+    paper = {"segment_id": f"segment-{0:020}", "kind": "paper", "mean_lab": [90.0, 1.0, 2.0]}
+    tables = {"tiles": [tile], "segments": [paper]}
     made = run_operation(embed, files={"image": [path]}, tables=tables, of="segments")
     assert made.arrow_tables["embeddings"].num_rows == 0
     assert made.gates[0][:3] == ("vectors", "count", False)

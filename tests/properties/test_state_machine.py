@@ -23,6 +23,7 @@ from PIL import Image
 
 from ledgerkit import layout
 from ledgerkit.api import Repository
+from ledgerkit.errors import MissingInput
 from ledgerkit.merkle import Checkpoint, check_consistency, check_inclusion, leaf_hash
 from ledgerkit.repository import Archive
 from ledgerkit.testing.crash import kill_at
@@ -72,6 +73,10 @@ class Machine(RuleBasedStateMachine):
 
     @rule(name=Names)
     def run(self, name: str) -> None:
+        if not self.model:
+            with pytest.raises(MissingInput, match="there are no plates"):
+                self.repository.run("headers", **PARAMETERS[name])
+            return
         missing = sum(name not in done for done in self.model.values())
         job = self.repository.run("headers", **PARAMETERS[name])
         assert (job.complete, job.skipped) == (missing, len(self.model) - missing)
