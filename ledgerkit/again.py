@@ -57,7 +57,7 @@ def plates_of(run: Run, inputs: Iterable[Input]) -> list[str]:
     if run.subject != layout.COLLECTION:
         return [run.subject]
     parts = [given.path.split("/") for given in inputs]
-    return list({part[1]: None for part in parts if part[0] == "plates_structured"})
+    return list({part[1]: None for part in parts if part[0] == layout.PLATES})
 
 
 def _command(alike: _Alike, option: str, known: list[str], at_work: set[str]) -> str:
