@@ -203,8 +203,7 @@ class History:
         if subject == layout.COLLECTION and (derived := self.derived(token, parameters)):
             return self._outputs(derived, token)
         found = operation.readable(token, parameters)
-        cuts = [run for run in self.fitting(found, subject, parameters) if token == "segments"]
-        if cuts:
+        if token == "segments" and (cuts := list(self.fitting(found, subject, parameters))):
             return self._regions(cuts)
         run = self._made(
             found,
